@@ -1,0 +1,389 @@
+"""A study, typed: every key is known, described and checked before the first job starts.
+
+Values come from three layers, the later ones win: the defaults here (the constants every experiment of the paper shares,
+Appendix B), `config/envs/{environment}.yaml` (what the paper sets for one environment) and the study file (what this study
+changes). Methods and annotators are files of their own: `config/methods/`, `config/annotators/`.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sensei.errors import SenseiError
+
+CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "config"
+Source = Literal["extrinsic", "disagreement", "semantic"]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class EnvironmentConfig(Section):
+    """What the environment is; everything here is a fact of the benchmark, not a choice of the study."""
+
+    family: Literal["minihack", "toy", "pixels"] = Field(description="module of sensei.envs that makes it")
+    level: str = Field(description="name inside the family, e.g. KeyRoom-S15; for `pixels` a Gymnasium id")
+    task: str = Field(description="name of the task in paths, tables and figures")
+    title: str = Field(description="name in figures")
+    episode_steps: int = Field(ge=1, description="agent steps until the episode is truncated")
+    events: list[str] = Field(min_length=1, description="events counted at each step, in the order of the figures")
+
+
+class WorldModelConfig(Section):
+    """World model (paper section 7.1 and 7.2 of the notes, Appendix B)."""
+
+    size: Literal["XS", "S", "M", "L", "XL"] = Field("S", description="network preset, see sensei/world_model/sizes.py")
+    image_size: int = Field(64, ge=16, multiple_of=8, description="side of the agent's picture in pixels (paper: 64)")
+    free_nats: float = Field(1.0, ge=0, description="KL below this many nats is not penalised")
+    dynamics_scale: float = Field(0.5, ge=0, description="weight of the KL that moves the prior")
+    representation_scale: float = Field(0.1, ge=0, description="weight of the KL that moves the posterior")
+    uniform_mix: float = Field(0.01, ge=0, lt=1, description="share of the uniform distribution in every categorical")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam step size")
+    epsilon: float = Field(1e-8, gt=0, description="Adam epsilon")
+    clip: float = Field(1000.0, gt=0, description="largest gradient norm")
+
+
+class EnsembleConfig(Section):
+    """Latent disagreement ensemble (paper section 2.3)."""
+
+    members: int = Field(8, ge=2, description="heads that predict the next stochastic state")
+    learning_rate: float = Field(1e-4, gt=0)
+    epsilon: float = Field(1e-5, gt=0)
+    clip: float = Field(100.0, gt=0)
+
+
+class BehaviourConfig(Section):
+    """Actor-critic in imagination (DreamerV3, January 2023)."""
+
+    horizon: int = Field(15, ge=1, description="imagined steps")
+    discount: float = Field(1 - 1 / 333, gt=0, lt=1)
+    trace: float = Field(0.95, ge=0, le=1, description="lambda of the lambda-return")
+    entropy: float = Field(3e-4, ge=0, description="entropy bonus")
+    learning_rate: float = Field(3e-5, gt=0)
+    epsilon: float = Field(1e-5, gt=0)
+    clip: float = Field(100.0, gt=0)
+    slow_rate: float = Field(0.02, gt=0, le=1, description="share of the critic that moves into the slow critic at each update")
+    slow_weight: float = Field(1.0, ge=0, description="weight of the slow critic's value in the critic loss")
+    normaliser_decay: float = Field(0.99, ge=0, lt=1, description="decay of every running percentile")
+
+
+class Weights(Section):
+    """Weight of each reward source in the exploration objective (alpha, beta and chi of Eq. 8)."""
+
+    extrinsic: float = Field(0.0, ge=0)
+    disagreement: float = Field(0.0, ge=0)
+    semantic: float = Field(0.0, ge=0)
+
+
+class ExplorationConfig(Section):
+    """Go/explore switch of SENSEI for one environment (Appendix B)."""
+
+    percentile: float = Field(90.0, ge=0, le=100, description="k of Q_k, in percent")
+    go: Weights = Field(Weights(semantic=1.0, disagreement=0.1), description="weights below the percentile")
+    explore: Weights = Field(Weights(semantic=0.3, disagreement=1.0), description="weights from the percentile on")
+
+
+class TrainingConfig(Section):
+    """The loop that acts, stores and learns."""
+
+    explore_steps: int = Field(500_000, ge=1, description="agent steps of an exploration run")
+    learn_steps: int = Field(1_000_000, ge=1, description="agent steps of a task run")
+    ppo_steps: int | None = Field(None, ge=1, description="agent steps of a PPO run; null: learn_steps")
+    workers: int = Field(4, ge=1, description="environments side by side, one process each")
+    batch_size: int = Field(16, ge=1)
+    batch_length: int = Field(64, ge=2)
+    train_ratio: float = Field(512, gt=0, description="replayed steps per agent step")
+    prefill: int = Field(1024, ge=1, description="agent steps of the random policy before the first update")
+    replay_capacity: int = Field(1_000_000, ge=1, description="steps kept")
+    evaluate_every: int = Field(10_000, ge=1, description="agent steps between evaluations of a task run")
+    evaluate_episodes: int = Field(1, ge=1, description="episodes of one evaluation (paper: 1 a seed)")
+    log_every: int = Field(1_000, ge=1, description="agent steps between lines of metrics.jsonl")
+    checkpoint_every: int = Field(5_000, ge=1, description="agent steps between checkpoints")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="autocast type on CUDA; the CPU always uses float32")
+    tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
+
+
+class DownstreamConfig(Section):
+    """How a task run starts from an explored agent (paper section 10)."""
+
+    behaviour: Literal["keep", "fresh"] = Field(
+        "keep", description="keep: the task actor and critic trained during exploration; fresh: initialised anew"
+    )
+
+
+class PairsConfig(Section):
+    """Which frames are compared."""
+
+    number: int = Field(100_000, ge=1, description="pairs asked for")
+    seeds: list[int] = Field([0], min_length=1, description="collection runs (exploration seeds) the frames come from")
+    shards: int = Field(8, ge=1, le=200, description="annotation jobs the pairs are split into")
+
+
+class RewardModelConfig(Section):
+    """Bradley-Terry reward model R_psi (paper section 6)."""
+
+    architecture: Literal["paper", "small"] = Field("paper", description="small: half the channels and a quarter of the units")
+    hidden: int = Field(512, ge=2, description="h: the head is h/2, h, 1")
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(1e-5, ge=0)
+    epochs: int = Field(50, ge=1)
+    validation_share: float = Field(0.2, gt=0, lt=1)
+    clip: float = Field(100.0, gt=0, description="the scorer clips its output to plus or minus this")
+
+
+class Settings(Section):
+    """Everything that one environment of one study runs with."""
+
+    environment: EnvironmentConfig
+    world_model: WorldModelConfig = WorldModelConfig()
+    ensemble: EnsembleConfig = EnsembleConfig()
+    behaviour: BehaviourConfig = BehaviourConfig()
+    exploration: ExplorationConfig = ExplorationConfig()
+    training: TrainingConfig = TrainingConfig()
+    downstream: DownstreamConfig = DownstreamConfig()
+    pairs: PairsConfig = PairsConfig()
+    reward: RewardModelConfig = RewardModelConfig()
+
+
+class Method(Section):
+    """What tells one method from another; nothing else differs between methods."""
+
+    title: str = Field(description="name in figures")
+    algorithm: Literal["dreamer", "ppo", "random"] = "dreamer"
+    sources: list[Source] = Field([], description="rewards the exploration policy maximises; empty: the method only learns tasks")
+    gate: Literal["none", "reward_quantile", "return_range"] = Field(
+        "none", description="reward_quantile: the paper's (Eq. 8); return_range: the released code's"
+    )
+    disagreement: Literal["variance", "standard_deviation"] = Field("variance", description="paper: variance; released code: std")
+    percentile: float | None = Field(None, ge=0, le=100, description="null: the environment's")
+    go: Weights | None = Field(None, description="null: the environment's")
+    explore: Weights | None = Field(None, description="null: the environment's")
+    annotator: str | None = Field(None, description="whose reward model; null: the study's first annotator")
+
+    @property
+    def explores(self) -> bool:
+        """Whether the method has an exploration phase."""
+        return bool(self.sources) or self.algorithm == "random"
+
+    @property
+    def needs_reward_model(self) -> bool:
+        """Whether a semantic reward has to be distilled before the method can run."""
+        return "semantic" in self.sources
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.algorithm != "dreamer" and self.sources:
+            raise ValueError(f"`sources` belong to algorithm dreamer, not to {self.algorithm}; remove them")
+        if self.gate != "none" and "semantic" not in self.sources:
+            raise ValueError(f"gate {self.gate} compares the semantic reward; add `semantic` to `sources` or set `gate: none`")
+        return self
+
+
+class AnnotatorConfig(Section):
+    """Who answers which frame is more interesting."""
+
+    kind: Literal["oracle", "noisy_oracle"]
+    accuracy: float = Field(1.0, ge=0, le=1, description="noisy_oracle: share of clear pairs answered correctly")
+    first_bias: float = Field(0.0, ge=0, le=1, description="noisy_oracle: share of answers replaced by `first image`")
+
+
+class Study(Section):
+    """A complete study: its axes, and what it changes in the settings of every environment."""
+
+    study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="folder below results/")
+    seeds: list[int] = Field(min_length=1)
+    environments: list[str] = Field(min_length=1)
+    explore: list[str] = Field(min_length=1, description="methods with an exploration run")
+    learn: list[str] = Field(min_length=1, description="methods with a task run")
+    annotators: list[str] = Field(min_length=1, description="the first one trains the methods, the others are compared with it")
+    collector: str = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
+    figures: list[str] = Field(min_length=1)
+    settings: dict[str, Settings] = Field(description="one resolved entry per environment")
+    methods: dict[str, Method]
+    annotator_settings: dict[str, AnnotatorConfig]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures"):
+            repeated = [value for value, count in Counter(getattr(self, axis)).items() if count > 1]
+            if repeated:
+                raise ValueError(f"`{axis}` names {repeated[0]} twice; name each once")
+        for name in [*self.explore, self.collector]:
+            if not self.methods[name].explores:
+                raise ValueError(f"method {name} has no exploration phase; move it from `explore` to `learn`")
+        if self.methods[self.collector].needs_reward_model:
+            raise ValueError(f"collector {self.collector} needs labels before there are frames; use plan2explore or random")
+        for name in self.learn:
+            if self.methods[name].explores and name not in self.explore:
+                raise ValueError(f"`learn` names {name}, which starts from its exploration; add it to `explore`")
+            if self.methods[name].algorithm == "random":
+                raise ValueError("method random learns nothing; remove it from `learn`")
+        titles = Counter(method.title for method in self.methods.values())
+        if repeated := [title for title, count in titles.items() if count > 1]:
+            raise ValueError(f"two methods are called {repeated[0]!r}; give each `title` once")
+        return self
+
+    def annotator_of(self, method: str) -> str:
+        """The annotator whose reward model `method` maximises."""
+        return self.methods[method].annotator or self.annotators[0]
+
+    def weights(self, environment: str, method: str) -> ExplorationConfig:
+        """Percentile, go and explore weights of `method` in `environment`: the method's own, else the environment's."""
+        own, given = self.methods[method], self.settings[environment].exploration
+        return ExplorationConfig(
+            percentile=given.percentile if own.percentile is None else own.percentile,
+            go=own.go or given.go,
+            explore=own.explore or given.explore,
+        )
+
+
+SETTINGS_KEYS = tuple(key for key in Settings.model_fields if key != "environment")
+
+
+class StudyFile(Section):
+    """A study as people write it; `config/schema.json` is generated from this model."""
+
+    study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description=Study.model_fields["study"].description)
+    seeds: list[int] = Field(min_length=1, description="one run per seed, method and environment")
+    environments: list[str] = Field(min_length=1, description="files of config/envs")
+    explore: list[str] = Field(min_length=1, description=Study.model_fields["explore"].description)
+    learn: list[str] = Field(min_length=1, description=Study.model_fields["learn"].description)
+    annotators: list[str] = Field(min_length=1, description=Study.model_fields["annotators"].description)
+    collector: str = Field("plan2explore", description=Study.model_fields["collector"].description)
+    figures: list[str] = Field(min_length=1, description="modules of sensei/analysis/figures")
+    world_model: dict[str, Any] = Field({}, description="changes to WorldModelConfig")
+    ensemble: dict[str, Any] = Field({}, description="changes to EnsembleConfig")
+    behaviour: dict[str, Any] = Field({}, description="changes to BehaviourConfig")
+    exploration: dict[str, Any] = Field({}, description="changes to ExplorationConfig")
+    training: dict[str, Any] = Field({}, description="changes to TrainingConfig")
+    downstream: dict[str, Any] = Field({}, description="changes to DownstreamConfig")
+    pairs: dict[str, Any] = Field({}, description="changes to PairsConfig")
+    reward: dict[str, Any] = Field({}, description="changes to RewardModelConfig")
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it: mappings unite, everything else replaces."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping; anything else is an error that names the file."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SenseiError(f"there is no file {path}") from error
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise SenseiError(f"{path} is not YAML", found=where, hint="mend the line it names") from error
+    if not isinstance(content, dict):
+        raise SenseiError(f"{path}", found=type(content).__name__, expected="a mapping of keys to values")
+    return content
+
+
+def _named_file(kind: str, name: str, folder: Path, source: str, key: str) -> dict[str, Any]:
+    path = folder / kind / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in (folder / kind).glob("*.yaml")))
+        raise SenseiError(f"{source}: `{key}` names {name!r}, which has no file config/{kind}/{name}.yaml", expected=f"one of {known}")
+    return read_yaml(path)
+
+
+def _validate(model: type[Model], content: dict[str, Any], source: str) -> Model:
+    """Validate; the first fault becomes one line with file, key and remedy."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
+        if fault["type"] == "extra_forbidden":
+            known = sorted(_fields_at(model, fault["loc"][:-1]))
+            raise SenseiError(f"{source}: unknown key `{key}`", expected=f"one of {', '.join(known)}", hint="correct or remove it") from error
+        if fault["type"] == "value_error":
+            raise SenseiError(f"{source}: {fault['ctx']['error']}") from error
+        found = None if fault["type"] == "missing" else repr(fault["input"])
+        remedy = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
+        raise SenseiError(f"{source}: `{key}`: {remedy}", found=found, hint=f"set `{key}` in {source}") from error
+
+
+def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """Names of the keys allowed at `location` below `model`."""
+    schema: dict[str, Any] = model.model_json_schema()
+    node = schema
+    for part in location:
+        node = node.get("properties", {}).get(part) or node.get("additionalProperties", {}) or node.get("items", {})
+        for option in (node, *node.get("anyOf", [])):
+            if "$ref" in option:
+                node = schema["$defs"][option["$ref"].rsplit("/", 1)[1]]
+                break
+    return list(node.get("properties", {}))
+
+
+def load_study(content: dict[str, Any] | str | Path, source: str | None = None, folder: Path = CONFIG_FOLDER) -> Study:
+    """Validate a study file (or its content, as Snakemake hands it over) and resolve all that it names.
+
+    Args:
+        content: path of a study file, or its content.
+        source: what error messages call it; by default the path.
+        folder: where `envs/`, `methods/` and `annotators/` are.
+
+    Raises:
+        SenseiError: one line that names file, key and remedy.
+    """
+    if not isinstance(content, dict):
+        source, content = source or str(content), read_yaml(content)
+    source = source or "the study"
+    file = _validate(StudyFile, content, source)
+    changes = {key: getattr(file, key) for key in SETTINGS_KEYS}
+    settings = {}
+    for name in file.environments:
+        given = _named_file("envs", name, folder, source, "environments")
+        _validate(Settings, given, f"config/envs/{name}.yaml")
+        settings[name] = _validate(Settings, merge(given, changes), source)
+    methods = {}
+    for axis in ("explore", "learn", "collector"):
+        names = getattr(file, axis)
+        for name in [names] if isinstance(names, str) else names:
+            methods[name] = _validate(Method, _named_file("methods", name, folder, source, axis), f"config/methods/{name}.yaml")
+    wanted = dict.fromkeys([*file.annotators, *(m.annotator for m in methods.values() if m.annotator)])
+    annotators = {
+        name: _validate(AnnotatorConfig, _named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
+        for name in wanted
+    }
+    axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in SETTINGS_KEYS}
+    return _validate(Study, {**axes, "settings": settings, "methods": methods, "annotator_settings": annotators}, source)
+
+
+def dump_study(study: Study) -> str:
+    """The resolved study as YAML, from which `read_study` makes an equal one."""
+    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+
+
+def read_study(path: str | Path) -> Study:
+    """Read a resolved study (`results/{study}/study.yaml`)."""
+    return _validate(Study, read_yaml(path), str(path))
+
+
+def json_schema() -> str:
+    """The content of `config/schema.json`: the study file, its sections spelled out, for editors."""
+    schema = StudyFile.model_json_schema()
+    definitions = schema.setdefault("$defs", {})
+    for key in SETTINGS_KEYS:
+        section = Settings.model_fields[key].annotation
+        part = section.model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(part.pop("$defs", {}))
+        schema["properties"][key] = part
+    return json.dumps(schema, indent=2) + "\n"

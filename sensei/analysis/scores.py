@@ -1,0 +1,142 @@
+"""One tidy table of everything the runs of a study counted and scored."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from sensei.config import Study
+from sensei.errors import SenseiError
+
+COLUMNS = ["environment", "task", "method", "seed", "step", "metric", "value"]
+EXPLORE = "explore"
+FINAL_EVALUATIONS = 3
+# Columns of events.parquet that are no event.
+BOOKKEEPING = ["worker", "episode", "finished", "first_step", "last_step", "length", "episode_return", "semantic_return"]
+
+
+def exploration_runs(study: Study) -> list[tuple[str, str, int]]:
+    """(environment, method, seed) of every exploration run of the study."""
+    return [(environment, method, seed) for environment in study.environments for method in study.explore for seed in study.seeds]
+
+
+def task_runs(study: Study) -> list[tuple[str, str, int]]:
+    """(environment, method, seed) of every task run of the study."""
+    return [(environment, method, seed) for environment in study.environments for method in study.learn for seed in study.seeds]
+
+
+def exploration_folder(environment: str, method: str, seed: int) -> str:
+    """Folder of an exploration run, relative to `results/{study}/`."""
+    return f"{environment}/explore/{method}/seed{seed}"
+
+
+def task_folder(study: Study, environment: str, method: str, seed: int) -> str:
+    """Folder of a task run, relative to `results/{study}/`."""
+    return f"{environment}/learn/{study.settings[environment].environment.task}/{method}/seed{seed}"
+
+
+def tabulate(study: Study, results: Path) -> pd.DataFrame:
+    """Read every run that the axes of the study name.
+
+    Args:
+        results: the folder of the study, `results/{study}`.
+
+    Returns:
+        Columns environment, task, method, seed, step, metric, value. Exploration runs have task "explore" and one row a metric:
+        each event's total over the run, "semantic_return" (its total, where a reward model was at work) and "episodes"
+        (finished ones), at the last step of the run. Task runs have one row "score" per evaluation (step in task steps)
+        and one row "final_score", the mean of the last 3 evaluations.
+
+    Raises:
+        SenseiError: runs are missing or damaged; one message names all of them.
+    """
+    rows: list[dict] = []
+    faults: list[str] = []
+    for environment, method, seed in exploration_runs(study):
+        folder = Path(results) / exploration_folder(environment, method, seed)
+        found = _gather(faults, folder, "events.parquet", lambda path, e=environment: exploration_scores(path, study.settings[e].environment.events))
+        rows += [{"environment": environment, "task": EXPLORE, "method": method, "seed": seed, **row} for row in found]
+    for environment, method, seed in task_runs(study):
+        task = study.settings[environment].environment.task
+        folder = Path(results) / task_folder(study, environment, method, seed)
+        found = _gather(faults, folder, "metrics.jsonl", task_scores)
+        rows += [{"environment": environment, "task": task, "method": method, "seed": seed, **row} for row in found]
+    if faults:
+        what = f"study {study.study}: {len(faults)} run(s) missing or damaged:\n" + "\n".join(f"  {fault}" for fault in faults)
+        raise SenseiError(what, hint="run `snakemake` again; it makes what is missing (delete a damaged run's folder first)")
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _gather(faults: list[str], folder: Path, name: str, read: Callable[[Path], list[dict]]) -> list[dict]:
+    """What `read` finds in `folder/name`; a fault is noted instead of raised, so that one message can name all."""
+    path = folder / name
+    try:
+        return read(path)
+    except FileNotFoundError:
+        faults.append(f"{path} is missing")
+    except (ValueError, KeyError, OSError) as error:  # pyarrow's errors are ValueError and OSError
+        faults.append(f"{path} is damaged ({' '.join(str(error).split())[:120]})")
+    return []
+
+
+def exploration_scores(path: Path, events: list[str]) -> list[dict]:
+    """Totals of one `events.parquet` over all its episodes, the unfinished ones included.
+
+    Args:
+        events: event columns that must be there.
+
+    Raises:
+        ValueError: the table is empty or lacks a column.
+        FileNotFoundError, OSError: from reading.
+    """
+    table = pd.read_parquet(path)
+    if lacking := [column for column in [*BOOKKEEPING, *events] if column not in table.columns]:
+        raise ValueError(f"no column {', '.join(lacking)}")
+    if table.empty:
+        raise ValueError("no episode")
+    step = int(table["last_step"].max())
+    totals = {event: float(table[event].sum()) for event in table.columns if event not in BOOKKEEPING}
+    if table["semantic_return"].notna().any():
+        totals["semantic_return"] = float(table["semantic_return"].sum())
+    totals["episodes"] = float(table["finished"].sum())
+    return [{"step": step, "metric": metric, "value": value} for metric, value in totals.items()]
+
+
+def task_scores(path: Path) -> list[dict]:
+    """Evaluations of one `metrics.jsonl`, then "final_score": the mean of the last three (or fewer, if there are fewer).
+
+    Raises:
+        ValueError: a line is not JSON, or there is no evaluation.
+        FileNotFoundError, OSError: from reading.
+    """
+    scores = [{"step": int(line["step"]), "metric": "score", "value": float(line["evaluation/score"])} for line in _evaluations(path)]
+    if not scores:
+        raise ValueError("no evaluation/score")
+    last = scores[-FINAL_EVALUATIONS:]
+    final = {"step": scores[-1]["step"], "metric": "final_score", "value": sum(row["value"] for row in last) / len(last)}
+    return [*scores, final]
+
+
+def _evaluations(path: Path) -> Iterator[dict]:
+    with open(path, encoding="utf-8") as file:
+        for number, text in enumerate(file, 1):
+            try:
+                line = json.loads(text)
+            except ValueError as error:
+                raise ValueError(f"line {number} is not JSON") from error
+            if "evaluation/score" in line:
+                yield line
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read `scores.parquet`; a missing or damaged one is a SenseiError that names it."""
+    try:
+        table = pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise SenseiError(f"there is no {path}", hint="run the stage `tabulate` first") from error
+    except (ValueError, OSError) as error:
+        raise SenseiError(f"{path} is damaged", found=error, hint=f"delete {path} and run again") from error
+    if list(table.columns) != COLUMNS:
+        raise SenseiError(f"{path} is no table of scores", found=", ".join(table.columns), expected=", ".join(COLUMNS))
+    return table

@@ -1,0 +1,1 @@
+"""From episodes to preference labels: pairs, annotators, raw replies, agreement."""

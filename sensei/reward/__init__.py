@@ -1,0 +1,1 @@
+"""The distilled reward: network, Bradley-Terry training, batched scorer."""

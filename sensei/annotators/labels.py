@@ -1,15 +1,174 @@
-"""Annotation: shards of raw replies, merged into labels."""
+"""From pairs to labels: shards of raw replies, asked in parallel and resumable, then merged into one table and a card."""
 
+import hashlib
+import json
+import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from sensei.annotators.agreement import accuracy, cohen_kappa, order_bias
+from sensei.annotators.frames import Frames
+from sensei.annotators.oracle import can_rank, compare, make_annotator, ranks
+from sensei.annotators.pairs import SIDES, questions, read_pairs, states
+from sensei.annotators.preference import REPAIR, Label, Reply
 from sensei.config import AnnotatorConfig
+from sensei.errors import SenseiError
+from sensei.io import atomic, sha256, write_json
+from sensei.progress import progress
+from sensei.rng import generator
 
 
-def annotate_shard(pairs_path: Path, frames_path: Path, name: str, config: AnnotatorConfig, shard: int, shards: int, output: Path, seed: int) -> None:
-    """Ask annotator `name` about every `shards`-th pair (shard 0-based), append-only, resumable; the finished shard appears at `output` (jsonl)."""
-    raise NotImplementedError
+def annotate_shard(
+    pairs_path: str | Path,
+    frames_path: str | Path,
+    name: str,
+    config: AnnotatorConfig,
+    shard: int,
+    shards: int,
+    output: str | Path,
+    seed: int,
+) -> None:
+    """Ask one annotator about every `shards`-th pair and keep each raw reply.
+
+    Replies are appended, as they come, to a hidden file beside `output`. An interrupted shard asks only what has no reply yet; failed
+    requests are asked again. The finished file is renamed to `output` (JSON lines: pair, swapped, text, answer, error).
+
+    Args:
+        pairs_path: table of `make_pairs`.
+        frames_path: its frames.
+        name: of the annotator, for the progress line.
+        config: of the annotator.
+        shard: which one, from 0.
+        shards: how many there are.
+        output: the shard's file.
+        seed: of the order shown and of the annotator's own noise; the same for all shards.
+
+    Raises:
+        SenseiError: a file is damaged, or the annotator cannot answer about this environment.
+    """
+    output = Path(output)
+    asked_for = json.dumps([sha256(pairs_path), name, config.model_dump(mode="json"), shard, shards, seed])
+    # A name of its own for each question keeps the replies to another configuration from being taken for replies to this one.
+    partial = output.with_name(f".{output.stem}.{hashlib.sha256(asked_for.encode()).hexdigest()[:16]}.partial.jsonl")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    table = read_pairs(pairs_path)
+    swapped = generator(seed, "order shown").random(len(table)) < 0.5
+    answered = {reply.pair for reply in _take_up(partial) if reply.error is None}
+    own = np.arange(len(table)) % shards == shard
+    unasked = own & ~table["pair"].isin(answered).to_numpy()
+    pairs = questions(table[unasked], Frames(frames_path), swapped[unasked])
+    with open(partial, "a", encoding="utf-8") as file, progress(int(own.sum()), f"annotate {name}", "pairs", len(answered)) as bar:
+        for reply in make_annotator(config, seed).annotate(pairs):
+            file.write(json.dumps(reply.record()) + "\n")
+            file.flush()
+            bar.update()
+        os.fsync(file.fileno())
+    os.replace(partial, output)
 
 
-def merge_shards(shard_paths: list[Path], pairs_path: Path, labels_path: Path, card_path: Path) -> dict:
-    """Write `labels_path` (parquet, one row a pair: pair, label, swapped, answer, oracle, text, error) and `card_path` (json); returns the card."""
-    raise NotImplementedError
+def _take_up(partial: Path) -> list[Reply]:
+    """The replies of an interrupted shard; a last line that was not finished is cut off the file."""
+    if not partial.exists():
+        return []
+    content = partial.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(partial, whole)
+    return read_replies(partial)
+
+
+def read_replies(path: str | Path) -> list[Reply]:
+    """Read a file of raw replies.
+
+    Raises:
+        SenseiError: it is absent, or a line is damaged; the message names file and line.
+    """
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except FileNotFoundError as error:
+        raise SenseiError(f"there is no file {path}", hint="annotate again") from error
+    replies = []
+    for number, line in enumerate(lines, 1):
+        where = f"{path}, line {number},"
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise SenseiError(f"{where} is damaged", found=error, expected="JSON", hint=REPAIR) from error
+        replies.append(Reply.of(record, where))
+    return replies
+
+
+def merge_shards(shard_paths: list[Path], pairs_path: str | Path, labels_path: str | Path, card_path: str | Path) -> dict[str, object]:
+    """Make one table of labels of all shards, and a card that says how good they are.
+
+    Args:
+        shard_paths: every shard of the pairs.
+        pairs_path: table of `make_pairs`.
+        labels_path: parquet, one row a pair: pair, label (0 first, 1 second, 2 tie, 3 unknown, in the pair's own order; null if the
+            request failed), swapped (second side shown first), answer (as label, in the order shown), oracle (as label; null if the
+            environment's state cannot be ranked), text, error.
+        card_path: json, the returned card.
+
+    Returns:
+        pairs, counts and shares of the labels, errors; order_bias: share of "first one shown" among clear answers; oracle: accuracy on
+        the pairs clear to both, and Cohen's kappa over all codes. Shares with 95 % Wilson intervals.
+
+    Raises:
+        SenseiError: a shard is damaged, or the shards do not answer each pair once.
+    """
+    table = read_pairs(pairs_path)
+    replies: dict[int, Reply] = {}
+    for path in shard_paths:
+        own = {reply.pair: reply for reply in read_replies(path)}  # the last reply counts: those before it failed
+        if foreign := own.keys() & replies.keys() or own.keys() - set(range(len(table))):
+            raise SenseiError(f"shard {path} answers pair {min(foreign)}, which is not its own", hint=REPAIR)
+        replies |= own
+    if missing := set(range(len(table))) - replies.keys():
+        raise SenseiError(
+            f"no shard answers pair {min(missing)}", found=f"{len(replies)} replies", expected=len(table), hint="annotate again"
+        )
+    ordered = [replies[pair] for pair in range(len(table))]
+    labels = pd.DataFrame([reply.record() for reply in ordered])
+    labels["answer"] = pd.array([reply.answer for reply in ordered], dtype="Int8")
+    labels.insert(1, "label", pd.array([reply.label for reply in ordered], dtype="Int8"))
+    labels["oracle"] = pd.array(oracle_labels(table), dtype="Int8")
+    with atomic(labels_path) as temporary:
+        labels.astype({"text": str, "error": "string"}).to_parquet(temporary, index=False)
+    card = _card(labels)
+    write_json(card_path, card)
+    return card
+
+
+def oracle_labels(table: pd.DataFrame) -> np.ndarray | list[None]:
+    """The oracle's labels [N] of a table of pairs; None for each if it cannot rank these states."""
+    if not can_rank(states(table, SIDES[0])):
+        return [None] * len(table)
+    return compare(*(ranks(states(table, side)) for side in SIDES))
+
+
+def _card(labels: pd.DataFrame) -> dict[str, object]:
+    answered = labels[labels["label"].notna()]
+    label, answer = (answered[key].to_numpy(np.int64) for key in ("label", "answer"))
+    counts = {code.name.lower(): int((label == code).sum()) for code in Label}
+    card: dict[str, object] = {
+        "pairs": len(labels),
+        "errors": len(labels) - len(answered),
+        "counts": counts,
+        "shares": {name: count / len(answered) if len(answered) else None for name, count in counts.items()},
+        "order_bias": order_bias(answer),
+        "oracle": None,
+    }
+    if answered["oracle"].notna().all():
+        oracle = answered["oracle"].to_numpy(np.int64)
+        card["oracle"] = {"accuracy": accuracy(label, oracle), "kappa": cohen_kappa(label, oracle)}
+    return card
+
+
+def read_labels(path: str | Path) -> pd.DataFrame:
+    """Read the table of labels; a damaged one is an error that names it."""
+    try:
+        return pd.read_parquet(path, columns=["pair", "label", "oracle"])
+    except (OSError, ValueError, KeyError) as error:
+        raise SenseiError(f"the labels {path} are damaged", found=error, hint=f"delete {path} and annotate again") from error

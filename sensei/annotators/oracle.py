@@ -1,0 +1,95 @@
+"""Annotators that read the game state instead of the picture.
+
+Which state is more interesting is a matter of rank (paper section 5.5, for KeyRoom from the released code; for KeyChest ours):
+
+    KeyRoom   stairs in view > open door in view > key held beside a closed door > key held > key in view > nothing
+    KeyChest  chest in view with the key > key held > chest in view > key in view > nothing
+
+KeyChest's doors open by walking and mean nothing there, so doors are ranked only where no chest can be (`chest_in_view` is not
+among the state's keys). Equal ranks are a tie, and two states of rank 0 have nothing of interest: unknown (codes 2 and 3).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from sensei.annotators.preference import Label, Pair, Reply
+from sensei.config import AnnotatorConfig
+from sensei.errors import SenseiError
+from sensei.rng import generator
+
+COMMON_KEYS = ("key_held", "key_in_view")
+ROOM_KEYS = (*COMMON_KEYS, "stairs_in_view", "open_door_in_view", "closed_door_beside")
+CHEST_KEYS = (*COMMON_KEYS, "chest_in_view")
+
+
+def can_rank(keys: Iterable[str]) -> bool:
+    """Whether a state with these keys is one that `ranks` understands."""
+    return set(ROOM_KEYS) <= set(keys) or set(CHEST_KEYS) <= set(keys)
+
+
+def ranks(state: Mapping[str, np.ndarray | float]) -> np.ndarray:
+    """Rank of states, int64 [N] (or a scalar), from 0 (nothing of interest) upwards.
+
+    Args:
+        state: key -> values [N] or a number; above 0.5 is true.
+
+    Raises:
+        SenseiError: the environment's state lacks what the ranking needs.
+    """
+    if not can_rank(state):
+        raise SenseiError(
+            "the oracle cannot rank this environment's states",
+            found=", ".join(state) or "no state",
+            expected=f"keys {', '.join(ROOM_KEYS)}",
+        )
+    holds = {key: np.asarray(state[key]) > 0.5 for key in (*ROOM_KEYS, "chest_in_view") if key in state}
+    held, visible = holds["key_held"], holds["key_in_view"]
+    if "chest_in_view" in holds:
+        chest = holds["chest_in_view"]
+        return np.select([chest & held, held, chest, visible], [4, 3, 2, 1], 0)
+    conditions = [holds["stairs_in_view"], holds["open_door_in_view"], held & holds["closed_door_beside"], held, visible]
+    return np.select(conditions, [5, 4, 3, 2, 1], 0)
+
+
+def compare(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Labels, int64 [N], of two arrays of ranks [N]."""
+    unequal = np.where(first > second, Label.FIRST, Label.SECOND)
+    return np.where(first != second, unequal, np.where(first > 0, Label.TIE, Label.UNKNOWN))
+
+
+class Oracle:
+    """Prefers the state of higher rank."""
+
+    def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
+        """One reply for each pair."""
+        for pair in pairs:
+            answer = Label(int(compare(ranks(pair.first.state), ranks(pair.second.state))))
+            yield Reply(pair.pair, pair.swapped, answer.name, answer)
+
+
+class NoisyOracle:
+    """An oracle with a stated error rate and a stated order bias.
+
+    A clear answer is turned round with probability 1 - accuracy; then any answer is replaced by "the first one shown" with probability
+    `first_bias`. The draws belong to the pair's number, so that neither the split into shards nor an interruption changes them.
+    """
+
+    def __init__(self, accuracy: float, first_bias: float, seed: int):
+        self.accuracy, self.first_bias, self.seed = accuracy, first_bias, seed
+
+    def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
+        """One reply for each pair."""
+        for pair in pairs:
+            right, unbiased = generator(self.seed, "noisy_oracle", pair.pair).random(2) < (self.accuracy, 1 - self.first_bias)
+            answer = Label(int(compare(ranks(pair.first.state), ranks(pair.second.state))))
+            answer = answer if right else answer.swapped
+            answer = answer if unbiased else Label.FIRST
+            yield Reply(pair.pair, pair.swapped, answer.name, answer)
+
+
+def make_annotator(config: AnnotatorConfig, seed: int) -> Oracle | NoisyOracle:
+    """The annotator a configuration describes."""
+    if config.kind == "oracle":
+        return Oracle()
+    return NoisyOracle(config.accuracy, config.first_bias, seed)

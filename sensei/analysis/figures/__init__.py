@@ -60,7 +60,7 @@ def make(name: str, study: Study, results: Path, stem: Path) -> None:
     Raises:
         SenseiError: unknown figure, or a missing or damaged input, named.
     """
-    from sensei.analysis import style  # noqa: PLC0415  (keeps `check` and `inputs` free of matplotlib)
+    from sensei.analysis import style  # here, so that `check` and `inputs` need no matplotlib
 
     figure = module(name)
     style.save(figure.draw(study, figure.load(study, Path(results))), stem)
@@ -68,7 +68,7 @@ def make(name: str, study: Study, results: Path, stem: Path) -> None:
 
 def draw_published(folder: Path) -> list[Path]:
     """Draw Figures 5, 7 and 13 of the paper from the published values alone, into `folder`/fig{5,7,13}.{pdf,png,csv}."""
-    from sensei.analysis import style  # noqa: PLC0415
+    from sensei.analysis import style
 
     written = []
     for number, name in ((5, "interactions"), (7, "downstream"), (13, "ppo_convergence")):

@@ -1,0 +1,25 @@
+"""Sentences that several captions share."""
+
+from sensei.config import Study
+
+BAND = "95 % interval of the mean over seeds (percentile bootstrap, 2,000 resamples)"
+GATES = {
+    "reward_quantile": "the paper's gate (running quantile of the predicted semantic reward)",
+    "return_range": "the released code's gate (semantic return against an inter-percentile range)",
+}
+
+
+def listing(parts: list[str]) -> str:
+    """a; a and b; a, b and c."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def number(count: int, noun: str) -> str:
+    """1 seed; 2 seeds."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def gates(study: Study, methods: list[str]) -> str:
+    """Which gate each of `methods` that has one used, as a sentence; empty if none has one."""
+    used = [f"{study.methods[name].title} uses {GATES[study.methods[name].gate]}" for name in methods if study.methods[name].gate in GATES]
+    return f" {'; '.join(used)}." if used else ""

@@ -1,0 +1,169 @@
+"""Score of the task over task steps (paper Fig. 7): one panel per environment, one line per method."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from sensei.analysis import published, statistics, style
+from sensei.analysis.figures import captions
+from sensei.analysis.scores import read_scores
+from sensei.analysis.style import Drawing
+from sensei.config import Study
+from sensei.rng import generator
+
+METHOD_TITLES = {"sensei": "SENSEI", "plan2explore": "Plan2Explore", "dreamerv3": "DreamerV3", "ppo": "PPO"}
+TITLES = {"keyroom": "KeyRoom-S15", "keychest": "KeyChest"}
+COLUMNS = ["panel", "environment", "source", "method", "title", "drawn", "seed", "step", "value", "low", "high", "band", "seeds", "smoothing"]
+PANEL_INCHES = 1.75
+LEGEND_INCHES = 0.28
+# Fewer evaluations than this are drawn as they are; more are smoothed over 3, as the paper does.
+SMOOTH_FROM = 30
+# Published curves share a panel with ours if neither range of steps is more than this many times the other.
+LARGEST_RATIO = 2.0
+LINES = {"ours": {"linestyle": "-"}, "published": {"linestyle": (0, (4, 1.5)), "markerfacecolor": "white", "linewidth": 1.0}}
+
+
+def load(study: Study, results: Path) -> pd.DataFrame:
+    """The table of scores below `results` (= results/{study})."""
+    return read_scores(Path(results) / "scores.parquet")
+
+
+def measured(study: Study, scores: pd.DataFrame, environment: str, methods: list[str]) -> pd.DataFrame:
+    """Ours, of one environment, as drawn: a "mean" row with its bootstrap interval and a "seed" row per run, for every method and step."""
+    task = study.settings[environment].environment.task
+    chosen = scores[(scores["environment"] == environment) & (scores["task"] == task) & (scores["metric"] == "score")]
+    tables = []
+    for method in methods:
+        runs = chosen[chosen["method"] == method].pivot(index="step", columns="seed", values="value").dropna()
+        window = 3 if len(runs) >= SMOOTH_FROM else 1
+        values = statistics.moving_average(runs.to_numpy().T, window)  # [seeds, steps]
+        low, high = statistics.bootstrap_band(values, generator(0, "downstream", environment, method))
+        same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": window}
+        means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
+        tables.append(means.assign(drawn="mean", band="95 % bootstrap", **same))
+        tables += [
+            pd.DataFrame({"step": runs.index, "value": run}).assign(drawn="seed", seed=seed, **same)
+            for seed, run in zip(runs.columns, values, strict=True)
+        ]
+    return pd.concat(tables).assign(environment=environment, source="ours").reindex(columns=COLUMNS)
+
+
+def published_values(figure: int, task: str) -> pd.DataFrame:
+    """The published curves of `task` in figure 7 or 13, as drawn; no rows if there are none."""
+    curves = published.curves(figure)
+    curves = curves[curves["task"] == task]
+    table = curves.rename(columns={"x": "step", "mean": "value"})[["environment", "method", "step", "value", "seeds", "smoothing"]]
+    return table.assign(source="published", drawn="mean", title=table["method"].map(METHOD_TITLES)).reindex(columns=COLUMNS)
+
+
+def agree(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
+    """Whether published curves may share a panel with ours: the same task (then `theirs` has rows) and similar ranges of steps."""
+    if theirs.empty:
+        return False
+    ratio = ours["step"].max() / theirs["step"].max()
+    return 1 / LARGEST_RATIO <= ratio <= LARGEST_RATIO
+
+
+@style.styled()
+def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+    """Mean over seeds as a line, 95 % bootstrap band, seeds as thin lines; published curves dashed, in a panel of their own where steps differ."""
+    until = {environment: study.settings[environment].training.learn_steps for environment in study.environments}
+    scores = scores[scores["step"] <= scores["environment"].map(until)]  # PPO may have run on
+    return draw_methods(study, scores, study.learn, 7)
+
+
+def draw_methods(study: Study, scores: pd.DataFrame, methods: list[str], figure: int) -> Drawing:
+    """As `draw`, of `methods` only, with the published curves of `figure`."""
+    columns = []
+    for environment in study.environments:
+        settings = study.settings[environment].environment
+        ours, theirs = measured(study, scores, environment, methods), published_values(figure, settings.task)
+        theirs = theirs[theirs["method"].isin(methods)]
+        stack = {f"{settings.title}, {captions.number(int(ours['seeds'].max()), 'seed')}": ours}
+        if agree(ours, theirs):
+            stack = {next(iter(stack)): pd.concat([ours, theirs])}
+        elif not theirs.empty:
+            stack[f"{settings.title}, published, {theirs['seeds'].max()} seeds"] = theirs
+        columns.append(stack)
+    return panels(columns, _caption(study, columns, methods, figure), "task steps" if figure == 7 else "environment steps")
+
+
+@style.styled()
+def draw_published() -> Drawing:
+    """Figure 7 of the paper from the published values alone, with the same code as `draw`."""
+    columns = [{f"{title}, published, 10 seeds": published_values(7, task)} for task, title in TITLES.items()]
+    caption = (
+        "Published values (paper Fig. 7, read off the figure, about 0.03): score of one evaluation episode per seed over task steps, "
+        "mean over 10 seeds, moving average over 3 evaluations. The width of the published bands was not read."
+    )
+    return panels(columns, caption)
+
+
+def _caption(study: Study, columns: list[dict[str, pd.DataFrame]], methods: list[str], figure: int) -> str:
+    tables = [table for stack in columns for table in stack.values()]
+    ours = pd.concat([table[table["source"] == "ours"] for table in tables])
+    parts = []
+    for environment, part in ours.groupby("environment", sort=False):
+        settings = study.settings[environment]
+        parts.append(
+            f"{settings.environment.title} (to {captions.number(int(part['step'].max()), 'step')}, {captions.number(int(part['seeds'].max()), 'seed')}, "
+            f"{captions.number(settings.training.evaluate_episodes, 'episode')} per evaluation)"
+        )
+    smoothed = sorted(set(ours["smoothing"]))
+    smoothing = " Moving average over 3 evaluations." if smoothed == [3] else " Not smoothed." if smoothed == [1] else (
+        f" Moving average over 3 evaluations where a run has at least {SMOOTH_FROM} of them."
+    )
+    text = f"Score of the task over task steps: {captions.listing(parts)}. Lines are means over seeds, thin lines seeds, bands the {captions.BAND}.{smoothing}"
+    if any((table["source"] == "published").any() for table in tables):
+        text += f" Dashed: published values (paper Fig. {figure}, 10 seeds, read off the figure), never rescaled; their bands were not read."
+    return text + captions.gates(study, methods)
+
+
+def panels(columns: list[dict[str, pd.DataFrame]], caption: str, x_label: str = "task steps") -> Drawing:
+    """One column of panels per environment; a legend above that covers no data."""
+    rows = max(len(stack) for stack in columns)
+    width = style.COLUMN_WIDTH if len(columns) == 1 and rows == 1 else style.FULL_WIDTH
+    across = len(columns) == 1 and rows > 1  # one environment: ours and the published panel side by side
+    shape = (1, rows) if across else (rows, len(columns))
+    figure = style.figure(width, PANEL_INCHES * shape[0] + LEGEND_INCHES)
+    grid = figure.subplots(*shape, squeeze=False)
+    grid = grid.T if across else grid
+    for column, stack in enumerate(columns):
+        for row in range(rows):
+            grid[row, column].set_axis_off() if row >= len(stack) else None
+        for axes, (title, table) in zip(grid[:, column], stack.items(), strict=False):
+            _panel(axes, title, table, x_label)
+    handles = _handles([table for stack in columns for table in stack.values()])
+    per_row = 3 if width == style.COLUMN_WIDTH else 6
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), per_row))
+    numbers = pd.concat([table.assign(panel=title) for stack in columns for title, table in stack.items()], ignore_index=True)
+    return Drawing(figure, numbers, caption)
+
+
+def _handles(tables: list[pd.DataFrame]) -> list[Line2D]:
+    """One legend entry per method, and one that explains the dashes where ours and published curves share a figure."""
+    titles = {method: title for table in tables for method, title in zip(table["method"], table["title"], strict=True)}
+    handles = [Line2D([], [], color=style.colour(method), marker=style.marker(method), label=titles[method]) for method in style.ordered(titles)]
+    if {source for table in tables for source in table["source"]} == set(LINES):
+        handles.append(Line2D([], [], color=style.FAINT, marker="o", label="published", **LINES["published"]))
+    return handles
+
+
+def _panel(axes: Axes, title: str, table: pd.DataFrame, x_label: str) -> None:
+    for (source, method), lines in table.groupby(["source", "method"], sort=False):
+        colour = style.colour(method)
+        means = lines[lines["drawn"] == "mean"]
+        if source == "ours":
+            for _, run in lines[lines["drawn"] == "seed"].groupby("seed"):
+                axes.plot(run["step"], run["value"], color=colour, linewidth=0.4, alpha=0.5 if means["seeds"].max() < 5 else 0.2)
+            axes.fill_between(means["step"], means["low"], means["high"], color=colour, alpha=0.18, linewidth=0)
+        every = max(1, len(means) // 8)
+        axes.plot(means["step"], means["value"], color=colour, marker=style.marker(method), markevery=every, zorder=3, **LINES[source])
+    axes.set_title(title)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel("score")
+    axes.set_xlim(-0.02 * table["step"].max(), 1.02 * table["step"].max())
+    axes.set_ylim(min(-0.03, table["value"].min() * 1.05), max(1.05, table[["value", "high"]].max(axis=None) * 1.05))
+    style.count_axis(axes.xaxis, 5)

@@ -1,0 +1,35 @@
+"""PPO alone, until it converges (paper Fig. 13)."""
+
+import pandas as pd
+
+from sensei.analysis import style
+from sensei.analysis.figures import downstream
+from sensei.analysis.style import Drawing
+from sensei.config import Study
+from sensei.errors import SenseiError
+
+load = downstream.load
+
+
+@style.styled()
+def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+    """As figure `downstream`, of PPO alone, with the curves of Figure 13.
+
+    Raises:
+        SenseiError: the study has no PPO run.
+    """
+    methods = [name for name in study.learn if study.methods[name].algorithm == "ppo"]
+    if not methods:
+        raise SenseiError("figure ppo_convergence draws PPO", found=", ".join(study.learn), expected="ppo in `learn`")
+    return downstream.draw_methods(study, scores, methods, 13)
+
+
+@style.styled()
+def draw_published() -> Drawing:
+    """Figure 13 of the paper from the published values alone."""
+    columns = [{f"{title}, published, 10 seeds": downstream.published_values(13, task)} for task, title in downstream.TITLES.items()]
+    caption = (
+        "Published values (paper Fig. 13, read off the figure, about 0.03): score of PPO over environment steps since the start of training, "
+        "mean over 10 seeds, moving average over 30 evaluations. Sampled sparsely: single points say little."
+    )
+    return downstream.panels(columns, caption, "environment steps")

@@ -1,0 +1,19 @@
+"""Values of the paper's figures, as CSV files beside this one; README.md says where they are from."""
+
+from pathlib import Path
+
+import pandas as pd
+
+FOLDER = Path(__file__).parent
+
+
+def bars(figure: int) -> pd.DataFrame:
+    """The bars of one figure of the paper, as `paper_figures.csv` has them."""
+    table = pd.read_csv(FOLDER / "paper_figures.csv", dtype={"figure": str})
+    return table[table["figure"] == str(figure)].reset_index(drop=True)
+
+
+def curves(figure: int) -> pd.DataFrame:
+    """The curves of all panels of one figure of the paper, as `paper_curves.csv` has them."""
+    table = pd.read_csv(FOLDER / "paper_curves.csv", dtype={"figure": str})
+    return table[table["figure"].str.fullmatch(rf"{figure}[a-z]?")].reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""Agents: imagination-trained actor-critic on the world model, and the random one."""

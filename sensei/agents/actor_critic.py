@@ -1,0 +1,171 @@
+"""Actor and critics trained on imagined rollouts (DreamerV3; paper section 3.3).
+
+Every reward source has its own critic and its own return scale; the actor follows the weighted sum of the normalised
+advantages, with weights from the go/explore switch.
+"""
+
+import copy
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sensei.agents.optimiser import Optimiser
+from sensei.agents.returns import ReturnScale, lambda_return
+from sensei.config import BehaviourConfig, Source
+from sensei.exploration.switch import Switch
+from sensei.world_model.distributions import categorical_entropy, log_probabilities, sample_index, straight_through, two_hot_loss, two_hot_mean
+from sensei.world_model.model import BINS
+from sensei.world_model.networks import BatchedMLP
+from sensei.world_model.rssm import RSSM, State, one_hot
+from sensei.world_model.sizes import Size
+
+MIN_STD, MAX_STD = 0.1, 1.0
+
+
+class Rollout(NamedTuple):
+    """An imagined rollout.
+
+    Attributes:
+        deter: float [horizon + 1, rows, deter].
+        stoch: int64 [horizon + 1, rows, stoch], or float [horizon + 1, rows, stoch * classes] where gradients are kept.
+        action: float [horizon, rows, actions].
+    """
+
+    deter: torch.Tensor
+    stoch: torch.Tensor
+    action: torch.Tensor
+
+
+class Rewards(NamedTuple):
+    """What the world model says of a rollout.
+
+    Attributes:
+        sources: float [sources, horizon, rows], entry t for reaching state t + 1.
+        semantic: float [horizon, rows], predicted semantic reward of the states 0..horizon - 1 themselves, or None.
+        alive: float [horizon + 1, rows], probability that the episode goes on.
+    """
+
+    sources: torch.Tensor
+    semantic: torch.Tensor | None
+    alive: torch.Tensor
+
+
+class Actor(nn.Module):
+    """Policy on model states: one-hot with 1 % uniform mix, or a Normal with tanh mean and std in [0.1, 1]."""
+
+    def __init__(self, size: Size, actions: int, discrete: bool, uniform_mix: float):
+        super().__init__()
+        self.actions, self.discrete, self.uniform_mix = actions, discrete, uniform_mix
+        self.head = BatchedMLP(1, size.deter, size.stoch * size.classes, 0, size.units, size.layers, actions if discrete else 2 * actions)
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        """Randomness for actions of the given leading shape: uniform [...] if discrete, normal [..., actions] otherwise."""
+        device = generator.device
+        if self.discrete:
+            return torch.rand(shape, generator=generator, device=device)
+        return torch.randn((*shape, self.actions), generator=generator, device=device)
+
+    def sample(self, deter: torch.Tensor, stoch: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Differentiable action: float [rows, actions]; one-hot if discrete, in [-1, 1] otherwise."""
+        output = self.head(deter, stoch)[0]
+        if self.discrete:
+            probabilities = log_probabilities(output, self.uniform_mix).exp()
+            return straight_through(sample_index(probabilities.detach(), noise), probabilities)
+        mean, std = self._normal(output)
+        return mean + std * noise
+
+    def evaluate(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probability of given actions and entropy of the policy, both float [rows]."""
+        output = self.head(deter, stoch)[0]
+        if self.discrete:
+            log_p = log_probabilities(output, self.uniform_mix)
+            return (log_p * action).sum(-1), categorical_entropy(log_p)
+        normal = torch.distributions.Normal(*self._normal(output))
+        return normal.log_prob(action).sum(-1), normal.entropy().sum(-1)
+
+    def _normal(self, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean, std = output.float().chunk(2, -1)
+        return torch.tanh(mean), (MAX_STD - MIN_STD) * torch.sigmoid(std + 2) + MIN_STD
+
+
+class Behaviour(nn.Module):
+    """An actor with one critic per reward source, and how both learn from a rollout."""
+
+    def __init__(self, size: Size, actions: int, discrete: bool, uniform_mix: float, sources: list[Source], switch: Switch, config: BehaviourConfig):
+        super().__init__()
+        self.config, self.sources, self.switch = config, sources, switch
+        self.actor = Actor(size, actions, discrete, uniform_mix)
+        self.critic = BatchedMLP(len(sources), size.deter, size.stoch * size.classes, 0, size.units, size.layers, BINS, scale=0)
+        self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.scale = ReturnScale(len(sources), config.normaliser_decay)
+        rates = config.learning_rate, config.epsilon, config.clip
+        self.optimisers = {
+            "actor": Optimiser(self.actor.parameters(), *rates),
+            "critic": Optimiser(self.critic.parameters(), *rates, head_axes=self.critic.head_axes()),
+        }
+
+    def imagine(self, rssm: RSSM, start: State, generator: torch.Generator) -> Rollout:
+        """Follow the actor from every start for `horizon` steps; gradients are kept only where the actor needs them."""
+        rows, horizon, discrete = len(start.deter), self.config.horizon, self.actor.discrete
+        uniform = torch.rand((horizon, rows, rssm.size.stoch), generator=generator, device=generator.device)
+        noise = self.actor.noise((horizon, rows), generator)
+        deter, stoch = start.deter, start.index if discrete else one_hot(start.index, rssm.size.classes)
+        deters, stochs, actions = [deter], [stoch], []
+        with torch.set_grad_enabled(not discrete):
+            for t in range(horizon):
+                actions.append(self.actor.sample(deter.detach(), stoch.detach(), noise[t]))
+                deter, index, prior = rssm.imagine_step(deter, stoch, actions[-1], uniform[t])
+                stoch = index if discrete else straight_through(index, prior.exp()).flatten(1)
+                deters.append(deter)
+                stochs.append(stoch)
+            return Rollout(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
+
+    def update(self, rollout: Rollout, rewards: Rewards) -> dict[str, torch.Tensor]:
+        """One step of actor and critics on a rollout; returns scalars to log."""
+        deter, stoch = rollout.deter.flatten(0, 1), rollout.stoch.flatten(0, 1)
+        frozen = deter.detach(), stoch.detach()
+        shape = rewards.alive.shape
+        logits = self.critic(*frozen).unflatten(1, shape)
+        with torch.set_grad_enabled(not self.actor.discrete):
+            value = two_hot_mean(logits.detach() if self.actor.discrete else self.critic(deter, stoch).unflatten(1, shape))
+            discount = self.config.discount * rewards.alive
+            returns = lambda_return(rewards.sources, value, discount[1:], self.config.trace)
+            weight = torch.cumprod(torch.cat([rewards.alive[:1], discount[1:-1]]), 0).detach()
+            advantage, explore_share = self._advantage(returns, value[:, :-1], rewards)
+        metrics = self._update_actor(rollout, frozen, advantage, weight)
+        metrics |= self._update_critic(logits[:, :-1], frozen, returns.detach(), weight)
+        metrics["explore_share"] = explore_share
+        for name, reward, source_return in zip(self.sources, rewards.sources, returns):
+            metrics |= {f"{name}_reward": reward.detach().mean(), f"{name}_return": source_return.detach().mean()}
+        return metrics
+
+    def _advantage(self, returns: torch.Tensor, value: torch.Tensor, rewards: Rewards) -> tuple[torch.Tensor, torch.Tensor]:
+        semantic_return = returns[self.sources.index("semantic")] if "semantic" in self.sources else None
+        weights, explore_share = self.switch(rewards.semantic, semantic_return)
+        return (weights * (returns - value) / self.scale(returns)).sum(0), explore_share
+
+    def _update_actor(self, rollout: Rollout, frozen: tuple, advantage: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+        horizon, rows = weight.shape
+        states = [part.unflatten(0, (horizon + 1, rows))[:-1].flatten(0, 1) for part in frozen]
+        log_probability, entropy = self.actor.evaluate(*states, rollout.action.detach().flatten(0, 1))
+        gain = log_probability.view(horizon, rows) * advantage.detach() if self.actor.discrete else advantage
+        loss = -(weight * (gain + self.config.entropy * entropy.view(horizon, rows))).mean()
+        return {"actor_gradient": self.optimisers["actor"].step(loss), "actor_loss": loss.detach(), "entropy": entropy.detach().mean()}
+
+    def _update_critic(self, logits: torch.Tensor, frozen: tuple, returns: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+        horizon, rows = weight.shape
+        with torch.no_grad():
+            slow = two_hot_mean(self.slow_critic(*(part[: horizon * rows] for part in frozen)).unflatten(1, (horizon, rows)))
+        loss = two_hot_loss(logits, returns) + self.config.slow_weight * two_hot_loss(logits, slow)
+        loss = (weight * loss).mean((1, 2)).sum()
+        metrics = {"critic_gradient": self.optimisers["critic"].step(loss), "critic_loss": loss.detach()}
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.slow_critic.parameters()), list(self.critic.parameters()), self.config.slow_rate)
+        return metrics
+
+
+def action_tensor(action: torch.Tensor, actions: int, discrete: bool) -> torch.Tensor:
+    """Environment actions as the model's: int64 [...] -> one-hot float [..., actions]; continuous ones pass through."""
+    return F.one_hot(action.long(), actions).float() if discrete else action.float()

@@ -1,0 +1,38 @@
+"""Adam with gradient clipping, over all parameters at once or over each batched head by itself."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+
+class Optimiser:
+    """One fused Adam.
+
+    Args:
+        parameters: what it moves.
+        clip: largest gradient norm.
+        head_axes: for parameters that hold several independent heads the axis of the heads; each head is then clipped by its
+            own norm, as if it had an optimiser of its own.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], learning_rate: float, epsilon: float, clip: float, head_axes: dict[nn.Parameter, int] | None = None
+    ):
+        self.parameters, self.clip, self.head_axes = list(parameters), clip, head_axes
+        self.adam = torch.optim.Adam(self.parameters, lr=learning_rate, eps=epsilon, fused=True)
+
+    def step(self, loss: torch.Tensor) -> torch.Tensor:
+        """Move the parameters against the gradient of a scalar loss; returns the gradient norm before clipping."""
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward(inputs=self.parameters)
+        norm = self._clip_heads() if self.head_axes else nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
+        self.adam.step()
+        return norm
+
+    def _clip_heads(self) -> torch.Tensor:
+        square = torch.stack([p.grad.square().sum([d for d in range(p.dim()) if d != axis]) for p, axis in self.head_axes.items()]).sum(0)
+        scale = (self.clip / (square.sqrt() + 1e-6)).clamp(max=1)
+        for parameter, axis in self.head_axes.items():
+            parameter.grad *= scale.view([-1 if d == axis else 1 for d in range(parameter.dim())])
+        return square.sum().sqrt()

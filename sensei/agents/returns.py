@@ -1,0 +1,44 @@
+"""Lambda-returns and their normalisation (DreamerV3)."""
+
+import torch
+from torch import nn
+
+from sensei.exploration.switch import percentiles
+
+
+def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Tensor, trace: float) -> torch.Tensor:
+    """G_t = r_{t+1} + discount_{t+1} ((1 - lambda) v_{t+1} + lambda G_{t+1}), bootstrapped with the last value.
+
+    Args:
+        reward: float [..., horizon, rows]; entry t is the reward of reaching state t + 1.
+        value: float [..., horizon + 1, rows].
+        discount: float [horizon, rows]; entry t is the discount times the continuation of state t + 1.
+        trace: lambda.
+
+    Returns:
+        float [..., horizon, rows].
+    """
+    following = value[..., -1, :]
+    returns = []
+    for t in reversed(range(reward.shape[-2])):
+        following = reward[..., t, :] + discount[t] * torch.lerp(value[..., t + 1, :], following, trace)
+        returns.append(following)
+    return torch.stack(returns[::-1], -2)
+
+
+class ReturnScale(nn.Module):
+    """Running range between the 5th and 95th percentile of the returns of each reward source, at least 1."""
+
+    def __init__(self, sources: int, decay: float):
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("low", torch.zeros(sources))
+        self.register_buffer("high", torch.zeros(sources))
+
+    @torch.no_grad()
+    def forward(self, returns: torch.Tensor) -> torch.Tensor:
+        """Update with returns float [sources, horizon, rows]; gives the scale of each source, float [sources, 1, 1]."""
+        low, high = torch.stack([percentiles(source, (0.05, 0.95)) for source in returns]).unbind(1)
+        self.low.lerp_(low, 1 - self.decay)
+        self.high.lerp_(high, 1 - self.decay)
+        return (self.high - self.low).clamp(min=1.0).view(-1, 1, 1)

@@ -1,0 +1,1 @@
+"""What makes SENSEI explore: ensemble disagreement and the go/explore switch."""

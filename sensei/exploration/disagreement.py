@@ -1,0 +1,49 @@
+"""Ensemble disagreement as intrinsic reward (Plan2Explore; paper Eq. 6)."""
+
+import torch
+from torch import nn
+
+from sensei.world_model.networks import BatchedMLP
+from sensei.world_model.sizes import Size
+
+ROWS = 1024
+
+
+class Ensemble(nn.Module):
+    """Members that predict the next stochastic state from memory, stochastic state and action; inputs are detached."""
+
+    def __init__(self, size: Size, actions: int, members: int):
+        super().__init__()
+        flat = size.stoch * size.classes
+        self.heads = BatchedMLP(members, size.deter, flat, actions, size.units, size.layers, flat)
+
+    def loss(self, deter: torch.Tensor, index: torch.Tensor, action: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Summed squared error of each member's prediction of the next one-hot sample, mean over rows, sum over members.
+
+        Args:
+            deter: float [rows, deter], index: int64 [rows, stoch], action: float [rows, actions].
+            target: float [rows, stoch * classes], the next step's one-hot state.
+        """
+        error = self.heads(deter.detach(), index, action) - target.detach()
+        return error.square().sum(-1).mean(1).sum()
+
+    def disagreement(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor, kind: str) -> torch.Tensor:
+        """Mean over latent dimensions of the members' variance (paper) or standard deviation (released code).
+
+        Computed in chunks of rows that fit a cache.
+
+        Args:
+            deter: float [rows, deter]; stoch: int64 [rows, stoch] or float [rows, stoch * classes]; action: float [rows, actions].
+            kind: `variance` or `standard_deviation`; both with divisor N.
+
+        Returns:
+            float [rows].
+        """
+        chunks = zip(deter.split(ROWS), stoch.split(ROWS), action.split(ROWS))
+        return torch.cat([spread(self.heads(*chunk), kind) for chunk in chunks])
+
+
+def spread(predictions: torch.Tensor, kind: str) -> torch.Tensor:
+    """Spread over members, mean over dimensions: float [members, rows, dimensions] -> [rows]."""
+    variance = predictions.var(0, unbiased=False)
+    return (variance if kind == "variance" else variance.clamp(min=1e-12).sqrt()).mean(-1)

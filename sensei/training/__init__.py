@@ -1,0 +1,1 @@
+"""Loops that act, store and learn; checkpoints, evaluation, logs and videos."""

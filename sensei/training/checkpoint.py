@@ -1,0 +1,39 @@
+"""Checkpoints: one file, written whole or not at all, refused if it belongs to another run."""
+
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sensei.errors import SenseiError
+from sensei.io import atomic
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors, arrays, numbers, text and containers of them) atomically."""
+    with atomic(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint; a damaged file is an error that names it."""
+    try:
+        return torch.load(path, map_location=device, weights_only=False)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+        hint = f"delete {path} and run again"
+        raise SenseiError(f"checkpoint {path} is damaged", found=str(error).splitlines()[0], hint=hint) from error
+
+
+def check_identity(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise if a checkpoint was made with other settings, listing the first few that differ."""
+    differing = [key for key in sorted({*saved, *wanted}) if saved.get(key) != wanted.get(key)]
+    if differing:
+        keys = ", ".join(f"{key} ({saved.get(key)} -> {wanted.get(key)})" for key in differing[:5])
+        raise SenseiError(f"checkpoint {path} belongs to another configuration: {keys}", hint=f"delete {path.parent} to start the run anew")
+
+
+def remove(folder: Path) -> None:
+    """Delete the state of a run that is complete."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,120 @@
+"""Bookkeeping of episodes: what happened in each, the actions that lead back into it, and, for the collector, its file."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sensei.io import atomic
+from sensei.replay.store import episode_name, load_episode, save_episode
+
+
+class Episodes:
+    """Follows every worker's episode.
+
+    Args:
+        workers: environments side by side.
+        event_names, state_names: names of the columns of `events` and `state`.
+        keep: folder for one file an episode, None to keep no pictures.
+    """
+
+    def __init__(self, workers: int, event_names: tuple[str, ...], state_names: tuple[str, ...], keep: Path | None):
+        self.event_names, self.state_names, self.keep = event_names, state_names, keep
+        self.finished: list[dict] = []
+        self.current: list[dict] = [{} for _ in range(workers)]
+        self.actions: list[list] = [[] for _ in range(workers)]
+        self.rows: list[list[dict]] = [[] for _ in range(workers)]
+        self.numbers = [-1] * workers
+        self.totals = {f"events/{name}": 0.0 for name in event_names}
+
+    def observe(self, rows: dict[str, np.ndarray], semantic: np.ndarray, step: int) -> None:
+        """Take in what the environments returned; `semantic` float [workers], NaN without a reward model; `step` counts agent steps."""
+        for worker, is_first in enumerate(rows["is_first"]):
+            if is_first:
+                self._begin(worker, step)
+            current = self.current[worker]
+            current["length"] += not is_first
+            current["last_step"] = step
+            current["episode_return"] += float(rows["reward"][worker])
+            current["semantic_return"] += float(semantic[worker])
+            for name, value in zip(self.event_names, rows["events"][worker].tolist()):
+                current[name] += value
+                self.totals[f"events/{name}"] += value
+            if self.keep:
+                self.rows[worker].append({name: values[worker] for name, values in rows.items()})
+            if rows["is_last"][worker]:
+                self._end(worker)
+
+    def _begin(self, worker: int, step: int) -> None:
+        self.numbers[worker] += 1
+        counts = {name: 0.0 for name in ("length", "episode_return", "semantic_return", *self.event_names)}
+        head = {"worker": worker, "episode": self.numbers[worker], "finished": False, "first_step": step, "last_step": step}
+        self.current[worker] = head | counts
+        self.actions[worker], self.rows[worker] = [], []
+
+    def _end(self, worker: int) -> None:
+        self.finished.append({**self.current[worker], "finished": True})
+        if self.keep:
+            save_episode(self.keep / episode_name(worker, self.numbers[worker]), self._episode(worker))
+
+    def act(self, actions: np.ndarray) -> None:
+        """Note the actions [workers, ...] about to be taken; after the last step of an episode they have no effect."""
+        for worker, action in enumerate(actions):
+            self.actions[worker].append(action)
+
+    def _episode(self, worker: int) -> dict[str, np.ndarray]:
+        rows, actions = self.rows[worker], self.actions[worker][: len(self.rows[worker]) - 1]
+        episode = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        last = np.zeros_like(actions[-1] if actions else 0)
+        episode["action"] = np.stack([*actions, last])
+        return episode | {"event_names": np.array(self.event_names), "state_names": np.array(self.state_names)}
+
+    def keep_running(self) -> None:
+        """Also write the episodes that the end of the run cut off."""
+        for worker, rows in enumerate(self.rows):
+            if self.keep and len(rows) > 1 and not rows[-1]["is_last"]:
+                save_episode(self.keep / episode_name(worker, self.numbers[worker]), self._episode(worker))
+
+    def table(self) -> pd.DataFrame:
+        """One row an episode, the unfinished ones last (columns as in the results' README)."""
+        finished = {(row["worker"], row["episode"]) for row in self.finished}
+        running = [row for row in self.current if row and (row["worker"], row["episode"]) not in finished]
+        table = pd.DataFrame([*self.finished, *running])
+        return table.astype({"length": int, "finished": bool})
+
+    def write(self, path: Path) -> None:
+        """Write the table as parquet."""
+        with atomic(path) as temporary:
+            self.table().to_parquet(temporary, index=False)
+
+    def checkpoint(self, folder: Path, step: int) -> dict:
+        """State of the bookkeeping; pictures of running episodes go to files of their own below `folder`."""
+        if self.keep:
+            for worker, rows in enumerate(self.rows):
+                if rows:
+                    save_episode(folder / f"running-{step}-{worker}.npz", self._episode(worker))
+        actions = [np.array(actions) for actions in self.actions]
+        current = [dict(current) for current in self.current]
+        return {"finished": list(self.finished), "current": current, "actions": actions, "numbers": list(self.numbers), "totals": dict(self.totals)}
+
+    def restore(self, checkpoint: dict, folder: Path, step: int) -> None:
+        """Continue from a checkpoint; files of episodes that ended after it are deleted, they will be written again."""
+        self.finished, self.current, self.numbers = list(checkpoint["finished"]), list(checkpoint["current"]), list(checkpoint["numbers"])
+        self.actions, self.totals = [list(actions) for actions in checkpoint["actions"]], dict(checkpoint["totals"])
+        if not self.keep:
+            return
+        known = {episode_name(row["worker"], row["episode"]) for row in self.finished}
+        for path in self.keep.glob("*.npz"):
+            if path.name not in known:
+                path.unlink()
+        for worker in range(len(self.current)):
+            episode = load_episode(folder / f"running-{step}-{worker}.npz")
+            names = [name for name in episode if name not in ("action", "event_names", "state_names")]
+            self.rows[worker] = [{name: episode[name][t] for name in names} for t in range(len(episode["reward"]))]
+
+
+def forget_old(folder: Path, step: int) -> None:
+    """Delete pictures of running episodes that belong to earlier checkpoints."""
+    for path in folder.glob("running-*.npz"):
+        if path.name.split("-")[1] != str(step):
+            path.unlink()

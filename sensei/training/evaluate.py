@@ -1,0 +1,76 @@
+"""Evaluation of a policy on episodes of its own, and videos of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imageio.v2 as imageio
+import numpy as np
+
+from sensei.envs.vector import VectorEnvironment
+from sensei.io import atomic
+from sensei.training.run import Run
+
+Policy = Callable[[dict[str, np.ndarray], Any], tuple[np.ndarray, Any]]
+VIDEO_SIDE, VIDEO_RATE = 320, 15
+
+
+class Evaluator:
+    """Plays evaluation episodes in worker processes that are kept between evaluations.
+
+    Evaluation number k always plays the same episodes of a seed, whoever plays them, and none of them is a training episode.
+    """
+
+    def __init__(self, run: Run):
+        training = run.settings.training
+        self.episodes = training.evaluate_episodes
+        self.workers = min(self.episodes, training.workers)
+        self.rounds = -(-self.episodes // self.workers)
+        self.environments = VectorEnvironment(
+            run.settings.environment, run.settings.world_model.image_size, run.seed, "evaluation", self.workers
+        )
+
+    def __call__(self, number: int, policy: Policy, initial_state: Callable[[int], Any]) -> dict[str, float]:
+        """Play the episodes of evaluation `number`; `evaluation/score` is their mean return."""
+        scores: list[float] = []
+        for episode in range(number * self.rounds, (number + 1) * self.rounds):
+            scores += self._round(episode, policy, initial_state(self.workers))
+        scores = scores[: self.episodes]
+        return {"evaluation/score": float(np.mean(scores)), "evaluation/episodes": float(len(scores))}
+
+    def _round(self, episode: int, policy: Policy, state: Any) -> list[float]:
+        no_actions = np.zeros((0, *self.environments.action_space.shape), self.environments.action_space.dtype)
+        rows = self.environments.restore([episode] * self.workers, [no_actions] * self.workers)
+        returns, running = np.zeros(self.workers), np.ones(self.workers, bool)
+        while running.any():
+            action, state = policy(rows, state)
+            rows = self.environments.step(action)
+            returns += np.where(running, rows["reward"], 0)
+            running &= ~rows["is_last"]
+        return returns.tolist()
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self.environments.close()
+
+
+def record_video(run: Run, path: Path, policy: Policy, initial_state: Callable[[int], Any]) -> None:
+    """Write one episode of a policy, seen through the annotator's camera, as MP4."""
+    settings = run.settings
+    with VectorEnvironment(settings.environment, settings.world_model.image_size, run.seed, "video", 1, annotator_images=True) as environments:
+        rows, state = environments.reset(), initial_state(1)
+        frames = [rows["annotator_image"][0]]
+        while not rows["is_last"][0]:
+            action, state = policy(rows, state)
+            rows = environments.step(action)
+            frames.append(rows["annotator_image"][0])
+    with atomic(path) as temporary:
+        write_video(temporary, np.stack(frames))
+
+
+def write_video(path: Path, frames: np.ndarray) -> None:
+    """Write frames uint8 [time, H, W, 3] as H.264, enlarged by whole factors to about 320 pixels."""
+    factor = max(1, VIDEO_SIDE // frames.shape[1])
+    large = frames.repeat(factor, 1).repeat(factor, 2)
+    height, width = (side - side % 2 for side in large.shape[1:3])
+    imageio.mimwrite(path, large[:, :height, :width], format="FFMPEG", fps=VIDEO_RATE, codec="libx264", macro_block_size=1)

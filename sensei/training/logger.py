@@ -1,0 +1,109 @@
+"""Metrics: one JSON line every `log_every` steps, the same for the same seed; wall times go to a file of their own."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import torch
+
+from sensei.io import atomic
+from sensei.progress import progress
+
+
+class Logger:
+    """Collects scalars between two lines.
+
+    `metrics.jsonl` in the state folder holds only what the seed determines, so two runs with one seed are equal to the byte;
+    `timing.jsonl` in the run's folder holds seconds and rates.
+
+    Args:
+        state_folder, folder: where the two files go.
+        every: agent steps between lines.
+        total: agent steps of the run, for the progress line.
+        title: what the progress line calls the run.
+        tensorboard: also write TensorBoard files.
+    """
+
+    def __init__(self, state_folder: Path, folder: Path, every: int, total: int, title: str, tensorboard: bool):
+        state_folder.mkdir(parents=True, exist_ok=True)
+        self.path, self.timing_path, self.every, self.total, self.title = state_folder / "metrics.jsonl", folder / "timing.jsonl", every, total, title
+        self.sums: dict[str, torch.Tensor | float] = {}
+        self.counts: dict[str, int] = {}
+        self.written_step, self.bar = 0, None
+        self.clock = time.perf_counter()
+        self.started_step = self.updates = self.started_updates = 0
+        self.tensorboard = _tensorboard(folder) if tensorboard else None
+
+    def add(self, metrics: dict[str, torch.Tensor | float]) -> None:
+        """Add the scalars of one update to the means of the next line."""
+        for name, value in metrics.items():
+            self.sums[name] = self.sums.get(name, 0.0) + (value.detach() if isinstance(value, torch.Tensor) else value)
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def advance(self, step: int, updates: int, totals: dict[str, float]) -> None:
+        """Show progress; write a line when `every` steps have passed since the last one, and at the end."""
+        self.bar = self.bar or progress(self.total, self.title, "step", initial=step)
+        self.bar.update(min(step, self.total) - self.bar.n)
+        self.updates = updates
+        if step // self.every > self.written_step // self.every or step >= self.total > self.written_step:
+            means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+            self.sums, self.counts = {}, {}
+            self.write(step, {**means, "updates": updates, **totals})
+            self._time(step, updates)
+            self.written_step = step
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Append one line; floats carry seven digits, as float32 does."""
+        line = {"step": step, **{name: float(f"{value:.7g}") for name, value in metrics.items()}}
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        shown = {name.split("/")[-1]: f"{value:.4g}" for name, value in metrics.items() if name in SHOWN or name.startswith("events/")}
+        if self.bar is not None and shown:
+            self.bar.set_postfix(shown, refresh=False)
+        if self.tensorboard:
+            for name, value in metrics.items():
+                self.tensorboard.add_scalar(name, value, step)
+
+    def _time(self, step: int, updates: int) -> None:
+        seconds = time.perf_counter() - self.clock
+        line = {"step": step, "seconds": round(seconds, 3), "steps_per_second": round((step - self.started_step) / seconds, 2)}
+        line["updates_per_second"] = round((updates - self.started_updates) / seconds, 3)
+        with open(self.timing_path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.clock, self.started_step, self.started_updates = time.perf_counter(), step, updates
+
+    def checkpoint(self) -> dict:
+        """Means under way and the length of the file, so that a resumed run writes the same lines."""
+        sums = {name: torch.as_tensor(value).cpu() for name, value in self.sums.items()}
+        size = self.path.stat().st_size if self.path.exists() else 0
+        return {"sums": sums, "counts": dict(self.counts), "written_step": self.written_step, "size": size}
+
+    def restore(self, checkpoint: dict, step: int, updates: int) -> None:
+        """Cut the file back to the checkpoint."""
+        self.sums, self.counts, self.written_step = dict(checkpoint["sums"]), dict(checkpoint["counts"]), checkpoint["written_step"]
+        self.started_step, self.started_updates = step, updates
+        if self.path.exists():
+            with open(self.path, "rb+") as file:
+                file.truncate(checkpoint["size"])
+
+    def publish(self, path: Path) -> None:
+        """Copy the complete file to its final place."""
+        with atomic(path) as temporary:
+            shutil.copyfile(self.path, temporary)
+
+    def close(self) -> None:
+        """End the progress line."""
+        if self.bar is not None:
+            self.bar.close()
+        if self.tensorboard:
+            self.tensorboard.close()
+
+
+SHOWN = ("evaluation/score", "loss/image", "loss/semantic", "model/kl", "explore/explore_share")
+
+
+def _tensorboard(folder: Path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(folder / "tensorboard")

@@ -1,0 +1,217 @@
+"""The loop that acts, stores and learns; start and resume are one path.
+
+One turn: the current observation and the action chosen for it enter the replay, the environments step, the semantic reward of
+all workers is scored at once, and the updates that the train ratio asks for are made.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Discrete
+
+from sensei.agents.dreamer import DreamerAgent, Spaces
+from sensei.agents.random import RandomActions, RandomAgent
+from sensei.envs.vector import VectorEnvironment
+from sensei.errors import SenseiError
+from sensei.replay.buffer import Replay
+from sensei.reward.scorer import RewardScorer
+from sensei.rng import generator, torch_generator
+from sensei.training import checkpoint
+from sensei.training.episodes import Episodes, forget_old
+from sensei.training.evaluate import Evaluator, record_video
+from sensei.training.logger import Logger
+from sensei.training.run import Run
+
+STORED = ("image", "flags", "reward", "is_first", "is_terminal")
+log = logging.getLogger("sensei.training")
+
+
+def train(run: Run) -> None:
+    """Carry out a run of the world-model agent or the random one; writes `metrics.jsonl`, `events.parquet`, `agent.pt`, `video.mp4`.
+
+    Killed at any moment and started again it continues from its last checkpoint and, on a CPU, ends with the same bytes.
+
+    Raises:
+        SenseiError: the checkpoint there belongs to another configuration or is damaged, or a worker died.
+    """
+    settings = run.settings
+    images = run.keep_episodes or run.reward_model is not None
+    with VectorEnvironment(
+        settings.environment, settings.world_model.image_size, run.seed, run.phase, settings.training.workers, annotator_images=images
+    ) as environments:
+        loop = Loop(run, environments)
+        try:
+            loop.run_to_the_end()
+        finally:
+            loop.close()
+
+
+def spaces_of(environments: VectorEnvironment) -> Spaces:
+    """What the agent has to know of the environments."""
+    space = environments.action_space
+    discrete = isinstance(space, Discrete)
+    return Spaces(environments.flags_size, int(space.n) if discrete else space.shape[0], discrete)
+
+
+class Loop:
+    """State of a run between two turns, all of it in the checkpoint."""
+
+    def __init__(self, run: Run, environments: VectorEnvironment):
+        training = run.settings.training
+        self.run, self.training, self.environments = run, training, environments
+        self.agent = self._agent()
+        self.learns = isinstance(self.agent, DreamerAgent)
+        self.scorer = RewardScorer.load(run.reward_model, run.device) if run.reward_model else None
+        self.random = RandomActions(environments.action_space, run.seed, "prefill")
+        self.replay_rng = generator(run.seed, "replay")
+        self.replay = self._replay() if self.learns else None
+        keep = run.folder / "episodes" if run.keep_episodes else None
+        self.episodes = Episodes(environments.workers, environments.event_names, environments.state_names, keep)
+        self.logger = Logger(run.state_folder, run.folder, training.log_every, run.steps, run.title, training.tensorboard)
+        self.evaluator = Evaluator(run) if run.phase == "task" else None
+        self.step = self.updates = self.evaluations = self.saved_step = 0
+        self.policy_state: Any = None
+
+    def _agent(self) -> DreamerAgent | RandomAgent:
+        run = self.run
+        if run.method.algorithm == "random":
+            return RandomAgent(self.environments.action_space, run.seed)
+        agent = DreamerAgent(spaces_of(self.environments), run.settings, run.method, run.weights, run.phase, run.seed, run.device)
+        if run.explored_agent is not None:
+            agent.start_from(checkpoint.load(run.explored_agent, run.device)["agent"])
+        return agent
+
+    def _replay(self) -> Replay:
+        environments, training = self.environments, self.training
+        space = environments.action_space
+        spec = {
+            "image": (environments.image_shape, np.dtype(np.uint8)),
+            "flags": ((environments.flags_size,), np.dtype(np.float32)),
+            "action": (space.shape, np.dtype(space.dtype)),
+            **{name: ((), np.dtype(np.float32)) for name in ("reward", "semantic")},
+            **{name: ((), np.dtype(bool)) for name in ("is_first", "is_terminal")},
+        }
+        capacity = min(training.replay_capacity, 2 * self.run.steps)
+        return Replay(self.run.state_folder / "replay", spec, capacity, environments.workers, slack=2 * training.checkpoint_every)
+
+    def run_to_the_end(self) -> None:
+        """Start or resume, and go on until the last step; then write the outputs and drop the state."""
+        path = self.run.state_folder / "state.pt"
+        if path.exists():
+            self._restore(checkpoint.load(path))
+        else:
+            self._observe(self.environments.reset())
+        while self.step < self.run.steps:
+            if self.step - self.saved_step >= self.training.checkpoint_every:
+                self._save()
+            self._evaluate_if_due()
+            self._turn()
+        self._evaluate_if_due()
+        self._finish()
+
+    def _turn(self) -> None:
+        rows = self.rows
+        if self.step < self.training.prefill and self.learns:
+            action = self.random.sample(self.environments.workers)
+        else:
+            if self.policy_state is None:  # the agent takes over in the middle of an episode it has not seen
+                self.policy_state = self.agent.initial_policy_state(self.environments.workers)
+                rows = {**rows, "is_first": np.ones_like(rows["is_first"])}
+            action, self.policy_state = self.agent.policy(rows, self.policy_state)
+        if self.learns:
+            self.replay.add({**{name: self.rows[name] for name in STORED}, "action": action, "semantic": np.nan_to_num(self.semantic)})
+        self.episodes.act(action)
+        self._observe(self.environments.step(action))
+        if self.learns:
+            self._learn()
+        totals = {**self.episodes.totals, "episodes": float(len(self.episodes.finished))}
+        self.logger.advance(self.step, self.updates, totals)
+
+    def _observe(self, rows: dict[str, np.ndarray]) -> None:
+        self.rows = rows
+        self.semantic = self.scorer(rows["annotator_image"], rows["flags"]) if self.scorer else np.full(len(rows["reward"]), np.nan, np.float32)
+        self.step += int((~rows["is_first"]).sum())
+        self.episodes.observe(rows, self.semantic, self.step)
+
+    def _learn(self) -> None:
+        training = self.training
+        due = int((self.step - training.prefill) * training.train_ratio / (training.batch_size * training.batch_length))
+        while self.updates < due:
+            batch = self.replay.sample(training.batch_size, training.batch_length, self.replay_rng)
+            self.logger.add(self.agent.update(batch))
+            self.updates += 1
+
+    def _evaluate_if_due(self) -> None:
+        if self.evaluator is None:
+            return
+        last = self.step >= self.run.steps
+        if self.step < self.evaluations * self.training.evaluate_every and not last:
+            return
+        randomness = torch_generator(self.run.seed, "evaluation", self.evaluations, device=self.agent.device)
+        metrics = self.evaluator(self.evaluations, self._policy(randomness), self.agent.initial_policy_state)
+        self.logger.write(min(self.step, self.run.steps), metrics)
+        self.evaluations = self.step // self.training.evaluate_every + 1
+
+    def _policy(self, randomness) -> Callable:
+        return lambda rows, state: self.agent.policy(rows, state, generator=randomness)
+
+    def _finish(self) -> None:
+        run = self.run
+        self.episodes.keep_running()
+        self.episodes.write(run.folder / "events.parquet")
+        checkpoint.save(run.folder / "agent.pt", {"agent": self.agent.checkpoint(), "identity": run.identity(), "step": self.step})
+        randomness = torch_generator(run.seed, "video", device=run.device)
+        record_video(run, run.folder / "video.mp4", self._policy(randomness), self.agent.initial_policy_state)
+        self.logger.publish(run.folder / "metrics.jsonl")
+        checkpoint.remove(run.state_folder)
+
+    def _save(self) -> None:
+        """One consistent state; what it refers to on disk is written before it, what it replaces is deleted after it."""
+        folder = self.run.state_folder
+        state = {
+            "identity": self.run.identity(),
+            "step": self.step,
+            "updates": self.updates,
+            "evaluations": self.evaluations,
+            "agent": self.agent.checkpoint(),
+            "policy_state": self.policy_state,
+            "random": self.random.checkpoint(),
+            "replay_rng": self.replay_rng.bit_generator.state,
+            "replay": self.replay.checkpoint() if self.learns else None,
+            "episodes": self.episodes.checkpoint(folder, self.step),
+            "logger": self.logger.checkpoint(),
+            "image": self.rows["image"],
+        }
+        checkpoint.save(folder / "state.pt", state)
+        forget_old(folder, self.step)
+        self.saved_step = self.step
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        folder = self.run.state_folder
+        checkpoint.check_identity(folder / "state.pt", state["identity"], self.run.identity())
+        self.step, self.updates, self.evaluations = state["step"], state["updates"], state["evaluations"]
+        self.saved_step = self.step
+        self.agent.restore(state["agent"])
+        self.policy_state = state["policy_state"]
+        self.random.restore(state["random"])
+        self.replay_rng.bit_generator.state = state["replay_rng"]
+        if self.learns:
+            self.replay.restore(state["replay"])
+        self.episodes.restore(state["episodes"], folder, self.step)
+        self.logger.restore(state["logger"], self.step, self.updates)
+        self.rows = self.environments.restore(self.episodes.numbers, state["episodes"]["actions"])
+        if not np.array_equal(self.rows["image"], state["image"]):
+            raise SenseiError(
+                f"{self.run.title}: replaying the actions since the last reset does not lead back to the checkpoint's picture",
+                hint="the environment is not determined by its seed; start the run anew without its checkpoint folder",
+            )
+        self.semantic = self.scorer(self.rows["annotator_image"], self.rows["flags"]) if self.scorer else np.full_like(self.rows["reward"], np.nan)
+        log.info("%s resumes at step %d", self.run.title, self.step)
+
+    def close(self) -> None:
+        """End the evaluation workers and the progress line."""
+        self.logger.close()
+        if self.evaluator is not None:
+            self.evaluator.close()

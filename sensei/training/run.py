@@ -1,0 +1,86 @@
+"""What one training run is, independent of the study it belongs to."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from sensei.config import ExplorationConfig, Method, Settings, Study
+from sensei.io import sha256
+
+
+@dataclass(frozen=True)
+class Run:
+    """One environment, method and seed in one phase.
+
+    Attributes:
+        folder: where the outputs go; the state that a resumed run needs is in `folder/checkpoint`.
+        steps: agent steps.
+        reward_model: file of the semantic reward model, None if the method needs none.
+        explored_agent: `agent.pt` a task run starts from, None from scratch.
+        keep_episodes: write every episode to `folder/episodes` (the collector's runs).
+    """
+
+    environment: str
+    method_name: str
+    method: Method
+    settings: Settings
+    weights: ExplorationConfig
+    phase: Literal["explore", "task"]
+    steps: int
+    seed: int
+    folder: Path
+    reward_model: Path | None = None
+    explored_agent: Path | None = None
+    keep_episodes: bool = False
+
+    @property
+    def title(self) -> str:
+        """Name for progress lines and errors."""
+        return f"{self.environment}/{self.phase}/{self.method_name}/seed{self.seed}"
+
+    @property
+    def state_folder(self) -> Path:
+        """Folder of the checkpoint; removed when the run is complete."""
+        return self.folder / "checkpoint"
+
+    @property
+    def device(self) -> str:
+        """`cpu` or `cuda`."""
+        wanted = self.settings.training.device
+        return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+    def identity(self) -> dict[str, Any]:
+        """All that determines the result, flat and comparable; a checkpoint of another identity is refused."""
+        parts = {"settings": self.settings.model_dump(mode="json"), "method": self.method.model_dump(mode="json")}
+        parts |= {"weights": self.weights.model_dump(mode="json"), "phase": self.phase, "steps": self.steps, "seed": self.seed}
+        for name in ("reward_model", "explored_agent"):
+            path = getattr(self, name)
+            parts[name] = sha256(path) if path else None
+        return dict(_flat(parts))
+
+
+def exploration_run(study: Study, environment: str, method: str, seed: int, folder: Path) -> Run:
+    """The exploration run of `method` as `study` describes it; reward model and episode keeping are left to the caller."""
+    settings = study.settings[environment]
+    chosen = study.methods[method]
+    return Run(
+        environment, method, chosen, settings, study.weights(environment, method), "explore", settings.training.explore_steps, seed, Path(folder)
+    )
+
+
+def task_run(study: Study, environment: str, method: str, seed: int, folder: Path) -> Run:
+    """The task run of `method` as `study` describes it."""
+    run = exploration_run(study, environment, method, seed, folder)
+    training = run.settings.training
+    steps = training.ppo_steps if run.method.algorithm == "ppo" and training.ppo_steps else training.learn_steps
+    return replace(run, phase="task", steps=steps)
+
+
+def _flat(value: Any, prefix: str = ""):
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _flat(part, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, value

@@ -1,0 +1,167 @@
+"""Recurrent state-space model (paper Eqs. 1-3): memory h, categorical stochastic state z, posterior and prior."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sensei.world_model.distributions import log_probabilities, sample_index, straight_through
+from sensei.world_model.networks import NORM_EPSILON, Linear, NormSiLU, dense, gather_rows
+from sensei.world_model.sizes import Size
+
+
+class State(NamedTuple):
+    """Model state of a set of rows.
+
+    Attributes:
+        deter: float [..., deter], the memory h.
+        index: int64 [..., stoch], the class of each variable of z.
+    """
+
+    deter: torch.Tensor
+    index: torch.Tensor
+
+
+class Observed(NamedTuple):
+    """What the posterior pass over a batch yields; all [batch, time, ...].
+
+    Attributes:
+        deter: float [..., deter].
+        stoch: float [..., stoch * classes], one-hot with straight-through gradient.
+        index: int64 [..., stoch].
+        posterior, prior: float [..., stoch, classes], log-probabilities.
+    """
+
+    deter: torch.Tensor
+    stoch: torch.Tensor
+    index: torch.Tensor
+    posterior: torch.Tensor
+    prior: torch.Tensor
+
+
+class RSSM(nn.Module):
+    """Dynamics of DreamerV3; projections that do not depend on the recurrence are computed for all steps at once."""
+
+    def __init__(self, size: Size, embedding: int, actions: int, uniform_mix: float):
+        super().__init__()
+        self.size, self.uniform_mix = size, uniform_mix
+        flat = size.stoch * size.classes
+        self.initial_deter = nn.Parameter(torch.zeros(size.deter))
+        self.from_stoch_action = Linear(flat + actions, size.units, bias=False)
+        self.input_norm = NormSiLU(size.units)
+        self.gates = Linear(size.units + size.deter, 3 * size.deter, bias=False)
+        self.gate_norm = nn.LayerNorm(3 * size.deter, eps=NORM_EPSILON)
+        self.prior_head = nn.Sequential(dense(size.deter, size.units), Linear(size.units, flat))
+        self.from_deter_embedding = Linear(size.deter + embedding, size.units, bias=False)
+        self.posterior_norm = NormSiLU(size.units)
+        self.posterior_output = Linear(size.units, flat)
+
+    def _split(self, logits: torch.Tensor) -> torch.Tensor:
+        return log_probabilities(logits.unflatten(-1, (self.size.stoch, self.size.classes)), self.uniform_mix)
+
+    def prior(self, deter: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities of z given h: float [..., deter] -> [..., stoch, classes]."""
+        return self._split(self.prior_head(deter))
+
+    def initial(self, rows: int) -> State:
+        """The learned start: tanh of a parameter, and the mode of its prior."""
+        deter = torch.tanh(self.initial_deter)
+        return State(deter.expand(rows, -1), self.prior(deter.detach()).argmax(-1).expand(rows, -1))
+
+    def action_projection(self, action: torch.Tensor) -> torch.Tensor:
+        """Share of the input layer that comes from the action, each component scaled into [-1, 1]: [..., actions] -> [..., units]."""
+        action = action / action.detach().abs().clamp(min=1)
+        return action @ self.from_stoch_action.weight[self.size.stoch * self.size.classes :]
+
+    def stoch_projection(self, stoch: torch.Tensor) -> torch.Tensor:
+        """The same from z, given one-hot (float [rows, stoch * classes]) or as classes (int64 [rows, stoch])."""
+        weight = self.from_stoch_action.weight[: self.size.stoch * self.size.classes]
+        return stoch @ weight if stoch.is_floating_point() else gather_rows(stoch, weight)
+
+    def step(self, deter: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
+        """h_{t+1} = f(a_t, h_t, z_t): GRU cell with LayerNorm on its joint projection and bias -1 on the update gate.
+
+        Args:
+            deter: float [rows, deter].
+            projected: float [rows, units], sum of `stoch_projection` and `action_projection`.
+
+        Returns:
+            float [rows, deter].
+        """
+        x = self.input_norm(projected)
+        reset, candidate, update = self.gate_norm(self.gates(torch.cat([x, deter], -1))).chunk(3, -1)
+        candidate = torch.tanh(torch.sigmoid(reset) * candidate)
+        return torch.lerp(deter, candidate, torch.sigmoid(update - 1))
+
+    def posterior_step(self, deter: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities of z given h and the projected embedding: float [rows, stoch, classes]."""
+        hidden = deter @ self.from_deter_embedding.weight[: self.size.deter] + embedded
+        return self._split(self.posterior_output(self.posterior_norm(hidden)))
+
+    def embedding_projection(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Share of the posterior's hidden layer that comes from the embedding: [..., embedding] -> [..., units]."""
+        return embedding @ self.from_deter_embedding.weight[self.size.deter :]
+
+    def observe(self, embedding: torch.Tensor, action: torch.Tensor, is_first: torch.Tensor, uniform: torch.Tensor) -> Observed:
+        """Posterior states of a batch; at `is_first` state and action are forgotten.
+
+        Args:
+            embedding: float [batch, time, embedding].
+            action: float [batch, time, actions], the action that led to each step.
+            is_first: bool [batch, time]; the first column counts as true.
+            uniform: float [batch, time, stoch] in [0, 1), the randomness of the samples.
+        """
+        batch, time = is_first.shape
+        embedded, acted = self.embedding_projection(embedding), self.action_projection(action)
+        keep = (~is_first).to(embedded.dtype).unsqueeze(-1)
+        acted = acted * keep
+        start = self.initial(batch)
+        start_projection = self.stoch_projection(start.index)
+        deter, projection = start.deter, start_projection
+        deters, stochs, indices, posteriors = [], [], [], []
+        for t in range(time):
+            if t:
+                deter = torch.lerp(start.deter, deter, keep[:, t])
+                projection = torch.lerp(start_projection, self.stoch_projection(stochs[-1]), keep[:, t])
+            deter = self.step(deter, projection + acted[:, t])
+            posterior = self.posterior_step(deter, embedded[:, t])
+            probabilities = posterior.exp()
+            index = sample_index(probabilities.detach(), uniform[:, t])
+            deters.append(deter)
+            indices.append(index)
+            posteriors.append(posterior)
+            stochs.append(straight_through(index, probabilities).flatten(1))
+        deter = torch.stack(deters, 1)
+        return Observed(deter, torch.stack(stochs, 1), torch.stack(indices, 1), torch.stack(posteriors, 1), self.prior(deter))
+
+    def observe_step(self, state: State, action: torch.Tensor, embedding: torch.Tensor, is_first: torch.Tensor, uniform: torch.Tensor) -> State:
+        """One posterior step while acting, without gradient; shapes as `observe` without the time axis."""
+        start, first = self.initial(len(is_first)), is_first.unsqueeze(-1)
+        deter = torch.where(first, start.deter, state.deter)
+        index = torch.where(first, start.index, state.index)
+        acted = self.action_projection(action) * (~first)
+        deter = self.step(deter, self.stoch_projection(index) + acted)
+        posterior = self.posterior_step(deter, self.embedding_projection(embedding))
+        return State(deter, sample_index(posterior.exp(), uniform))
+
+    def imagine_step(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor, uniform: torch.Tensor):
+        """One prior step.
+
+        Args:
+            deter: float [rows, deter].
+            stoch: classes (int64 [rows, stoch]) or, to keep gradients, one-hot float [rows, stoch * classes].
+            action: float [rows, actions].
+            uniform: float [rows, stoch] in [0, 1).
+
+        Returns:
+            The next deter, the next classes, and the log-probabilities they were drawn from [rows, stoch, classes].
+        """
+        deter = self.step(deter, self.stoch_projection(stoch) + self.action_projection(action))
+        prior = self.prior(deter)
+        return deter, sample_index(prior.detach().exp(), uniform), prior
+
+
+def one_hot(index: torch.Tensor, classes: int) -> torch.Tensor:
+    """Classes as one-hot vectors side by side: int64 [..., stoch] -> float [..., stoch * classes]."""
+    return F.one_hot(index, classes).flatten(-2).float()

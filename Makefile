@@ -1,0 +1,34 @@
+# make figures [STUDY=smoke|config|paper]   make test   make lint   make clean
+# The first two make .venv from requirements.lock when it is missing or the lock changed.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: figures test lint clean
+
+STUDY ?= config
+CORES ?= all
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed.stamp
+
+figures: $(STAMP)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/$(STUDY).yaml --workflow-profile workflow/profiles/workstation
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow
+
+clean:
+	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "found Python %d.%d, expected 3.11 or later: make PYTHON=python3.11" % sys.version_info[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,299 @@
+"""`python -m sensei <stage>`: every stage by hand, and the only place that opens a study, reads inputs and writes outputs for the workflow.
+
+Heavy modules are imported inside the commands, so that `--help` is quick and threads are set before torch starts.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sensei.config import CONFIG_FOLDER, Study, dump_study, json_schema, load_study, read_study
+from sensei.errors import SenseiError
+from sensei.io import atomic
+from sensei.stage import stage
+from sensei.study import slice_of
+
+app = typer.Typer(
+    help="Stages of the SENSEI pipeline. `snakemake` runs them all in order.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StudyPath = Annotated[Path, typer.Option("--study", help="resolved study, results/STUDY/study.yaml (see `study`)")]
+Environment = Annotated[str, typer.Option(help="environment of the study, e.g. minihack_keyroom_s15")]
+Method = Annotated[str, typer.Option(help="method of the study, e.g. sensei")]
+Annotator = Annotated[str, typer.Option(help="annotator of the study, e.g. oracle")]
+Seed = Annotated[int, typer.Option(help="seed of the run")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads of this process")]
+RunFolder = Annotated[Path, typer.Option(help="folder of the run: metrics.jsonl, events.parquet, agent.pt, video.mp4 and checkpoint/")]
+Pairs = Annotated[Path, typer.Option(help="pairs.parquet of the stage `pairs`")]
+Frames = Annotated[Path, typer.Option(help="frames.npz of the stage `pairs`")]
+RUN_FILES = ("metrics.jsonl", "events.parquet", "agent.pt", "video.mp4")
+
+
+@app.command()
+def study(
+    source: Annotated[str, typer.Argument(help="study file, e.g. config/smoke.yaml; `-` reads it from standard input")],
+    output: Annotated[Path, typer.Argument(help="where the resolved study goes, results/STUDY/study.yaml")],
+) -> None:
+    """Validate a study and write it with every default filled in.
+
+    On an existing results folder this adopts the configuration: what a change touches is made again by the next `snakemake`.
+    """
+    path = Path("/dev/stdin" if source == "-" else source)
+    resolved = load_study(path, source="the study" if source == "-" else source)
+    with stage("study", inputs=[], outputs=[output]), atomic(output) as temporary:
+        temporary.write_text(dump_study(resolved), encoding="utf-8")
+
+
+@app.command()
+def explore(
+    study_path: StudyPath,
+    environment: Environment,
+    method: Method,
+    seed: Seed,
+    folder: RunFolder,
+    reward: Annotated[Path | None, typer.Option(help="reward.safetensors, for methods with a semantic reward")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Explore one environment with one method; resumes from the folder's checkpoint.
+
+    The collector's runs for the pairs also keep every episode in the folder.
+    """
+    resolved = _open(study_path, environment=environment, method=method)
+    needed = resolved.methods[method].needs_reward_model
+    if needed != (reward is not None):
+        raise SenseiError(f"method {method} {'needs' if needed else 'takes no'} --reward", hint="stages `annotate`, `labels` and `distil` make it")
+    settings = slice_of(resolved, "explore", environment, method)
+    inputs = [study_path, *([reward] if reward else [])]
+    with stage("explore", inputs=inputs, outputs=_run_files(folder), settings=settings, seed=seed, threads=threads):
+        from sensei.training.runs import explore
+
+        explore(resolved, environment, method, seed, folder, reward, keep_episodes=seed in settings["episodes_of"])
+
+
+@app.command()
+def learn(
+    study_path: StudyPath,
+    environment: Environment,
+    method: Method,
+    seed: Seed,
+    folder: RunFolder,
+    explored: Annotated[Path | None, typer.Option(help="agent.pt of the exploration run, for methods that explore first")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Learn the environment's task, from an explored agent or from scratch; resumes from the folder's checkpoint."""
+    resolved = _open(study_path, environment=environment, method=method)
+    needed = resolved.methods[method].explores
+    if needed != (explored is not None):
+        raise SenseiError(f"method {method} {'needs' if needed else 'takes no'} --explored", hint="stage `explore` makes agent.pt")
+    settings = slice_of(resolved, "learn", environment, method)
+    inputs = [study_path, *([explored] if explored else [])]
+    with stage("learn", inputs=inputs, outputs=_run_files(folder), settings=settings, seed=seed, threads=threads):
+        from sensei.training.runs import learn
+
+        learn(resolved, environment, method, seed, folder, explored)
+
+
+@app.command()
+def collect(
+    run: Annotated[Path, typer.Option(help="folder of the collector's exploration run, with episodes/")],
+    output: Annotated[Path, typer.Option(help="index.parquet; the episodes are linked into episodes/ beside it")],
+    seed: Seed,
+) -> None:
+    """Verify the episodes of an exploration run and index them."""
+    with stage("collect", inputs=[run / "events.parquet"], outputs=[output], seed=seed):
+        from sensei.replay.store import collect
+
+        collect(run / "episodes", output.parent)
+
+
+@app.command()
+def pairs(
+    study_path: StudyPath,
+    environment: Environment,
+    index: Annotated[list[Path], typer.Option(help="index.parquet of a collection, once per seed in the order of `pairs.seeds`")],
+    pairs: Annotated[Path, typer.Option(help="output: pair table (parquet)")],
+    frames: Annotated[Path, typer.Option(help="output: pictures of the frames (npz)")],
+) -> None:
+    """Draw which frames are compared."""
+    resolved = _open(study_path, environment=environment)
+    config = resolved.settings[environment].pairs
+    if len(index) != len(config.seeds):
+        raise SenseiError("--index must name one collection per seed of `pairs.seeds`", found=len(index), expected=len(config.seeds))
+    seed = config.seeds[0]
+    settings = slice_of(resolved, "pairs", environment)
+    with stage("pairs", inputs=[study_path, *index], outputs=[pairs, frames], settings=settings, seed=seed):
+        from sensei.annotators.pairs import make_pairs
+
+        collections = {number: path.parent for number, path in zip(config.seeds, index, strict=True)}
+        make_pairs(collections, config, seed, pairs, frames)
+
+
+@app.command()
+def annotate(
+    study_path: StudyPath,
+    environment: Environment,
+    annotator: Annotator,
+    shard: Annotated[int, typer.Option(min=0, help="which share of the pairs, from 0")],
+    pairs: Pairs,
+    frames: Frames,
+    output: Annotated[Path, typer.Option(help="raw replies of this shard (jsonl)")],
+) -> None:
+    """Ask an annotator about one shard of the pairs; keeps the replies it already has."""
+    resolved = _open(study_path, environment=environment, annotator=annotator)
+    config = resolved.settings[environment].pairs
+    settings = slice_of(resolved, "annotate", environment, annotator=annotator)
+    with stage("annotate", inputs=[study_path, pairs, frames], outputs=[output], settings=settings, seed=config.seeds[0]):
+        from sensei.annotators.labels import annotate_shard
+
+        annotate_shard(pairs, frames, annotator, resolved.annotator_settings[annotator], shard, config.shards, output, config.seeds[0])
+
+
+@app.command()
+def labels(
+    shard: Annotated[list[Path], typer.Option(help="raw replies, once per shard")],
+    pairs: Pairs,
+    labels: Annotated[Path, typer.Option(help="output: one row a pair (parquet)")],
+    card: Annotated[Path, typer.Option(help="output: shares, order bias, agreement (json)")],
+) -> None:
+    """Merge the shards of an annotator into labels and describe them."""
+    with stage("labels", inputs=[*shard, pairs], outputs=[labels, card]):
+        from sensei.annotators.labels import merge_shards
+
+        merge_shards(shard, pairs, labels, card)
+
+
+@app.command()
+def distil(
+    study_path: StudyPath,
+    environment: Environment,
+    annotator: Annotator,
+    labels: Annotated[Path, typer.Option(help="labels.parquet of the stage `labels`")],
+    pairs: Pairs,
+    frames: Frames,
+    model: Annotated[Path, typer.Option(help="output: reward.safetensors")],
+    curves: Annotated[Path, typer.Option(help="output: loss and accuracy per epoch (csv)")],
+    card: Annotated[Path, typer.Option(help="output: chosen epoch and why, held-out accuracy (json)")],
+    threads: Threads = 1,
+) -> None:
+    """Train the reward model on the labels of one annotator."""
+    resolved = _open(study_path, environment=environment, annotator=annotator)
+    parts = resolved.settings[environment]
+    seed = parts.pairs.seeds[0]
+    settings = slice_of(resolved, "distil", environment, annotator=annotator)
+    with stage(
+        "distil",
+        inputs=[study_path, labels, pairs, frames],
+        outputs=[model, curves, card],
+        settings=settings,
+        seed=seed,
+        threads=threads,
+    ):
+        from sensei.reward.distil import distil
+
+        distil(labels, pairs, frames, parts.reward, seed, model, curves, card, device=parts.training.device)
+
+
+@app.command()
+def tabulate(study_path: StudyPath, output: Annotated[Path, typer.Option(help="scores.parquet")]) -> None:
+    """Gather the scores and interaction counts of every run of the study; a missing run is an error that names it."""
+    resolved = _open(study_path)
+    with stage("tabulate", inputs=[study_path], outputs=[output], settings=slice_of(resolved, "tabulate")):
+        from sensei.analysis.scores import tabulate
+
+        table = tabulate(resolved, study_path.parent)
+        with atomic(output) as temporary:
+            table.to_parquet(temporary, index=False)
+
+
+@app.command()
+def figure(
+    study_path: StudyPath,
+    name: Annotated[str, typer.Option(help="figure, e.g. interactions")],
+    stem: Annotated[Path, typer.Option(help="where to; .pdf, .png and .csv are added")],
+) -> None:
+    """Draw one figure from finished results."""
+    from sensei.analysis import figures
+
+    resolved = _open(study_path)
+    inputs = [study_path, *(study_path.parent / path for path in figures.inputs(name, resolved))]
+    outputs = [stem.with_name(stem.name + suffix) for suffix in figures.SUFFIXES]
+    with stage("figure", inputs=inputs, outputs=outputs, settings=slice_of(resolved, "figure")):
+        figures.make(name, resolved, study_path.parent, stem)
+
+
+@app.command()
+def tables(study_path: StudyPath, folder: Annotated[Path, typer.Option(help="where the tables go")]) -> None:
+    """Write the tables of final numbers as CSV and Markdown."""
+    resolved = _open(study_path)
+    from sensei.analysis.tables import TABLES, make
+
+    outputs = [folder / f"{name}{suffix}" for name in TABLES for suffix in (".csv", ".md")]
+    inputs = [study_path, study_path.parent / "scores.parquet"]
+    with stage("tables", inputs=inputs, outputs=outputs, settings=slice_of(resolved, "tables")):
+        make(resolved, study_path.parent, folder)
+
+
+@app.command()
+def report(study_path: StudyPath, output: Annotated[Path, typer.Option(help="report.html")]) -> None:
+    """Put figures, tables, videos and manifests on one self-contained page."""
+    resolved = _open(study_path)
+    with stage("report", inputs=[study_path], outputs=[output], settings=slice_of(resolved, "report")):
+        from sensei.analysis.report import build
+
+        page = build(resolved, study_path.parent)
+        with atomic(output) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+
+
+@app.command()
+def published(folder: Annotated[Path, typer.Option(help="where the figures go")]) -> None:
+    """Draw Figures 5, 7 and 13 of the paper from the published values alone."""
+    outputs = [folder / f"fig{number}{suffix}" for number in (5, 7, 13) for suffix in (".pdf", ".png", ".csv")]
+    with stage("published", inputs=[], outputs=outputs):
+        from sensei.analysis.figures import draw_published
+
+        draw_published(folder)
+
+
+@app.command()
+def schema(output: Annotated[Path, typer.Argument(help="where to")] = CONFIG_FOLDER / "schema.json") -> None:
+    """Write the JSON schema of study files, for editors; run it after changing sensei/config.py."""
+    with atomic(output) as temporary:
+        temporary.write_text(json_schema(), encoding="utf-8")
+
+
+def _open(path: Path, *, environment: str | None = None, method: str | None = None, annotator: str | None = None) -> Study:
+    """The resolved study at `path`; what is asked for must be in it."""
+    resolved = read_study(path)
+    asked = (
+        ("environment", environment, resolved.settings),
+        ("method", method, resolved.methods),
+        ("annotator", annotator, resolved.annotator_settings),
+    )
+    for key, name, known in asked:
+        if name is not None and name not in known:
+            raise SenseiError(f"{path}: no {key} {name!r} in this study", expected=f"one of {', '.join(known)}", hint="correct the option, or add it to the study")
+    return resolved
+
+
+def _run_files(folder: Path) -> list[Path]:
+    return [folder / name for name in RUN_FILES]
+
+
+def main() -> None:
+    """Run the command line; a `SenseiError` is printed without a traceback and ends it with exit code 1."""
+    try:
+        app()
+    except SenseiError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What a stage reads of a study, and whether a results folder belongs to that study."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sensei.config import Study, read_study
+from sensei.errors import SenseiError
+
+# Where and how often, not what: these change no result, so they re-make nothing.
+OPERATIONAL = {"device", "tensorboard", "checkpoint_every"}
+
+
+def slice_of(study: Study, stage: str, environment: str = "", method: str = "", annotator: str = "") -> dict[str, Any]:
+    """The part of `study` that `stage` depends on; a change outside it re-makes nothing of that stage.
+
+    The one list behind the `params:` of the rules and the settings in the manifests.
+    """
+    if stage in ("tabulate", "figure", "tables", "report"):
+        return _settled(study.model_dump(mode="json"))
+    settings = _settled(study.settings[environment].model_dump(mode="json"))
+    if stage == "pairs":
+        return {"number": settings["pairs"]["number"], "seeds": settings["pairs"]["seeds"], "environment": settings["environment"]}
+    if stage == "annotate":
+        return {"annotator": study.annotator_settings[annotator].model_dump(mode="json"), "shards": settings["pairs"]["shards"]}
+    if stage == "distil":
+        return {"reward": settings["reward"]}
+    if stage in ("collect", "labels"):
+        return {}
+    assert stage in ("explore", "learn"), stage
+    other_steps = ("learn_steps", "ppo_steps", "evaluate_every", "evaluate_episodes") if stage == "explore" else ("explore_steps",)
+    part = {key: settings[key] for key in ("environment", "world_model", "ensemble", "behaviour", "training")}
+    part["training"] = {key: value for key, value in part["training"].items() if key not in other_steps}
+    part |= {"method": study.methods[method].model_dump(mode="json"), "weights": study.weights(environment, method).model_dump(mode="json")}
+    if stage == "explore":
+        return part | {"keep_episodes": method == study.collector, "episodes_of": settings["pairs"]["seeds"] if method == study.collector else []}
+    return part | {"downstream": settings["downstream"]}
+
+
+def check_folder(study: Study, path: str | Path, source: str) -> None:
+    """Refuse to mix two configurations in one results folder.
+
+    More (or fewer) seeds, environments, methods, annotators and figures are welcome; what both configurations name must be the same.
+
+    Args:
+        study: what is asked for.
+        path: the `study.yaml` of the folder; it need not exist.
+        source: what the message calls the file behind `study`.
+
+    Raises:
+        SenseiError: something that the folder was made with has another value now.
+    """
+    if not Path(path).exists():
+        return
+    changes = list(_changes(_shared(read_study(path), study), _shared(study, read_study(path))))
+    if changes:
+        key, old, new = changes[0]
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        raise SenseiError(
+            f"{path} was made by another configuration: `{key}`{more}",
+            found=old,
+            expected=f"{new} as in {source}",
+            hint=f"give `study:` another name, or run `python -m sensei study {source} {path}` to adopt the change and re-make what depends on it",
+        )
+
+
+def _settled(value: Any) -> Any:
+    """`value` without its operational keys."""
+    if isinstance(value, dict):
+        return {key: _settled(part) for key, part in value.items() if key not in OPERATIONAL}
+    return value
+
+
+def _shared(study: Study, other: Study) -> dict[str, Any]:
+    """The part of `study` that `other` names too."""
+    methods = [name for name in study.methods if name in other.methods]
+    return _settled({
+        "collector": study.collector,
+        "settings": {name: study.settings[name].model_dump(mode="json") for name in study.settings if name in other.settings},
+        "methods": {name: study.methods[name].model_dump(mode="json") for name in methods},
+        "annotator of": {name: study.annotator_of(name) for name in methods if study.methods[name].needs_reward_model},
+        "annotators": {
+            name: value.model_dump(mode="json") for name, value in study.annotator_settings.items() if name in other.annotator_settings
+        },
+    })
+
+
+def _changes(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(key, old, new) of every leaf that differs between two nested mappings of the same study."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            yield from _changes(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    elif old != new:
+        yield key, old, new

@@ -1,0 +1,53 @@
+"""Frames to compare: the collector's exploration runs are the data, nothing is played twice."""
+
+
+rule collect:
+    input:
+        events=f"<results>/{{environment}}/explore/{STUDY.collector}/seed{{seed}}/events.parquet",
+    output:
+        index="<results>/{environment}/collect/seed{seed}/index.parquet",
+    log:
+        "<results>/{environment}/collect/seed{seed}/collect.log",
+    priority: 30
+    conda:
+        "../../envs/sensei.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=fingerprint("collect"),
+        run=subpath(input.events, parent=True),
+    message:
+        "Gathering episodes of {wildcards.environment}, seed {wildcards.seed}"
+    shell:
+        "python -m sensei collect --run {params.run} --output {output.index} --seed {wildcards.seed} > {log} 2>&1"
+
+
+rule pairs:
+    input:
+        study=ancient(rules.study.output.study),
+        index=lambda wildcards: expand(
+            rules.collect.output.index, seed=STUDY.settings[wildcards.environment].pairs.seeds, allow_missing=True
+        ),
+    output:
+        pairs="<results>/{environment}/pairs/random.parquet",
+        frames="<results>/{environment}/pairs/random.frames.npz",
+    log:
+        "<results>/{environment}/pairs/random.log",
+    priority: 30
+    conda:
+        "../../envs/sensei.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        code=fingerprint("pairs"),
+        settings=settings("pairs"),
+        index=lambda wildcards, input: " ".join(f"--index {path}" for path in input.index),
+    message:
+        "Pairing frames of {wildcards.environment}"
+    shell:
+        "python -m sensei pairs --study {input.study} --environment {wildcards.environment} {params.index}"
+        " --pairs {output.pairs} --frames {output.frames} > {log} 2>&1"

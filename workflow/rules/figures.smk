@@ -1,0 +1,132 @@
+"""From finished runs to a table, figures and one page."""
+
+
+rule tabulate:
+    input:
+        study=ancient(rules.study.output.study),
+        metrics=expand("{run}/metrics.jsonl", run=LEARN_RUNS),
+        events=expand("{run}/events.parquet", run=EXPLORE_RUNS),
+    output:
+        scores="<results>/scores.parquet",
+    log:
+        "<results>/tabulate.log",
+    localrule: True
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=fingerprint("tabulate"),
+        settings=settings("tabulate"),
+    message:
+        "Tabulating every run"
+    shell:
+        "python -m sensei tabulate --study {input.study} --output {output.scores} > {log} 2>&1"
+
+
+rule figure:
+    input:
+        study=ancient(rules.study.output.study),
+        data=lambda wildcards: [f"<results>/{path}" for path in figure_inputs(wildcards.figure, STUDY)],
+    output:
+        pdf="<results>/figures/{figure}.pdf",
+        png=report(
+            "<results>/figures/{figure}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        csv="<results>/figures/{figure}.csv",
+    log:
+        "<results>/figures/{figure}.log",
+    localrule: True
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        code=fingerprint("figure"),
+        settings=settings("figure"),
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    message:
+        "Drawing {wildcards.figure}"
+    shell:
+        "python -m sensei figure --study {input.study} --name {wildcards.figure} --stem {params.stem} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        study=ancient(rules.study.output.study),
+        scores=rules.tabulate.output.scores,
+        cards=expand(rules.distil.output.card, environment=STUDY.environments, annotator=STUDY.annotators),
+    output:
+        expand("<results>/tables/{table}.{suffix}", table=["interactions", "downstream", "reward_model"], suffix=["csv", "md"]),
+    log:
+        "<results>/tables/tables.log",
+    localrule: True
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=fingerprint("tables"),
+        settings=settings("tables"),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Tables of final numbers"
+    shell:
+        "python -m sensei tables --study {input.study} --folder {params.folder} > {log} 2>&1"
+
+
+rule report:
+    input:
+        study=ancient(rules.study.output.study),
+        figures=expand("<results>/figures/{figure}.{suffix}", figure=STUDY.figures, suffix=["pdf", "png", "csv"]),
+        tables=rules.tables.output,
+        labels=LABELS,
+        videos=expand("{run}/video.mp4", run=EXPLORE_RUNS + LEARN_RUNS),
+    output:
+        page="<results>/report.html",
+    log:
+        "<results>/report.log",
+    localrule: True
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=fingerprint("report"),
+        settings=settings("report"),
+    message:
+        "One page with everything: {output.page}"
+    shell:
+        "python -m sensei report --study {input.study} --output {output.page} > {log} 2>&1"
+
+
+rule published:
+    output:
+        expand("results/published/fig{number}.{suffix}", number=[5, 7, 13], suffix=["pdf", "png", "csv"]),
+    log:
+        "results/published/published.log",
+    localrule: True
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=fingerprint("published"),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Figures 5, 7 and 13 from the published values"
+    shell:
+        "python -m sensei published --folder {params.folder} > {log} 2>&1"

@@ -70,7 +70,7 @@ def agree(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
 def draw(study: Study, scores: pd.DataFrame) -> Drawing:
     """Mean over seeds as a line, 95 % bootstrap band, seeds as thin lines; published curves dashed, in a panel of their own where steps differ."""
     until = {environment: study.settings[environment].training.learn_steps for environment in study.environments}
-    scores = scores[scores["step"] <= scores["environment"].map(until)]  # PPO may have run on
+    scores = scores[scores["step"] <= 1.01 * scores["environment"].map(until)]  # PPO may have run on
     return draw_methods(study, scores, study.learn, 7)
 
 

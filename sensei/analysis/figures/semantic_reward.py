@@ -1,0 +1,156 @@
+"""Semantic reward along one episode, with the pictures at its events above the curve (paper Fig. 4)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch
+
+from sensei.analysis import style
+from sensei.analysis.figures import captions
+from sensei.analysis.style import Drawing
+from sensei.config import Study
+from sensei.errors import SenseiError
+from sensei.replay.store import episode_name, load_episode
+from sensei.reward.scorer import RewardScorer
+
+KEYS = ("annotator_image", "flags", "events", "event_names")
+ROW_INCHES = 2.7
+LARGEST_PICTURES = 7
+
+
+@dataclass(frozen=True)
+class EpisodeReward:
+    """One episode and its semantic reward."""
+
+    environment: str
+    name: str  # which episode it is, for the caption
+    images: np.ndarray  # uint8 [T, h, w, 3]
+    rewards: np.ndarray  # float32 [T], raw output of the reward model
+    marks: dict[int, str]  # step -> what happened there, in order
+
+
+def load(study: Study, results: Path) -> list[EpisodeReward]:
+    """Per environment: of the data that the pairs came from, the episode with the most different events, scored.
+
+    Raises:
+        SenseiError: an input is missing or damaged, named.
+    """
+    rows = []
+    for environment in study.environments:
+        config = study.settings[environment]
+        seed = config.pairs.seeds[0]
+        folder = Path(results) / environment
+        chosen = choose(_read(folder / "explore" / study.collector / f"seed{seed}" / "events.parquet"), config.environment.events)
+        episode = load_episode(folder / "collect" / f"seed{seed}" / "episodes" / chosen, KEYS)
+        scorer = RewardScorer.load(folder / "reward" / study.annotators[0] / "reward.safetensors")
+        name = f"{chosen} of {study.methods[study.collector].title}, seed {seed}"
+        rows.append(score(environment, name, episode, scorer, config.environment.events))
+    return rows
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise SenseiError(f"there is no {path}", hint="run the stage `explore` of the collector first") from error
+    except (ValueError, OSError) as error:
+        raise SenseiError(f"{path} is damaged", found=error, hint=f"delete {path} and run again") from error
+
+
+def choose(episodes: pd.DataFrame, events: list[str]) -> str:
+    """File name of the finished episode with the most different events; of several the shortest, then the first.
+
+    Args:
+        episodes: `events.parquet` of the collecting run.
+
+    Raises:
+        SenseiError: no episode was finished.
+    """
+    finished = episodes[episodes["finished"]]
+    if finished.empty:
+        raise SenseiError("figure semantic_reward: the collecting run finished no episode", hint="raise `training.explore_steps`")
+    different = (finished[events] > 0).sum(axis=1)
+    best = finished.assign(different=different).sort_values(["different", "length", "worker", "episode"], ascending=[False, True, True, True]).iloc[0]
+    return episode_name(int(best["worker"]), int(best["episode"]))
+
+
+def score(environment: str, name: str, episode: dict[str, np.ndarray], scorer: Callable, events: list[str]) -> EpisodeReward:
+    """Score an episode and mark its start, the first time of each of `events`, and its end.
+
+    Args:
+        episode: arrays `annotator_image` uint8 [T, h, w, 3], `flags` [T, n], `events` [T, E], `event_names` [E].
+        scorer: (images, flags) -> float32 [T].
+    """
+    rewards = np.asarray(scorer(episode["annotator_image"], episode["flags"]))
+    marks = {0: ["start"]}
+    names = list(episode["event_names"])
+    for event in events:
+        times = np.flatnonzero(episode["events"][:, names.index(event)] > 0)
+        if len(times):
+            marks.setdefault(int(times[0]), []).append(event.replace("_", " "))
+    marks.setdefault(len(rewards) - 1, []).append("end")
+    if len(marks) > LARGEST_PICTURES:  # the last ones before the end go
+        kept = sorted(marks)
+        marks = {step: marks[step] for step in [*kept[: LARGEST_PICTURES - 1], kept[-1]]}
+    return EpisodeReward(environment, name, episode["annotator_image"], rewards, {step: ",\n".join(marks[step]) for step in sorted(marks)})
+
+
+@style.styled()
+def draw(study: Study, rows: list[EpisodeReward]) -> Drawing:
+    """One row per environment: pictures at the marked steps above the curve of the raw semantic reward."""
+    height = ROW_INCHES * len(rows)
+    figure = style.figure(style.FULL_WIDTH, height)
+    for part, row in zip(np.atleast_1d(figure.subfigures(len(rows), 1)), rows, strict=True):
+        _row(part, row, study.settings[row.environment].environment.title)
+    numbers = [
+        pd.DataFrame({"environment": row.environment, "step": np.arange(len(row.rewards)), "semantic_reward": row.rewards}).assign(
+            mark=lambda table, marks=row.marks: table["step"].map(marks).str.replace("\n", " ")
+        )
+        for row in rows
+    ]
+    return Drawing(figure, pd.concat(numbers, ignore_index=True), _caption(study, rows))
+
+
+def _row(part: Figure, row: EpisodeReward, title: str) -> None:
+    part.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
+    steps = list(row.marks)
+    grid = part.add_gridspec(3, len(steps), height_ratios=[1.0, 0.2, 0.95])  # the middle row holds the lines from pictures to curve
+    curve = part.add_subplot(grid[2, :])
+    _curve(curve, row)
+    for index, step in enumerate(steps):
+        axes = part.add_subplot(grid[0, index])
+        axes.imshow(row.images[step], interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set_visible(True)
+        axes.set_title(f"{row.marks[step]}\nt = {step}", loc="center", fontsize=7)
+        line = ConnectionPatch((0.5, 0), (step, 1), axes.transAxes, curve.get_xaxis_transform(), color=style.FAINT, linewidth=0.6, linestyle=":")
+        line.set_in_layout(False)
+        part.add_artist(line)
+
+
+def _curve(axes: Axes, row: EpisodeReward) -> None:
+    axes.plot(row.rewards, color=style.colour("sensei"))
+    for step in row.marks:
+        axes.axvline(step, color=style.FAINT, linewidth=0.6, linestyle=":")
+    axes.plot(list(row.marks), row.rewards[list(row.marks)], "o", color=style.INK, markersize=2.8, zorder=3)
+    axes.set_xlabel("step t of the episode")
+    axes.set_ylabel("semantic reward")
+    last = len(row.rewards) - 1
+    axes.set_xlim(-0.01 * last, 1.01 * last)
+    axes.margins(y=0.12)
+
+
+def _caption(study: Study, rows: list[EpisodeReward]) -> str:
+    parts = [f"{study.settings[row.environment].environment.title}: {row.name}, {captions.number(len(row.rewards), 'step')}" for row in rows]
+    return (
+        f"Semantic reward (raw output of the reward model trained on the labels of {study.annotators[0].replace('_', ' ')}) along one episode per "
+        f"environment, chosen as the one with the most different events: {'; '.join(parts)}. Pictures are what the annotator and the reward model see "
+        "at the dotted steps: start, the first time of each event, end. One episode, no band; its frames belong to the data that the pairs were drawn from."
+    )

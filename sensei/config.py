@@ -231,6 +231,11 @@ class Study(Section):
         titles = Counter(method.title for method in self.methods.values())
         if repeated := [title for title, count in titles.items() if count > 1]:
             raise ValueError(f"two methods are called {repeated[0]!r}; give each `title` once")
+        for name, parts in self.settings.items():
+            frames = parts.training.explore_steps * len(parts.pairs.seeds)
+            if parts.pairs.number > frames * (frames - 1) // 2:
+                offer = f"{frames} frames of {name} offer {frames * (frames - 1) // 2}"
+                raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")
         return self
 
     def annotator_of(self, method: str) -> str:

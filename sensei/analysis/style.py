@@ -1,6 +1,5 @@
 """One look for every figure: colours that stay apart for colour-blind readers, sizes of a two-column page, vector fonts."""
 
-import textwrap
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter
+from PIL import Image
 
+from sensei.errors import SenseiError
 from sensei.io import atomic
 
 COLUMN_WIDTH = 3.25  # inches
@@ -147,11 +148,18 @@ def save(drawing: Drawing, stem: str | Path) -> None:
             drawing.figure.savefig(path, format="png", dpi=PNG_DPI, metadata=metadata)
 
 
+def read_caption(png: str | Path) -> str:
+    """The caption inside a picture that `save` wrote; a missing or damaged picture is a SenseiError that names it."""
+    try:
+        with Image.open(png) as image:
+            image.load()
+            return image.text["Description"]
+    except FileNotFoundError as error:
+        raise SenseiError(f"there is no {png}", hint="run the stage `figure` first") from error
+    except (OSError, SyntaxError, KeyError, AttributeError) as error:
+        raise SenseiError(f"{png} is damaged", expected="a picture with its caption inside", hint=f"delete {png} and run again") from error
+
+
 def text_inches(text: str, size: str) -> float:
     """Width of `text` in the font size that `RC[size]` gives, in inches."""
     return float(TextPath((0, 0), text, size=RC[size], prop=FontProperties(family=RC["font.family"])).get_extents().width) / 72
-
-
-def wrap(text: str, width: int) -> str:
-    """`text` broken into lines of at most `width` characters."""
-    return "\n".join(textwrap.wrap(text, width))

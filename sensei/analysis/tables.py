@@ -116,13 +116,14 @@ def _statistics(values: np.ndarray, *names: str) -> dict[str, float]:
 def markdown(table: pd.DataFrame) -> str:
     """`table` as a Markdown table; numbers with four significant digits, empty cells for what there is not."""
     lines = [[name.replace("_", " ") for name in table.columns], ["---"] * len(table.columns)]
-    lines += [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    lines += [[cell(value).replace("|", "\\|") for value in row] for row in table.itertuples(index=False)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as text for people: four significant digits, thousands separated, nothing for NaN."""
     if isinstance(value, str):
-        return value.replace("|", "\\|")
+        return value
     if pd.isna(value):
         return ""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"

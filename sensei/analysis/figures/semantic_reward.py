@@ -63,19 +63,19 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def choose(episodes: pd.DataFrame, events: list[str]) -> str:
-    """File name of the finished episode with the most different events; of several the shortest, then the first.
+    """File name of the episode with the most different events; of several the shortest, then the first.
 
     Args:
         episodes: `events.parquet` of the collecting run.
 
     Raises:
-        SenseiError: no episode was finished.
+        SenseiError: no episode has a step.
     """
-    finished = episodes[episodes["finished"]]
-    if finished.empty:
-        raise SenseiError("figure semantic_reward: the collecting run finished no episode", hint="raise `training.explore_steps`")
-    different = (finished[events] > 0).sum(axis=1)
-    best = finished.assign(different=different).sort_values(["different", "length", "worker", "episode"], ascending=[False, True, True, True]).iloc[0]
+    begun = episodes[episodes["length"] > 0]
+    if begun.empty:
+        raise SenseiError("figure semantic_reward: the collecting run has no episode with a step", hint="raise `training.explore_steps`")
+    different = (begun[events] > 0).sum(axis=1)
+    best = begun.assign(different=different).sort_values(["different", "length", "worker", "episode"], ascending=[False, True, True, True]).iloc[0]
     return episode_name(int(best["worker"]), int(best["episode"]))
 
 

@@ -1,9 +1,14 @@
 """Named random streams: one seed, many independent generators, no global state."""
 
+from __future__ import annotations
+
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # environment workers draw seeds too, and start without torch
+    import torch
 
 
 def seed_sequence(seed: int, *names: object) -> np.random.SeedSequence:
@@ -23,4 +28,6 @@ def integer_seed(seed: int, *names: object) -> int:
 
 def torch_generator(seed: int, *names: object, device: str | torch.device = "cpu") -> torch.Generator:
     """A torch generator for the stream called `names`."""
+    import torch
+
     return torch.Generator(device=device).manual_seed(integer_seed(seed, *names))

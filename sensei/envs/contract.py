@@ -1,0 +1,214 @@
+"""What an environment is in this project: the base class every family extends and the checker that every one must pass."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+
+from sensei.config import EnvironmentConfig
+from sensei.errors import SenseiError
+
+Observation = dict[str, np.ndarray]
+ENVIRONMENT_REWARD = "environment_reward"
+
+
+class Outcome(NamedTuple):
+    """What one action led to, as a family reports it; the base class adds the time-out."""
+
+    reward: float = 0.0
+    terminated: bool = False
+    truncated: bool = False
+    events: Mapping[str, float] = {}
+
+
+class Environment(gymnasium.Env):
+    """A Gymnasium environment with a picture, flags, events that are counted and a state that an oracle may look at.
+
+    observation = {"image": uint8 [image_size, image_size, 3], "flags": float32 [n]}, n may be 0; actions are Discrete(n) or
+    Box([-1, 1], [d]). Every `info` holds "events" (dict[str, float], the names and order of the configuration: what happened at
+    this step, 0 at a reset) and "state" (dict[str, float], the same keys at every step). The time-out is always `truncated`.
+
+    A family implements `_begin`, `_advance`, `_image`, `_flags`, `_state` and `render_for_annotator`.
+    """
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  (Gymnasium's own attribute)
+    render_mode = "rgb_array"
+
+    def __init__(
+        self,
+        config: EnvironmentConfig,
+        image_size: int,
+        *,
+        action_space: gymnasium.Space,
+        known_events: Iterable[str],
+        state_names: Iterable[str],
+        annotator_image_shape: tuple[int, int, int],
+        flags: int = 0,
+    ):
+        """Raises SenseiError where the configuration names an event that the family does not count."""
+        known = [*known_events, ENVIRONMENT_REWARD]
+        for name in config.events:
+            if name not in known:
+                raise SenseiError(
+                    f"environment {config.level}: unknown event in `events`", found=name, expected=f"one of {', '.join(known)}"
+                )
+        self.config = config
+        self.event_names = tuple(config.events)
+        self.state_names = tuple(state_names)
+        self.annotator_image_shape = annotator_image_shape
+        self.action_space = action_space
+        image = Box(0, 255, (image_size, image_size, 3), np.uint8)
+        self.observation_space = Dict({"image": image, "flags": Box(0.0, 1.0, (flags,), np.float32)})
+        self._steps, self._running = 0, False
+
+    @abstractmethod
+    def _begin(self, seed: int) -> None:
+        """Start the episode that `seed` (63 bits) alone fixes."""
+
+    @abstractmethod
+    def _advance(self, action: int | np.ndarray) -> Outcome:
+        """Take one valid action."""
+
+    @abstractmethod
+    def _image(self) -> np.ndarray:
+        """The agent's picture now, uint8 [image_size, image_size, 3]."""
+
+    @abstractmethod
+    def _state(self) -> dict[str, float]:
+        """What an oracle may look at now, one entry per state name."""
+
+    @abstractmethod
+    def render_for_annotator(self) -> np.ndarray:
+        """The picture that annotators and the reward model see now, uint8 of `annotator_image_shape`."""
+
+    def _flags(self) -> np.ndarray:
+        return np.zeros(self.observation_space["flags"].shape, np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode. `seed` fixes all of it; without one, the next seed comes from the environment's own generator."""
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
+            raise SenseiError(f"environment {self.config.level}: `seed`", found=repr(seed), expected="an integer from 0 on")
+        super().reset(seed=None if seed is None else int(seed))
+        self._begin(int(self.np_random.integers(2**63 - 1)))
+        self._steps, self._running = 0, True
+        return self._observation(), {"events": dict.fromkeys(self.event_names, 0.0), "state": self._state()}
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Take one action; an invalid one raises a SenseiError that names the valid range."""
+        if not self._running:
+            raise SenseiError(f"environment {self.config.level}: step() outside an episode", hint="call reset() first")
+        outcome = self._advance(check_actions(self.action_space, action)[()])
+        self._steps += 1
+        truncated = not outcome.terminated and (outcome.truncated or self._steps >= self.config.episode_steps)
+        self._running = not (outcome.terminated or truncated)
+        happened = {**outcome.events, ENVIRONMENT_REWARD: outcome.reward}
+        events = {name: float(happened.get(name, 0.0)) for name in self.event_names}
+        return self._observation(), float(outcome.reward), outcome.terminated, truncated, {"events": events, "state": self._state()}
+
+    def render(self) -> np.ndarray:
+        """Gymnasium's name for `render_for_annotator`."""
+        return self.render_for_annotator()
+
+    def _observation(self) -> Observation:
+        return {"image": self._image(), "flags": self._flags()}
+
+
+def check_actions(space: gymnasium.Space, actions: Any, leading: tuple[int, ...] = ()) -> np.ndarray:
+    """`actions` as int64 [*leading] (Discrete) or float32 [*leading, d] (Box).
+
+    Raises:
+        SenseiError: naming the valid range, for a wrong type or shape, a value out of range, NaN or infinity.
+    """
+    actions = np.asarray(actions)
+    if isinstance(space, Discrete):
+        shape, dtype, expected = leading, np.int64, f"integers from 0 to {space.n - 1}"
+        valid = actions.shape == shape and actions.dtype.kind in "iu" and not ((actions < 0) | (actions >= space.n)).any()
+    else:
+        shape, dtype, expected = (*leading, *space.shape), np.float32, "finite numbers from -1 to 1"
+        valid = actions.shape == shape and actions.dtype.kind in "fiu" and bool((np.abs(actions) <= 1).all())  # NaN compares false
+    if not valid:
+        text = np.array2string(actions, threshold=8) if actions.ndim else repr(actions.item())
+        found = f"{text} of type {actions.dtype} and shape {actions.shape}"
+        raise SenseiError("invalid action", found=found, expected=f"{expected}, shape {shape}")
+    return actions.astype(dtype)
+
+
+def check_environment(env: Environment, seed: int = 0) -> int:
+    """Play one episode of random actions twice and check the whole contract; the number of steps played.
+
+    Checks spaces, dtypes and shapes of what comes back, names of events and state, the time-out, and that one seed gives one episode.
+
+    Raises:
+        SenseiError: the first breach, with the key, what was found and what was expected.
+    """
+    _check_spaces(env)
+    try:
+        env.step(np.full(3, np.nan))
+    except SenseiError:
+        pass
+    else:
+        raise SenseiError(f"{env.config.level}: action [nan, nan, nan]", found="accepted", expected="a SenseiError")
+    first, second = _random_episode(env, seed), _random_episode(env, seed)
+    if len(first) != len(second):
+        raise SenseiError(
+            f"{env.config.level}: episode length under seed {seed}", found=f"{len(first)} and {len(second)}", expected="equal"
+        )
+    for step, (left, right) in enumerate(zip(first, second, strict=True)):
+        for key in left:
+            if not np.array_equal(left[key], right[key]):
+                raise SenseiError(f"{env.config.level}: `{key}` at step {step}", found=f"two values under seed {seed}", expected="one")
+    return len(first) - 1
+
+
+def _check_spaces(env: Environment) -> None:
+    level, space = env.config.level, env.action_space
+    box = isinstance(space, Box) and space.dtype == np.float32 and len(space.shape) == 1
+    if not (isinstance(space, Discrete) and space.start == 0) and not (box and (space.low == -1).all() and (space.high == 1).all()):
+        raise SenseiError(f"{level}: `action_space`", found=space, expected="Discrete(n) or Box(-1, 1, (d,), float32)")
+    if set(env.observation_space.spaces) != {"image", "flags"}:
+        raise SenseiError(f"{level}: `observation_space`", found=sorted(env.observation_space.spaces), expected="image and flags")
+    if list(env.event_names) != env.config.events:
+        raise SenseiError(f"{level}: `event_names`", found=env.event_names, expected=env.config.events)
+
+
+def _random_episode(env: Environment, seed: int) -> list[dict[str, Any]]:
+    """Moments of an episode of random actions under `seed`, each checked."""
+    env.action_space.seed(seed)
+    observation, info = env.reset(seed=seed)
+    if any(info["events"].values()):
+        raise SenseiError(f"{env.config.level}: `events` at reset", found=info["events"], expected="zeros")
+    moments, ended = [_moment(env, observation, 0.0, info)], False
+    while not ended:
+        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        moments.append(_moment(env, observation, reward, info))
+        late, ended = len(moments) - 1 >= env.config.episode_steps, terminated or truncated
+        if (terminated and truncated) or (late and not ended):
+            found = f"terminated={terminated}, truncated={truncated} at step {len(moments) - 1}"
+            raise SenseiError(
+                f"{env.config.level}: end of the episode",
+                found=found,
+                expected=f"truncated at {env.config.episode_steps} or terminated before",
+            )
+    return moments
+
+
+def _moment(env: Environment, observation: Observation, reward: float, info: dict[str, Any]) -> dict[str, Any]:
+    """Everything that can be seen of one step, after checking it."""
+    level, picture = env.config.level, env.render_for_annotator()
+    for key, space in env.observation_space.spaces.items():
+        value = observation[key]
+        if value.dtype != space.dtype or value.shape != space.shape:
+            raise SenseiError(f"{level}: `{key}`", found=f"{value.dtype} {value.shape}", expected=f"{space.dtype} {space.shape}")
+    if picture.dtype != np.uint8 or picture.shape != env.annotator_image_shape:
+        expected = f"uint8 {env.annotator_image_shape}"
+        raise SenseiError(f"{level}: `render_for_annotator()`", found=f"{picture.dtype} {picture.shape}", expected=expected)
+    for key, names in (("events", env.event_names), ("state", env.state_names)):
+        if tuple(info[key]) != names or not np.isfinite(list(info[key].values())).all():
+            raise SenseiError(f"{level}: `{key}`", found=info[key], expected=f"finite numbers for {', '.join(names)}")
+    if not np.isfinite(reward):
+        raise SenseiError(f"{level}: `reward`", found=reward, expected="a finite number")
+    moment = {**{key: value.copy() for key, value in observation.items()}, "annotator_image": picture.copy(), "reward": reward}
+    return {**moment, **info["events"], **info["state"]}

@@ -1,0 +1,102 @@
+"""Any Gymnasium environment that has pixels, as its observation or by rendering, behind the contract."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from gymnasium.wrappers import RescaleAction
+from PIL import Image
+
+from sensei.config import EnvironmentConfig
+from sensei.envs.contract import ENVIRONMENT_REWARD, Environment, Outcome
+from sensei.errors import SenseiError
+
+
+class PixelEnvironment(Environment):
+    """The Gymnasium environment whose id is `config.level`; "module:Id-v0" imports the module that registers it first.
+
+    The picture is the observation where that is one, else `render()`; the agent sees it resized by area averaging, annotators see it
+    whole. Box actions are rescaled to [-1, 1]. No flags. The oracle's state is empty. Events: the environment's reward, and whatever
+    numbers its own `info["events"]` holds.
+    """
+
+    def __init__(self, config: EnvironmentConfig, image_size: int):
+        self._inner = _make(config)
+        self._observed = _is_picture(self._inner.observation_space)
+        self._frame = self._read(self._inner.reset(seed=0)[0])
+        super().__init__(
+            config,
+            image_size,
+            action_space=self._inner.action_space,
+            known_events=[name for name in config.events if name != ENVIRONMENT_REWARD],  # known only when they happen
+            state_names=(),
+            annotator_image_shape=self._frame.shape,
+        )
+
+    def _begin(self, seed: int) -> None:
+        self._frame = self._read(self._inner.reset(seed=seed % 2**31)[0])  # many environments accept no more than 31 bits
+
+    def _advance(self, action: int | np.ndarray) -> Outcome:
+        observation, reward, terminated, truncated, info = self._inner.step(action)
+        self._frame = self._read(observation)
+        return Outcome(float(reward), bool(terminated), bool(truncated), self._events(info))
+
+    def _events(self, info: dict[str, Any]) -> dict[str, float]:
+        happened = info.get("events", {})
+        for name in self.event_names:
+            if name != ENVIRONMENT_REWARD and name not in happened:
+                known = ", ".join([*happened, ENVIRONMENT_REWARD])
+                raise SenseiError(f"environment {self.config.level}: unknown event in `events`", found=name, expected=f"one of {known}")
+        return happened
+
+    def _read(self, observation: Any) -> np.ndarray:
+        """The frame now, uint8 [h, w, 3]."""
+        frame = np.asarray(observation if self._observed else self._inner.render())
+        expected = getattr(self, "annotator_image_shape", frame.shape)
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != expected:
+            raise SenseiError(f"picture of {self._inner.spec.id}", found=f"{frame.dtype} {frame.shape}", expected=f"uint8 {expected}")
+        return frame.copy()
+
+    def _image(self) -> np.ndarray:
+        size = self.observation_space["image"].shape[:2]
+        if self._frame.shape[:2] == size:
+            return self._frame
+        return np.asarray(Image.fromarray(self._frame).resize(size, Image.Resampling.BOX))
+
+    def _state(self) -> dict[str, float]:
+        return {}
+
+    def render_for_annotator(self) -> np.ndarray:
+        """The whole frame."""
+        return self._frame
+
+    def close(self) -> None:
+        """Close the environment inside."""
+        self._inner.close()
+
+
+def _is_picture(space: gymnasium.Space) -> bool:
+    return isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[2] == 3
+
+
+def _make(config: EnvironmentConfig) -> gymnasium.Env:
+    """The environment inside, with actions that the contract allows and a picture.
+
+    Raises:
+        SenseiError: unknown id, missing package, no pixels, or actions that are neither Discrete nor a bounded vector.
+    """
+    level = config.level
+    try:
+        env = gymnasium.make(level, render_mode="rgb_array", max_episode_steps=config.episode_steps, disable_env_checker=True)
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise SenseiError(f"cannot make the Gymnasium environment {level}", found=error, hint="is its package installed?") from error
+    if not _is_picture(env.observation_space) and env.render_mode != "rgb_array":
+        found = f"observations {env.observation_space} and render_mode {env.render_mode}"
+        raise SenseiError(f"environment {level} has no pixels", found=found, expected="uint8 [h, w, 3] or render_mode rgb_array")
+    space = env.action_space
+    if isinstance(space, Discrete) and space.start == 0:
+        return env
+    if isinstance(space, Box) and len(space.shape) == 1 and space.is_bounded():
+        return RescaleAction(env, np.float32(-1), np.float32(1))
+    raise SenseiError(f"actions of environment {level}", found=space, expected="Discrete from 0 on, or a bounded Box of one dimension")

@@ -1,0 +1,36 @@
+"""Arrays that a parent and its workers both see.
+
+They lie in a temporary file without a name, mapped into every process: the system frees it when the last process ends, however it
+ends, so that nothing can be left behind (named segments of `multiprocessing.shared_memory` outlive a SIGKILL).
+"""
+
+import mmap
+import os
+
+import numpy as np
+
+Layout = dict[str, tuple[tuple[int, ...], str]]
+ALIGNMENT = 64  # bytes: a cache line
+
+
+def _offsets(layout: Layout) -> tuple[dict[str, int], int]:
+    """Where each array begins, and the size of all of them, in bytes."""
+    offsets, end = {}, 0
+    for name, (shape, dtype) in layout.items():
+        offsets[name] = end
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        end += -(-size // ALIGNMENT) * ALIGNMENT
+    return offsets, max(end, ALIGNMENT)
+
+
+def map_arrays(file: int, layout: Layout) -> dict[str, np.ndarray]:
+    """Map the arrays of `layout` (name -> shape, dtype) into this process.
+
+    Args:
+        file: descriptor of the shared file, which grows to the size needed; new arrays hold zeros.
+    """
+    offsets, size = _offsets(layout)
+    if os.fstat(file).st_size < size:
+        os.ftruncate(file, size)
+    memory = mmap.mmap(file, size)
+    return {name: np.ndarray(shape, dtype, memory, offsets[name]) for name, (shape, dtype) in layout.items()}

@@ -1,13 +1,191 @@
-"""Distillation of labels into the reward model."""
+"""Distillation: preference labels become a reward model (Bradley-Terry, paper sections 2.5 and 6)."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from sensei.annotators.agreement import accuracy
+from sensei.annotators.frames import Frames
+from sensei.annotators.labels import read_labels
+from sensei.annotators.pairs import read_pairs
+from sensei.annotators.preference import Label, soft_label
 from sensei.config import RewardModelConfig
+from sensei.errors import SenseiError
+from sensei.io import atomic, write_json
+from sensei.progress import progress
+from sensei.reward.model import RewardModel, save_model
+from sensei.rng import generator, torch_generator
+
+CHUNK = 1024  # frames at once where no gradients are needed
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """Labelled pairs as tensors: sides int64 [P, 2] are rows of image uint8 [F, h, w, 3] and flags float32 [F, n]; target float32 [P]."""
+
+    image: Tensor
+    flags: Tensor
+    sides: Tensor
+    target: Tensor
+
+
+def bradley_terry_loss(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
+    """Mean of -((1 - y) log p_1 + y log p_2) with p = softmax(R(o_1), R(o_2)), the paper's section 2.5.
+
+    Args:
+        first: rewards of the first sides, float32 [P].
+        second: rewards of the second sides.
+        target: y, the soft label: 0 first, 1 second, 0.5 tie.
+    """
+    return binary_cross_entropy_with_logits(second - first, target)  # log p_2 is the log-sigmoid of the difference
 
 
 def distil(
-    labels_path: Path, pairs_path: Path, frames_path: Path, config: RewardModelConfig, seed: int,
-    model_path: Path, curves_path: Path, card_path: Path, device: str = "cpu",
-) -> dict:
-    """Train, choose the epoch by validation loss, write reward.safetensors, curves.csv and card.json; returns the card."""
-    raise NotImplementedError
+    labels_path: str | Path,
+    pairs_path: str | Path,
+    frames_path: str | Path,
+    config: RewardModelConfig,
+    seed: int,
+    model_path: str | Path,
+    curves_path: str | Path,
+    card_path: str | Path,
+    device: str | torch.device = "cpu",
+) -> dict[str, object]:
+    """Train on a random part of the clear and tied pairs; keep the weights of the epoch with the lowest loss on the rest.
+
+    Args:
+        labels_path: table of `merge_shards`.
+        pairs_path: table of `make_pairs`.
+        frames_path: its frames.
+        config: architecture and optimiser.
+        seed: of split, initial weights and order of pairs; on a CPU equal seeds give equal files.
+        model_path: safetensors, weights and (as metadata) configuration.
+        curves_path: csv, one row an epoch (from 1): epoch, train_loss, train_accuracy (running, while learning), validation_loss,
+            validation_accuracy. Accuracies are over clear pairs: which side gets the higher reward.
+        card_path: json, the returned card.
+        device: where to train.
+
+    Returns:
+        chosen_epoch and criterion; validation_loss; held_out: accuracy against the labels, and oracle: against the oracle's labels (None
+        if there are none), both on the held-out pairs, with 95 % intervals; pairs: used for training and validation, and dropped; clip;
+        config; seed.
+
+    Raises:
+        SenseiError: too few labelled pairs, or a damaged file.
+    """
+    labels, frames = read_labels(labels_path), Frames(frames_path)
+    train, held_out = split(labels["label"], config.validation_share, generator(seed, "distil", "split"))
+    sides = read_pairs(pairs_path)[["first_frame", "second_frame"]].to_numpy()
+    if len(sides) != len(labels):
+        raise SenseiError(
+            f"{labels_path} and {pairs_path} do not belong together", found=f"{len(labels)} and {len(sides)} pairs", hint="label again"
+        )
+    image, flags = (torch.from_numpy(array).to(device) for array in (frames.image, frames.flags))
+    training, validation = (
+        PairSet(
+            image,
+            flags,
+            torch.from_numpy(sides[part]).to(device),
+            torch.from_numpy(soft_label(labels["label"][part].to_numpy(np.int64))).to(device),
+        )
+        for part in (train, held_out)
+    )
+    model = RewardModel(image.shape[1:], flags.shape[1], config, torch_generator(seed, "distil", "weights")).to(device)
+    curves = _fit(model, training, validation, config, generator(seed, "distil", "order"))
+    with atomic(curves_path) as temporary:
+        curves.to_csv(temporary, index=False)
+    save_model(model_path, model)
+    first, second = _rewards(model, validation)
+    predicted = np.where((first > second).cpu(), Label.FIRST, Label.SECOND)
+    label, oracle = (labels[name][held_out] for name in ("label", "oracle"))
+    chosen = curves.loc[curves["validation_loss"].idxmin()]
+    card = {
+        "chosen_epoch": int(chosen["epoch"]),
+        "criterion": "lowest validation loss",
+        "validation_loss": float(chosen["validation_loss"]),
+        "held_out": accuracy(predicted, label.to_numpy(np.int64)),
+        "oracle": accuracy(predicted, oracle.to_numpy(np.int64)) if oracle.notna().all() else None,
+        "pairs": {"training": len(train), "validation": len(held_out), "dropped": len(labels) - len(train) - len(held_out)},
+        "clip": config.clip,
+        "config": config.model_dump(mode="json"),
+        "seed": seed,
+    }
+    write_json(card_path, card)
+    return card
+
+
+def split(labels: pd.Series, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Random training and validation pairs, indices into `labels` [N]; unknown and missing labels are left out.
+
+    Raises:
+        SenseiError: fewer than two pairs are left.
+    """
+    usable = np.flatnonzero(labels.notna() & (labels != Label.UNKNOWN))
+    if len(usable) < 2:
+        raise SenseiError(
+            "there is nothing to distil",
+            found=f"{len(usable)} labelled pairs of {len(labels)}, all others are unknown or failed",
+            expected="2 or more",
+            hint="raise `pairs.number`, or collect longer: `training.explore_steps`",
+        )
+    held_out = min(max(round(share * len(usable)), 1), len(usable) - 1)
+    shuffled = rng.permutation(usable)
+    return shuffled[held_out:], shuffled[:held_out]
+
+
+def _fit(model: RewardModel, training: PairSet, validation: PairSet, config: RewardModelConfig, rng: np.random.Generator) -> pd.DataFrame:
+    """Train `model`, leave it with the weights of its best epoch, return the curves."""
+    optimiser = torch.optim.Adam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    lowest, weights, curves = np.inf, None, []
+    with progress(config.epochs, "distil", "epochs") as bar:
+        for epoch in range(1, config.epochs + 1):
+            learned = _train_epoch(model, optimiser, training, config.batch_size, rng)
+            checked = _measure(*_rewards(model, validation), validation.target)
+            if checked[0] < lowest:
+                lowest, weights = checked[0], {name: value.clone() for name, value in model.state_dict().items()}
+            curves.append((epoch, *learned, *checked))
+            bar.set_postfix(loss=f"{learned[0]:.3f}", validation=f"{checked[0]:.3f}", accuracy=f"{checked[1]:.3f}", refresh=False)
+            bar.update()
+    if weights is None:
+        raise SenseiError("the reward model diverged", found="no finite validation loss", hint="lower `reward.learning_rate`")
+    model.load_state_dict(weights)
+    return pd.DataFrame(curves, columns=["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy"])
+
+
+def _train_epoch(
+    model: RewardModel, optimiser: torch.optim.Optimizer, pairs: PairSet, batch_size: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """One pass in random order; loss and accuracy as they were before each update."""
+    model.train()
+    order = torch.from_numpy(rng.permutation(len(pairs.target))).to(pairs.target.device)
+    rewards = []
+    for batch in order.split(batch_size):
+        frames, place = torch.unique(pairs.sides[batch], return_inverse=True)  # a frame that occurs twice is computed once
+        first, second = model(pairs.image[frames], pairs.flags[frames])[place].unbind(1)
+        loss = bradley_terry_loss(first, second, pairs.target[batch])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        rewards.append(torch.stack([first, second]).detach())
+    return _measure(*torch.cat(rewards, 1), pairs.target[order])
+
+
+@torch.no_grad()
+def _rewards(model: RewardModel, pairs: PairSet) -> tuple[Tensor, Tensor]:
+    """Rewards [P] of the first and of the second sides."""
+    model.eval()
+    frames, place = torch.unique(pairs.sides, return_inverse=True)
+    rewards = [model(pairs.image[part], pairs.flags[part]) for part in frames.split(CHUNK)]
+    return torch.cat(rewards)[place].unbind(1)
+
+
+def _measure(first: Tensor, second: Tensor, target: Tensor) -> tuple[float, float]:
+    """Loss over all pairs and accuracy over the clear ones (NaN if there are none)."""
+    clear = target != 0.5
+    right = (second > first) == (target > 0.5)
+    return bradley_terry_loss(first, second, target).item(), right[clear].float().mean().item()

@@ -55,7 +55,9 @@ def tabulate(study: Study, results: Path) -> pd.DataFrame:
     faults: list[str] = []
     for environment, method, seed in exploration_runs(study):
         folder = Path(results) / exploration_folder(environment, method, seed)
-        found = _gather(faults, folder, "events.parquet", lambda path, e=environment: exploration_scores(path, study.settings[e].environment.events))
+        found = _gather(
+            faults, folder, "events.parquet", lambda path, e=environment: exploration_scores(path, study.settings[e].environment.events)
+        )
         rows += [{"environment": environment, "task": EXPLORE, "method": method, "seed": seed, **row} for row in found]
     for environment, method, seed in task_runs(study):
         task = study.settings[environment].environment.task

@@ -55,7 +55,12 @@ def resample(scores: np.ndarray, rng: np.random.Generator, resamples: int = RESA
 
 
 def bootstrap_band(curves: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES, confidence: float = CONFIDENCE) -> np.ndarray:
-    """Pointwise percentile band of the mean curve, whole runs resampled: [seeds, steps] -> [2, steps] (low, high)."""
+    """Pointwise percentile band of the mean curve, whole runs resampled: [seeds, steps] -> [2, steps] (low, high).
+
+    NaN if there is one seed.
+    """
+    if len(curves) == 1:
+        return np.full((2, curves.shape[1]), np.nan)
     picks = rng.integers(len(curves), size=(resamples, len(curves)))
     shares = np.stack([(picks == run).mean(axis=1) for run in range(len(curves))], axis=1)  # [resamples, seeds]
     return np.quantile(shares @ curves, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
@@ -64,14 +69,18 @@ def bootstrap_band(curves: np.ndarray, rng: np.random.Generator, resamples: int 
 def bootstrap_interval(
     scores: np.ndarray, rng: np.random.Generator, statistic: Statistic = mean, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """Percentile interval of `statistic` under stratified resampling of `scores` [strata, seeds]: (low, high)."""
+    """Percentile interval of `statistic` under stratified resampling of `scores` [strata, seeds]: (low, high); NaN if there is one seed."""
+    if scores.shape[1] == 1:
+        return np.nan, np.nan
     return _percentiles(statistic(resample(scores, rng, resamples)), confidence)
 
 
 def improvement_interval(
     scores: np.ndarray, others: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """Percentile interval of `probability_of_improvement`, both methods resampled independently: (low, high)."""
+    """Percentile interval of `probability_of_improvement`, both methods resampled independently: (low, high); NaN if there is one seed."""
+    if scores.shape[1] == others.shape[1] == 1:
+        return np.nan, np.nan
     improvements = probability_of_improvement(resample(scores, rng, resamples), resample(others, rng, resamples))
     return _percentiles(improvements, confidence)
 

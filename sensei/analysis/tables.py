@@ -48,7 +48,12 @@ def interactions(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         settings = study.settings[environment].environment
         for event in settings.events:
             for method in study.explore:
-                row = {"environment": environment, "event": event, "method": method, **_summary(scores, environment, EXPLORE, event, method)}
+                row = {
+                    "environment": environment,
+                    "event": event,
+                    "method": method,
+                    **_summary(scores, environment, EXPLORE, event, method),
+                }
                 key = (settings.task, event, method)
                 theirs = bars.loc[key] if key in bars.index else pd.Series({"mean": np.nan, "error": np.nan, "steps": np.nan})
                 rows.append(row | {f"published_{name}": theirs[name] for name in ("mean", "error", "steps")})
@@ -72,13 +77,28 @@ def downstream(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         for method in study.learn:
             values = _final(study, scores, environments, method)
             row = {"environment": name, "method": method, **_statistics(values, name, "final_score", method)}
-            row["steps"] = scores.loc[(scores["method"] == method) & scores["environment"].isin(environments) & (scores["metric"] == "final_score"), "step"].max()
+            row["steps"] = scores.loc[
+                (scores["method"] == method) & scores["environment"].isin(environments) & (scores["metric"] == "final_score"), "step"
+            ].max()
             row["interquartile_mean"] = float(statistics.interquartile_mean(values))
             if method != first:
                 row["better"] = float(statistics.probability_of_improvement(best, values))
                 row["better_low"], row["better_high"] = statistics.improvement_interval(best, values, generator(0, "better", name, method))
             rows.append(row)
-    order = ["environment", "method", "seeds", "steps", "mean", "low", "high", "standard_error", "interquartile_mean", "better", "better_low", "better_high"]
+    order = [
+        "environment",
+        "method",
+        "seeds",
+        "steps",
+        "mean",
+        "low",
+        "high",
+        "standard_error",
+        "interquartile_mean",
+        "better",
+        "better_low",
+        "better_high",
+    ]
     return pd.DataFrame(rows).reindex(columns=order)
 
 
@@ -89,7 +109,9 @@ def reward_model(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
         curves: as `sensei.analysis.figures.reward_model.load` returns them.
     """
     chosen = curves[curves["epoch"] == curves["chosen"]]
-    return chosen[["environment", "annotator", "epoch", "train_accuracy", "validation_accuracy", "train_loss", "validation_loss"]].reset_index(drop=True)
+    return chosen[
+        ["environment", "annotator", "epoch", "train_accuracy", "validation_accuracy", "train_loss", "validation_loss"]
+    ].reset_index(drop=True)
 
 
 def _final(study: Study, scores: pd.DataFrame, environments: list[str], method: str) -> np.ndarray:

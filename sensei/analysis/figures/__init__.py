@@ -25,7 +25,9 @@ SUFFIXES = (".pdf", ".png", ".csv")
 def check(names: Iterable[str]) -> None:
     """Raise a SenseiError that lists the valid names if one of `names` is no figure."""
     if unknown := [name for name in names if name not in FIGURES]:
-        raise SenseiError(f"`figures` names {', '.join(map(repr, unknown))}, which no figure is called", expected=f"one of {', '.join(FIGURES)}")
+        raise SenseiError(
+            f"`figures` names {', '.join(map(repr, unknown))}, which no figure is called", expected=f"one of {', '.join(FIGURES)}"
+        )
 
 
 def module(name: str) -> ModuleType:

@@ -2,7 +2,6 @@
 
 from sensei.config import Study
 
-BAND = "95 % interval of the mean over seeds (percentile bootstrap, 2,000 resamples)"
 GATES = {
     "reward_quantile": "the paper's gate (running quantile of the predicted semantic reward)",
     "return_range": "the released code's gate (semantic return against an inter-percentile range)",
@@ -17,6 +16,13 @@ def listing(parts: list[str]) -> str:
 def number(count: int, noun: str) -> str:
     """1 seed; 2 seeds."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def band(seeds: int, what: str) -> str:
+    """What the intervals of a figure with `seeds` runs a method are; `what` names them there ("bands", "lines")."""
+    if seeds == 1:
+        return f"one seed, so there are no {what}"
+    return f"{what} are the 95 % interval of the mean over seeds (percentile bootstrap, 2,000 resamples)"
 
 
 def gates(study: Study, methods: list[str]) -> str:

@@ -13,15 +13,29 @@ from sensei.analysis.style import Drawing
 from sensei.config import Study
 from sensei.rng import generator
 
-METHOD_TITLES = {"sensei": "SENSEI", "plan2explore": "Plan2Explore", "dreamerv3": "DreamerV3", "ppo": "PPO"}
-TITLES = {"keyroom": "KeyRoom-S15", "keychest": "KeyChest"}
-COLUMNS = ["panel", "environment", "source", "method", "title", "drawn", "seed", "step", "value", "low", "high", "band", "seeds", "smoothing"]
+COLUMNS = [
+    "panel",
+    "environment",
+    "source",
+    "method",
+    "title",
+    "drawn",
+    "seed",
+    "step",
+    "value",
+    "low",
+    "high",
+    "band",
+    "seeds",
+    "smoothing",
+]
 PANEL_INCHES = 1.75
 LEGEND_INCHES = 0.28
 # Fewer evaluations than this are drawn as they are; more are smoothed over 3, as the paper does.
 SMOOTH_FROM = 30
 # Published curves share a panel with ours if neither range of steps is more than this many times the other.
 LARGEST_RATIO = 2.0
+X_LABELS = {7: "task steps", 13: "environment steps"}
 LINES = {"ours": {"linestyle": "-"}, "published": {"linestyle": (0, (4, 1.5)), "markerfacecolor": "white", "linewidth": 1.0}}
 
 
@@ -55,7 +69,7 @@ def published_values(figure: int, task: str) -> pd.DataFrame:
     curves = published.curves(figure)
     curves = curves[curves["task"] == task]
     table = curves.rename(columns={"x": "step", "mean": "value"})[["environment", "method", "step", "value", "seeds", "smoothing"]]
-    return table.assign(source="published", drawn="mean", title=table["method"].map(METHOD_TITLES)).reindex(columns=COLUMNS)
+    return table.assign(source="published", drawn="mean", title=table["method"].map(published.METHOD_TITLES)).reindex(columns=COLUMNS)
 
 
 def agree(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
@@ -68,7 +82,7 @@ def agree(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
 
 @style.styled()
 def draw(study: Study, scores: pd.DataFrame) -> Drawing:
-    """Mean over seeds as a line, 95 % bootstrap band, seeds as thin lines; published curves dashed, in a panel of their own where steps differ."""
+    """Mean over seeds as a line, bootstrap band, seeds as thin lines; published curves dashed, in their own panel where steps differ."""
     until = {environment: study.settings[environment].training.learn_steps for environment in study.environments}
     scores = scores[scores["step"] <= 1.01 * scores["environment"].map(until)]  # PPO may have run on
     return draw_methods(study, scores, study.learn, 7)
@@ -87,41 +101,44 @@ def draw_methods(study: Study, scores: pd.DataFrame, methods: list[str], figure:
         elif not theirs.empty:
             stack[f"{settings.title}, published, {theirs['seeds'].max()} seeds"] = theirs
         columns.append(stack)
-    return panels(columns, _caption(study, columns, methods, figure), "task steps" if figure == 7 else "environment steps")
+    return panels(columns, _caption(study, columns, methods, figure), X_LABELS[figure])
 
 
 @style.styled()
 def draw_published() -> Drawing:
     """Figure 7 of the paper from the published values alone, with the same code as `draw`."""
-    columns = [{f"{title}, published, 10 seeds": published_values(7, task)} for task, title in TITLES.items()]
+    columns = [{f"{title}, published, 10 seeds": published_values(7, task)} for task, title in published.TASK_TITLES.items()]
     caption = (
         "Published values (paper Fig. 7, read off the figure, about 0.03): score of one evaluation episode per seed over task steps, "
         "mean over 10 seeds, moving average over 3 evaluations. The width of the published bands was not read."
     )
-    return panels(columns, caption)
+    return panels(columns, caption, X_LABELS[7])
 
 
 def _caption(study: Study, columns: list[dict[str, pd.DataFrame]], methods: list[str], figure: int) -> str:
-    tables = [table for stack in columns for table in stack.values()]
-    ours = pd.concat([table[table["source"] == "ours"] for table in tables])
+    table = pd.concat([table for stack in columns for table in stack.values()])
+    ours = table[table["source"] == "ours"]
+    last = ours.groupby("environment")["step"].max()
     parts = []
-    for environment, part in ours.groupby("environment", sort=False):
-        settings = study.settings[environment]
-        parts.append(
-            f"{settings.environment.title} (to {captions.number(int(part['step'].max()), 'step')}, {captions.number(int(part['seeds'].max()), 'seed')}, "
-            f"{captions.number(settings.training.evaluate_episodes, 'episode')} per evaluation)"
-        )
-    smoothed = sorted(set(ours["smoothing"]))
-    smoothing = " Moving average over 3 evaluations." if smoothed == [3] else " Not smoothed." if smoothed == [1] else (
-        f" Moving average over 3 evaluations where a run has at least {SMOOTH_FROM} of them."
+    for name in study.environments:
+        settings = study.settings[name]
+        episodes = captions.number(settings.training.evaluate_episodes, "episode")
+        parts.append(f"{settings.environment.title} (to {captions.number(int(last[name]), 'step')}, {episodes} per evaluation)")
+    smoothing = "moving average over 3 evaluations" if (ours["smoothing"] > 1).any() else "not smoothed"
+    text = (
+        f"Score of the task over {X_LABELS[figure]}: {captions.listing(parts)}, {captions.number(len(study.seeds), 'seed')}. "
+        f"Lines are means over seeds, thin lines seeds; {captions.band(len(study.seeds), 'bands')}; {smoothing}."
     )
-    text = f"Score of the task over task steps: {captions.listing(parts)}. Lines are means over seeds, thin lines seeds, bands the {captions.BAND}.{smoothing}"
-    if any((table["source"] == "published").any() for table in tables):
-        text += f" Dashed: published values (paper Fig. {figure}, 10 seeds, read off the figure), never rescaled; their bands were not read."
+    if explored := [study.methods[name].title for name in methods if study.methods[name].explores]:
+        text += f" {captions.listing(explored)} start{'s' if len(explored) == 1 else ''} from the agent of the exploration run."
+    if (table["source"] == "published").any():
+        text += (
+            f" Dashed: published values (paper Fig. {figure}, 10 seeds, read off the figure), never rescaled; their bands were not read."
+        )
     return text + captions.gates(study, methods)
 
 
-def panels(columns: list[dict[str, pd.DataFrame]], caption: str, x_label: str = "task steps") -> Drawing:
+def panels(columns: list[dict[str, pd.DataFrame]], caption: str, x_label: str) -> Drawing:
     """One column of panels per environment; a legend above that covers no data."""
     rows = max(len(stack) for stack in columns)
     width = style.COLUMN_WIDTH if len(columns) == 1 and rows == 1 else style.FULL_WIDTH
@@ -145,7 +162,9 @@ def panels(columns: list[dict[str, pd.DataFrame]], caption: str, x_label: str = 
 def _handles(tables: list[pd.DataFrame]) -> list[Line2D]:
     """One legend entry per method, and one that explains the dashes where ours and published curves share a figure."""
     titles = {method: title for table in tables for method, title in zip(table["method"], table["title"], strict=True)}
-    handles = [Line2D([], [], color=style.colour(method), marker=style.marker(method), label=titles[method]) for method in style.ordered(titles)]
+    handles = [
+        Line2D([], [], color=style.colour(method), marker=style.marker(method), label=titles[method]) for method in style.ordered(titles)
+    ]
     if {source for table in tables for source in table["source"]} == set(LINES):
         handles.append(Line2D([], [], color=style.FAINT, marker="o", label="published", **LINES["published"]))
     return handles

@@ -17,8 +17,6 @@ from sensei.rng import generator
 BAR_INCHES = 0.19
 ABOVE_INCHES = 0.40  # title of the row and of its panels
 BELOW_INCHES = 0.26  # tick labels
-TITLES = {"keyroom": "KeyRoom-S15", "keychest": "KeyChest"}
-METHOD_TITLES = {"plan2explore": "Plan2Explore", "sensei": "SENSEI", "vlm_motif": "VLM-Motif"}
 COLUMNS = ["panel", "environment", "source", "steps", "seeds", "metric", "method", "title", "drawn", "seed", "value", "low", "high", "band"]
 
 
@@ -36,7 +34,13 @@ def measured(study: Study, scores: pd.DataFrame, environment: str) -> pd.DataFra
             runs = chosen[(chosen["metric"] == metric) & (chosen["method"] == method)].sort_values("seed")
             values = runs["value"].to_numpy()
             low, high = statistics.bootstrap_interval(values[None], generator(0, "interactions", environment, metric, method))
-            row = {"metric": metric, "method": method, "title": study.methods[method].title, "steps": int(runs["step"].max()), "seeds": len(runs)}
+            row = {
+                "metric": metric,
+                "method": method,
+                "title": study.methods[method].title,
+                "steps": int(runs["step"].max()),
+                "seeds": len(runs),
+            }
             rows.append({**row, "drawn": "mean", "value": values.mean(), "low": low, "high": high, "band": "95 % bootstrap"})
             rows += [{**row, "drawn": "seed", "seed": seed, "value": value} for seed, value in zip(runs["seed"], values, strict=True)]
     return pd.DataFrame(rows, columns=COLUMNS).assign(environment=environment, source="ours")
@@ -48,7 +52,7 @@ def published_values(task: str) -> pd.DataFrame:
     bars = bars[bars["environment"] == task]
     table = bars[["environment", "steps", "seeds", "metric", "method"]].assign(source="published", drawn="mean", value=bars["mean"])
     table = table.assign(low=bars["mean"] - bars["error"], high=bars["mean"] + bars["error"], band="standard error")
-    return table.assign(title=table["method"].map(METHOD_TITLES)).reindex(columns=COLUMNS)
+    return table.assign(title=table["method"].map(published.METHOD_TITLES)).reindex(columns=COLUMNS)
 
 
 def agree(study: Study, environment: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
@@ -89,7 +93,7 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
 @style.styled()
 def draw_published() -> Drawing:
     """Figure 5 of the paper from the published values alone, with the same code as `draw`."""
-    rows = [(_published_title(title, published_values(task)), published_values(task)) for task, title in TITLES.items()]
+    rows = [(_published_title(title, published_values(task)), published_values(task)) for task, title in published.TASK_TITLES.items()]
     caption = (
         "Published values (paper Fig. 5, read off the figure, about 2 % of the full scale): interactions during 500K exploration steps, "
         "mean over 10 seeds; the line is plus and minus one standard error."
@@ -98,19 +102,19 @@ def draw_published() -> Drawing:
 
 
 def _caption(study: Study, rows: list[tuple[str, pd.DataFrame]]) -> str:
-    parts = []
-    for environment in study.environments:
-        ours = next(table for _, table in rows if (table["environment"] == environment).any())
-        ours = ours[ours["source"] == "ours"]
-        title = study.settings[environment].environment.title
-        parts.append(f"{title} ({captions.number(int(ours['steps'].max()), 'step')}, {captions.number(int(ours['seeds'].max()), 'seed')})")
+    table = pd.concat([table for _, table in rows])
+    ours = table[table["source"] == "ours"].groupby("environment")["steps"].max()
+    parts = [f"{study.settings[name].environment.title} ({captions.number(int(ours[name]), 'step')})" for name in study.environments]
+    seeds = captions.number(len(study.seeds), "seed")
     text = (
-        f"Interactions during exploration, totals over a run: {captions.listing(parts)}. Bars are means, points are seeds, "
-        f"lines are the {captions.BAND}."
+        f"Interactions during exploration, totals over a run: {captions.listing(parts)}, {seeds}. Bars are means, points are seeds; "
+        f"{captions.band(len(study.seeds), 'lines')}."
     )
-    if any((table["source"] == "published").any() for _, table in rows):
-        text += " Published values (paper Fig. 5, 500,000 steps, 10 seeds) are as printed, with their standard error, never rescaled;"
-        text += " where our steps differ they have a row and axes of their own."
+    if (table["source"] == "published").any():
+        text += (
+            " Hatched: published values (paper Fig. 5, 500,000 steps, 10 seeds) with their standard error, never rescaled; "
+            "where our steps differ they have a row and axes of their own."
+        )
     return text + captions.gates(study, study.explore)
 
 
@@ -138,14 +142,36 @@ def _draw(rows: list[tuple[str, pd.DataFrame]], caption: str) -> Drawing:
 def _panel(axes: Axes, table: pd.DataFrame, names: bool) -> None:
     """Horizontal bars, so that the names of the methods fit; they stand at the leftmost panel only."""
     order = style.ordered(table["method"])
-    means = table[table["drawn"] == "mean"].sort_values("method", key=lambda column: column.map(order.index), kind="stable").reset_index(drop=True)
+    means = (
+        table[table["drawn"] == "mean"]
+        .sort_values("method", key=lambda column: column.map(order.index), kind="stable")
+        .reset_index(drop=True)
+    )
     for place, bar in means.iterrows():
         theirs, colour = bar["source"] == "published", style.colour(bar["method"])
-        axes.barh(place, bar["value"], height=0.72, color="white" if theirs else colour, edgecolor=colour, hatch="/////" if theirs else None, linewidth=0.7)
+        axes.barh(
+            place,
+            bar["value"],
+            height=0.72,
+            color="white" if theirs else colour,
+            edgecolor=colour,
+            hatch="/////" if theirs else None,
+            linewidth=0.7,
+        )
         if not theirs:
             runs = table[(table["drawn"] == "seed") & (table["method"] == bar["method"])]["value"].to_numpy()
             offsets = np.linspace(-0.24, 0.24, len(runs)) if len(runs) > 1 else np.zeros(1)
-            axes.plot(runs, place + offsets, "o", markersize=2.2, color="white", markeredgecolor=style.INK, markeredgewidth=0.4, zorder=3, clip_on=False)
+            axes.plot(
+                runs,
+                place + offsets,
+                "o",
+                markersize=2.2,
+                color="white",
+                markeredgecolor=style.INK,
+                markeredgewidth=0.4,
+                zorder=3,
+                clip_on=False,
+            )
         axes.plot([bar["low"], bar["high"]], [place, place], color=style.INK, linewidth=1.2, zorder=4, clip_on=False)
     axes.set_yticks(range(len(means)), [_label(bar, table) for _, bar in means.iterrows()] if names else [""] * len(means))
     axes.tick_params(axis="y", length=0)

@@ -98,17 +98,24 @@ def _panel(axes: Axes, curves: pd.DataFrame, metric: str, colours: dict[str, str
 
 
 def _ring(colour: str) -> dict:
-    return {"marker": "o", "markersize": 6, "markerfacecolor": "none", "markeredgecolor": colour, "markeredgewidth": 1.1, "linestyle": "", "clip_on": False}
+    return {
+        "marker": "o",
+        "markersize": 6,
+        "markerfacecolor": "none",
+        "markeredgecolor": colour,
+        "markeredgewidth": 1.1,
+        "linestyle": "",
+        "clip_on": False,
+    }
 
 
 def _caption(study: Study, curves: pd.DataFrame) -> str:
     parts = []
-    for (environment, annotator), table in curves.groupby(["environment", "annotator"], sort=False):
-        best = table[table["epoch"] == table["chosen"]]
-        accuracy = f"{best['validation_accuracy'].iloc[0]:.1%}" if len(best) else "no curve point"
-        parts.append(f"{study.settings[environment].environment.title}, {annotator.replace('_', ' ')}: {accuracy} (epoch {int(table['chosen'].iloc[0])})")
+    for (environment, annotator), table in curves[curves["epoch"] == curves["chosen"]].groupby(["environment", "annotator"], sort=False):
+        best, title = table.iloc[0], study.settings[environment].environment.title
+        parts.append(f"{title}, {annotator.replace('_', ' ')}: {best['validation_accuracy']:.1%} (epoch {best['epoch']:.0f})")
     share = study.settings[study.environments[0]].reward.validation_share
     return (
-        f"Reward models over epochs, one model per environment and annotator, no band. Held out: {share:.0%} of the pairs. The chosen epoch has the "
-        f"lowest validation loss; accuracy there on held-out pairs: {'; '.join(parts)}."
+        f"Reward models over epochs, one model per environment and annotator, so there is no band. Held out: {share:.0%} of the pairs. "
+        f"The chosen epoch has the lowest validation loss; accuracy there on held-out pairs: {'; '.join(parts)}."
     )

@@ -75,7 +75,11 @@ def choose(episodes: pd.DataFrame, events: list[str]) -> str:
     if begun.empty:
         raise SenseiError("figure semantic_reward: the collecting run has no episode with a step", hint="raise `training.explore_steps`")
     different = (begun[events] > 0).sum(axis=1)
-    best = begun.assign(different=different).sort_values(["different", "length", "worker", "episode"], ascending=[False, True, True, True]).iloc[0]
+    best = (
+        begun.assign(different=different)
+        .sort_values(["different", "length", "worker", "episode"], ascending=[False, True, True, True])
+        .iloc[0]
+    )
     return episode_name(int(best["worker"]), int(best["episode"]))
 
 
@@ -130,7 +134,9 @@ def _row(part: Figure, row: EpisodeReward, title: str) -> None:
         for spine in axes.spines.values():
             spine.set_visible(True)
         axes.set_title(f"{row.marks[step]}\nt = {step}", loc="center", fontsize=7)
-        line = ConnectionPatch((0.5, 0), (step, 1), axes.transAxes, curve.get_xaxis_transform(), color=style.FAINT, linewidth=0.6, linestyle=":")
+        line = ConnectionPatch(
+            (0.5, 0), (step, 1), axes.transAxes, curve.get_xaxis_transform(), color=style.FAINT, linewidth=0.6, linestyle=":"
+        )
         line.set_in_layout(False)
         part.add_artist(line)
 
@@ -148,9 +154,12 @@ def _curve(axes: Axes, row: EpisodeReward) -> None:
 
 
 def _caption(study: Study, rows: list[EpisodeReward]) -> str:
-    parts = [f"{study.settings[row.environment].environment.title}: {row.name}, {captions.number(len(row.rewards), 'step')}" for row in rows]
+    parts = [
+        f"{study.settings[row.environment].environment.title}: {row.name}, {captions.number(len(row.rewards), 'step')}" for row in rows
+    ]
     return (
-        f"Semantic reward (raw output of the reward model trained on the labels of {study.annotators[0].replace('_', ' ')}) along one episode per "
-        f"environment, chosen as the one with the most different events: {'; '.join(parts)}. Pictures are what the annotator and the reward model see "
-        "at the dotted steps: start, the first time of each event, end. One episode, no band; its frames belong to the data that the pairs were drawn from."
+        f"Semantic reward along one episode per environment: {'; '.join(parts)}. Raw output of the reward model trained on the labels of "
+        f"annotator {study.annotators[0].replace('_', ' ')}. The episode is the one with the most different events. Pictures are what the "
+        "annotator and the reward model see at the dotted steps: start, the first time of each event, end. One episode, no band; its "
+        "frames belong to the data that the pairs were drawn from."
     )

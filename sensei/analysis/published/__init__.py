@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 FOLDER = Path(__file__).parent
+METHOD_TITLES = {"sensei": "SENSEI", "plan2explore": "Plan2Explore", "vlm_motif": "VLM-Motif", "dreamerv3": "DreamerV3", "ppo": "PPO"}
+TASK_TITLES = {"keyroom": "KeyRoom-S15", "keychest": "KeyChest"}
 
 
 def bars(figure: int) -> pd.DataFrame:

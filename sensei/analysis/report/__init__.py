@@ -28,8 +28,8 @@ TABLE_TITLES = {
 TABLE_NOTES = {
     "interactions": "Totals over a run; low and high: 95 % bootstrap interval of the mean over seeds; standard error with divisor n. "
     "Published values are the paper's (Fig. 5, mean and standard error), at their own number of steps, never rescaled.",
-    "downstream": "Mean of the last 3 evaluations of a run, then over seeds; low and high: 95 % bootstrap interval, each environment a stratum; "
-    "better: chance that a run of the first method beats a run of this one, with its interval.",
+    "downstream": "Mean of the last 3 evaluations of a run, then over seeds; low and high: 95 % bootstrap interval, each environment a "
+    "stratum; better: chance that a run of the first method beats a run of this one, with its interval.",
     "reward_model": "Loss and accuracy on the training pairs and on the held-out pairs.",
 }
 
@@ -46,10 +46,12 @@ def build(study: Study, results: Path) -> str:
     """
     results = Path(results)
     if missing := [str(path) for path in _needed(study, results) if not path.exists()]:
-        raise SenseiError(f"the report of study {study.study} lacks {len(missing)} file(s): {', '.join(missing)}", hint="`snakemake` makes them")
+        raise SenseiError(
+            f"the report of study {study.study} lacks {len(missing)} file(s): {', '.join(missing)}", hint="`snakemake` makes them"
+        )
     template = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("report.html.j2")
+    ).get_template("template.html")
     return template.render(
         study=study,
         colour=style.colour,
@@ -87,7 +89,13 @@ def _videos(study: Study, results: Path) -> list[dict[str, Any]]:
         title, training = settings.environment.title, settings.training
         for method in study.explore:
             path = results / exploration_folder(environment, method, seed) / "video.mp4"
-            videos.append({"method": method, "path": path, "caption": f"{title}: exploration policy after {training.explore_steps:,} steps, seed {seed}"})
+            videos.append(
+                {
+                    "method": method,
+                    "path": path,
+                    "caption": f"{title}: exploration policy after {training.explore_steps:,} steps, seed {seed}",
+                }
+            )
         for method in study.learn:
             steps = training.ppo_steps or training.learn_steps if study.methods[method].algorithm == "ppo" else training.learn_steps
             path = results / task_folder(study, environment, method, seed) / "video.mp4"
@@ -134,7 +142,11 @@ def _video(video: dict[str, Any], results: Path) -> dict[str, Any]:
 def _manifests(results: Path) -> list[dict[str, str]]:
     """Every manifest of the study that stands nowhere else on the page; not the page's own, which is made after it."""
     shown = {results / "figures", results / PAGE}
-    paths = sorted(path for path in results.rglob("*.manifest.json") if path.parent not in shown and not path.name.startswith((f"{PAGE}.", "video.mp4.")))
+    paths = sorted(
+        path
+        for path in results.rglob("*.manifest.json")
+        if path.parent not in shown and not path.name.startswith((f"{PAGE}.", "video.mp4."))
+    )
     return [_manifest(path, results) for path in paths]
 
 

@@ -68,7 +68,7 @@ def distil(
         curves_path: csv, one row an epoch (from 1): epoch, train_loss, train_accuracy (running, while learning), validation_loss,
             validation_accuracy. Accuracies are over clear pairs: which side gets the higher reward.
         card_path: json, the returned card.
-        device: where to train.
+        device: where to train; `auto`: on a GPU if there is one.
 
     Returns:
         chosen_epoch and criterion; validation_loss; held_out: accuracy against the labels, and oracle: against the oracle's labels (None
@@ -78,6 +78,8 @@ def distil(
     Raises:
         SenseiError: too few labelled pairs, or a damaged file.
     """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     labels, frames = read_labels(labels_path), Frames(frames_path)
     train, held_out = split(labels["label"], config.validation_share, generator(seed, "distil", "split"))
     sides = read_pairs(pairs_path)[["first_frame", "second_frame"]].to_numpy()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sensei.analysis import published, statistics
-from sensei.analysis.figures import reward_model as reward_curves
+from sensei.analysis.figures.reward_model import read_card
 from sensei.analysis.scores import EXPLORE, read_scores
 from sensei.config import Study
 from sensei.io import atomic
@@ -19,13 +19,13 @@ ALL = "all environments"
 def make(study: Study, results: Path, folder: Path) -> list[Path]:
     """Write `folder`/{interactions,downstream,reward_model}.{csv,md} from the files below `results` (= results/{study}).
 
-    Reads scores.parquet and {env}/reward/{annotator}/{curves.csv,card.json}. Returns the paths written.
+    Reads scores.parquet and {env}/reward/{annotator}/card.json. Returns the paths written.
 
     Raises:
         SenseiError: a missing or damaged input, named.
     """
     scores = read_scores(Path(results) / "scores.parquet")
-    contents = (interactions(study, scores), downstream(study, scores), reward_model(study, reward_curves.load(study, results)))
+    contents = (interactions(study, scores), downstream(study, scores), reward_model(_cards(study, Path(results))))
     written = []
     for name, table in zip(TABLES, contents, strict=True):
         for suffix, text in ((".csv", table.to_csv(index=False, lineterminator="\n")), (".md", markdown(table))):
@@ -34,6 +34,11 @@ def make(study: Study, results: Path, folder: Path) -> list[Path]:
                 temporary.write_text(text, encoding="utf-8")
             written.append(path)
     return written
+
+
+def _cards(study: Study, results: Path) -> dict[tuple[str, str], dict]:
+    keys = [(environment, annotator) for environment in study.environments for annotator in study.annotators]
+    return {key: read_card(results / key[0] / "reward" / key[1] / "card.json") for key in keys}
 
 
 def interactions(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
@@ -102,16 +107,27 @@ def downstream(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=order)
 
 
-def reward_model(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
-    """One row per environment and annotator: the chosen epoch, and loss and accuracy there.
+def reward_model(cards: dict[tuple[str, str], dict]) -> pd.DataFrame:
+    """One row per environment and annotator: the chosen epoch and how often the model is right on held-out pairs.
+
+    Columns environment, annotator, epoch, validation_loss, then share, low, high (95 % Wilson interval) and number of clear held-out
+    pairs: accuracy_* against the annotator's own labels, oracle_* against the oracle's.
 
     Args:
-        curves: as `sensei.analysis.figures.reward_model.load` returns them.
+        cards: reward cards by (environment, annotator).
     """
-    chosen = curves[curves["epoch"] == curves["chosen"]]
-    return chosen[
-        ["environment", "annotator", "epoch", "train_accuracy", "validation_accuracy", "train_loss", "validation_loss"]
-    ].reset_index(drop=True)
+    rows = []
+    for (environment, annotator), card in cards.items():
+        row = {
+            "environment": environment,
+            "annotator": annotator,
+            "epoch": card["chosen_epoch"],
+            "validation_loss": card["validation_loss"],
+        }
+        for name, accuracy in (("accuracy", card["held_out"]), ("oracle", card["oracle"] or {})):
+            row |= {f"{name}_{key}": accuracy.get(key) for key in ("share", "low", "high", "count")}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _final(study: Study, scores: pd.DataFrame, environments: list[str], method: str) -> np.ndarray:

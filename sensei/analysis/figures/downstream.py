@@ -31,8 +31,8 @@ COLUMNS = [
 ]
 PANEL_INCHES = 1.75
 LEGEND_INCHES = 0.28
-# Fewer evaluations than this are drawn as they are; more are smoothed over 3, as the paper does.
-SMOOTH_FROM = 30
+# Moving average over so many evaluations, as in the paper's figures; runs with fewer than ten times as many are not smoothed.
+WINDOWS = {7: 3, 13: 30}
 # Published curves share a panel with ours if neither range of steps is more than this many times the other.
 LARGEST_RATIO = 2.0
 X_LABELS = {7: "task steps", 13: "environment steps"}
@@ -44,17 +44,17 @@ def load(study: Study, results: Path) -> pd.DataFrame:
     return read_scores(Path(results) / "scores.parquet")
 
 
-def measured(study: Study, scores: pd.DataFrame, environment: str, methods: list[str]) -> pd.DataFrame:
+def measured(study: Study, scores: pd.DataFrame, environment: str, methods: list[str], window: int = 1) -> pd.DataFrame:
     """Ours, of one environment, as drawn: a "mean" row with its bootstrap interval and a "seed" row per run, for every method and step."""
     task = study.settings[environment].environment.task
     chosen = scores[(scores["environment"] == environment) & (scores["task"] == task) & (scores["metric"] == "score")]
     tables = []
     for method in methods:
         runs = chosen[chosen["method"] == method].pivot(index="step", columns="seed", values="value").dropna()
-        window = 3 if len(runs) >= SMOOTH_FROM else 1
-        values = statistics.moving_average(runs.to_numpy().T, window)  # [seeds, steps]
+        smoothing = window if len(runs) >= 10 * window else 1
+        values = statistics.moving_average(runs.to_numpy().T, smoothing)  # [seeds, steps]
         low, high = statistics.bootstrap_band(values, generator(0, "downstream", environment, method))
-        same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": window}
+        same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": smoothing}
         means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
         tables.append(means.assign(drawn="mean", band="95 % bootstrap", **same))
         tables += [
@@ -93,7 +93,7 @@ def draw_methods(study: Study, scores: pd.DataFrame, methods: list[str], figure:
     columns = []
     for environment in study.environments:
         settings = study.settings[environment].environment
-        ours, theirs = measured(study, scores, environment, methods), published_values(figure, settings.task)
+        ours, theirs = measured(study, scores, environment, methods, WINDOWS[figure]), published_values(figure, settings.task)
         theirs = theirs[theirs["method"].isin(methods)]
         stack = {f"{settings.title}, {captions.number(int(ours['seeds'].max()), 'seed')}": ours}
         if agree(ours, theirs):
@@ -124,7 +124,7 @@ def _caption(study: Study, columns: list[dict[str, pd.DataFrame]], methods: list
         settings = study.settings[name]
         episodes = captions.number(settings.training.evaluate_episodes, "episode")
         parts.append(f"{settings.environment.title} (to {captions.number(int(last[name]), 'step')}, {episodes} per evaluation)")
-    smoothing = "moving average over 3 evaluations" if (ours["smoothing"] > 1).any() else "not smoothed"
+    smoothing = f"moving average over {WINDOWS[figure]} evaluations" if (ours["smoothing"] > 1).any() else "not smoothed"
     text = (
         f"Score of the task over {X_LABELS[figure]}: {captions.listing(parts)}, {captions.number(len(study.seeds), 'seed')}. "
         f"Lines are means over seeds, thin lines seeds; {captions.band(len(study.seeds), 'bands')}; {smoothing}."

@@ -29,7 +29,9 @@ def load(study: Study, results: Path) -> pd.DataFrame:
         for annotator in study.annotators:
             folder = Path(results) / environment / "reward" / annotator
             curves = read_curves(folder / "curves.csv")
-            tables.append(curves.assign(environment=environment, annotator=annotator, chosen=read_card(folder / "card.json")["epoch"]))
+            tables.append(
+                curves.assign(environment=environment, annotator=annotator, chosen=read_card(folder / "card.json")["chosen_epoch"])
+            )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -48,12 +50,12 @@ def read_curves(path: Path) -> pd.DataFrame:
 
 
 def read_card(path: Path) -> dict:
-    """Read one reward card; a missing or damaged one, or one without its chosen `epoch`, is a SenseiError that names it."""
+    """Read one reward card; a missing or damaged one is a SenseiError that names it."""
     if not path.exists():
         raise SenseiError(f"there is no {path}", hint="run the stage `distil` first")
     card = read_json(path)
-    if not isinstance(card, dict) or "epoch" not in card:
-        raise SenseiError(f"{path} is no reward card", expected="a mapping with the chosen `epoch`", hint=f"delete {path} and run again")
+    if not isinstance(card, dict) or not {"chosen_epoch", "held_out", "oracle", "validation_loss"} <= set(card):
+        raise SenseiError(f"{path} is no reward card", expected="a mapping with `chosen_epoch`", hint=f"delete {path} and run again")
     return card
 
 

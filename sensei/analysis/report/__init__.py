@@ -30,7 +30,8 @@ TABLE_NOTES = {
     "Published values are the paper's (Fig. 5, mean and standard error), at their own number of steps, never rescaled.",
     "downstream": "Mean of the last 3 evaluations of a run, then over seeds; low and high: 95 % bootstrap interval, each environment a "
     "stratum; better: chance that a run of the first method beats a run of this one, with its interval.",
-    "reward_model": "Loss and accuracy on the training pairs and on the held-out pairs.",
+    "reward_model": "Shares of clear held-out pairs ranked as in the annotator's own labels (accuracy) and as by the oracle (oracle), "
+    "with 95 % Wilson intervals.",
 }
 
 

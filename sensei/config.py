@@ -64,6 +64,7 @@ class BehaviourConfig(Section):
     """Actor-critic in imagination (DreamerV3, January 2023)."""
 
     horizon: int = Field(15, ge=1, description="imagined steps")
+    starts: int | None = Field(None, ge=1, description="states of a batch that are imagined from, drawn at random; null: all (paper)")
     discount: float = Field(1 - 1 / 333, gt=0, lt=1)
     trace: float = Field(0.95, ge=0, le=1, description="lambda of the lambda-return")
     entropy: float = Field(3e-4, ge=0, description="entropy bonus")

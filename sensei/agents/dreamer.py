@@ -135,6 +135,10 @@ class DreamerAgent(nn.Module):
         return metrics
 
     def _update_behaviour(self, behaviour: Behaviour, start: State, alive: torch.Tensor) -> dict[str, torch.Tensor]:
+        starts = self.settings.behaviour.starts
+        if starts is not None and starts < len(alive):
+            chosen = torch.randperm(len(alive), generator=self.generators["imagine"], device=self.device)[:starts]
+            start, alive = State(start.deter[chosen], start.index[chosen]), alive[chosen]
         with self._autocast():
             rollout = behaviour.imagine(self.world_model.rssm, start, self.generators["imagine"])
             with torch.set_grad_enabled(not self.spaces.discrete):

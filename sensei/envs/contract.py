@@ -34,7 +34,7 @@ class Environment(gymnasium.Env):
     A family implements `_begin`, `_advance`, `_image`, `_flags`, `_state` and `render_for_annotator`.
     """
 
-    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  (Gymnasium's own attribute)
+    metadata = {"render_modes": ["rgb_array"]}
     render_mode = "rgb_array"
 
     def __init__(

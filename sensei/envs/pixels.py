@@ -9,7 +9,7 @@ from gymnasium.wrappers import RescaleAction
 from PIL import Image
 
 from sensei.config import EnvironmentConfig
-from sensei.envs.contract import ENVIRONMENT_REWARD, Environment, Outcome
+from sensei.envs.contract import Environment, Outcome
 from sensei.errors import SenseiError
 
 
@@ -17,21 +17,23 @@ class PixelEnvironment(Environment):
     """The Gymnasium environment whose id is `config.level`; "module:Id-v0" imports the module that registers it first.
 
     The picture is the observation where that is one, else `render()`; the agent sees it resized by area averaging, annotators see it
-    whole. Box actions are rescaled to [-1, 1]. No flags. The oracle's state is empty. Events: the environment's reward, and whatever
-    numbers its own `info["events"]` holds.
+    whole. Box actions are rescaled to [-1, 1]. No flags. The oracle's state is empty. Events: the environment's reward, and the
+    numbers its own `info["events"]` holds (at the reset already, where they are made known).
     """
 
     def __init__(self, config: EnvironmentConfig, image_size: int):
         self._inner = _make(config)
         self._observed = _is_picture(self._inner.observation_space)
-        self._frame = self._read(self._inner.reset(seed=0)[0])
+        self._shape: tuple[int, ...] | None = None
+        observation, info = self._inner.reset(seed=0)
+        self._frame = self._read(observation)
         super().__init__(
             config,
             image_size,
             action_space=self._inner.action_space,
-            known_events=[name for name in config.events if name != ENVIRONMENT_REWARD],  # known only when they happen
+            known_events=info.get("events", {}),
             state_names=(),
-            annotator_image_shape=self._frame.shape,
+            annotator_image_shape=self._shape,
         )
 
     def _begin(self, seed: int) -> None:
@@ -40,22 +42,15 @@ class PixelEnvironment(Environment):
     def _advance(self, action: int | np.ndarray) -> Outcome:
         observation, reward, terminated, truncated, info = self._inner.step(action)
         self._frame = self._read(observation)
-        return Outcome(float(reward), bool(terminated), bool(truncated), self._events(info))
-
-    def _events(self, info: dict[str, Any]) -> dict[str, float]:
-        happened = info.get("events", {})
-        for name in self.event_names:
-            if name != ENVIRONMENT_REWARD and name not in happened:
-                known = ", ".join([*happened, ENVIRONMENT_REWARD])
-                raise SenseiError(f"environment {self.config.level}: unknown event in `events`", found=name, expected=f"one of {known}")
-        return happened
+        return Outcome(float(reward), bool(terminated), bool(truncated), info.get("events", {}))
 
     def _read(self, observation: Any) -> np.ndarray:
-        """The frame now, uint8 [h, w, 3]."""
+        """The frame now, uint8 [h, w, 3]; its shape never changes."""
         frame = np.asarray(observation if self._observed else self._inner.render())
-        expected = getattr(self, "annotator_image_shape", frame.shape)
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != expected:
+        expected = self._shape or (*frame.shape[:2], 3)
+        if frame.dtype != np.uint8 or frame.shape != expected:
             raise SenseiError(f"picture of {self._inner.spec.id}", found=f"{frame.dtype} {frame.shape}", expected=f"uint8 {expected}")
+        self._shape = expected
         return frame.copy()
 
     def _image(self) -> np.ndarray:

@@ -86,9 +86,8 @@ class KeyDoor(Environment):
         self._held = self._open = False
 
     def _advance(self, action: int) -> Outcome:
-        row, column = MOVES[action]
-        clip = lambda place: min(max(place, 0), self.SIZE - 1)  # noqa: E731
-        self._hero = (clip(self._hero[0] + row), clip(self._hero[1] + column))
+        row, column = (place + move for place, move in zip(self._hero, MOVES[action], strict=True))
+        self._hero = (min(max(row, 0), self.SIZE - 1), min(max(column, 0), self.SIZE - 1))
         picked_up = self._hero == self._key and not self._held
         self._held = self._held or picked_up
         self._open = self._held and self._hero == self._door

@@ -5,6 +5,7 @@ Workers are new interpreters, not forks: they import neither torch nor the calle
 """
 
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from gymnasium.spaces import Discrete
 from sensei.config import EnvironmentConfig
 from sensei.envs.contract import check_actions
 from sensei.envs.shared_memory import Layout, map_arrays
-from sensei.envs.worker import Description, Failure, Task
+from sensei.envs.worker import RESET, STEP, Description, Failure, Task
 from sensei.errors import SenseiError
 
 Rows = dict[str, np.ndarray]
@@ -54,7 +55,7 @@ class VectorEnvironment:
             self._arrays = map_arrays(memory.fileno(), layout)
             self._arrays["episode"][:] = -1
             for index in range(workers):
-                self._send(index, layout)
+                self._send(index, pickle.dumps(layout))
 
     @property
     def episodes(self) -> np.ndarray:
@@ -68,7 +69,7 @@ class VectorEnvironment:
 
     def reset(self) -> Rows:
         """Begin the next episode of every worker; the first call begins episode 0."""
-        return self._run([("reset",)] * self.workers)
+        return self._run([RESET] * self.workers)
 
     def step(self, actions: np.ndarray) -> Rows:
         """Take `actions`, integers [W] or float [W, d]; invalid ones raise a SenseiError before any environment moves."""
@@ -76,7 +77,7 @@ class VectorEnvironment:
         if (self._arrays["episode"] < 0).any():
             raise SenseiError(f"environment {self.config.level}: step() before reset()", hint="call reset() or restore() first")
         self._arrays["action"][...] = actions
-        return self._run([("step",)] * self.workers)
+        return self._run([STEP] * self.workers)
 
     def restore(self, episodes: Sequence[int], actions: Sequence[np.ndarray]) -> Rows:
         """Bring worker w into episode `episodes[w]` after all `actions[w]` ([T] or [T, d]), as if it had been stepped there.
@@ -86,7 +87,8 @@ class VectorEnvironment:
         if not len(episodes) == len(actions) == self.workers:
             raise SenseiError("restore()", found=f"{len(episodes)} episodes and {len(actions)} action lists", expected=self.workers)
         checked = [check_actions(self.action_space, taken, (len(taken),)) if len(taken) else [] for taken in actions]
-        return self._run([("restore", int(episode), taken) for episode, taken in zip(episodes, checked, strict=True)])
+        commands = [("restore", int(episode), taken) for episode, taken in zip(episodes, checked, strict=True)]
+        return self._run([pickle.dumps(command) for command in commands])
 
     def close(self) -> None:
         """End all workers; a second call does nothing."""
@@ -106,7 +108,7 @@ class VectorEnvironment:
             process = subprocess.Popen(command, env=environment, pass_fds=(theirs.fileno(), memory), stdin=subprocess.DEVNULL, stdout=2)
         self._processes.append(process)
         self._connections.append(ours)
-        self._send(task.index, task)
+        self._send(task.index, pickle.dumps(task))
 
     def _adopt(self, description: Description) -> None:
         self.action_space = description.action_space
@@ -132,7 +134,7 @@ class VectorEnvironment:
         }
         return {name: ((self.workers, *shape), dtype) for name, (shape, dtype) in row.items()}
 
-    def _run(self, commands: list[tuple]) -> Rows:
+    def _run(self, commands: list[bytes]) -> Rows:
         """Send each worker its command, wait for all, copy the rows."""
         if not self._end.alive:
             raise SenseiError(f"environment {self.config.level}: the workers have been closed")
@@ -142,9 +144,9 @@ class VectorEnvironment:
             self._receive(index)
         return {name: array.copy() for name, array in self._arrays.items() if name not in ("action", "episode", "step")}
 
-    def _send(self, index: int, message: Any) -> None:
+    def _send(self, index: int, message: bytes) -> None:
         try:
-            self._connections[index].send(message)
+            self._connections[index].send_bytes(message)
         except (BrokenPipeError, ConnectionResetError):
             self._fail(index, None)
 

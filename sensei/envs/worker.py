@@ -3,6 +3,7 @@
 The worker lives as long as its pipe: it ends when the parent closes the pipe or dies in whatever way.
 """
 
+import pickle
 import signal
 import traceback
 from multiprocessing.connection import Connection
@@ -16,6 +17,8 @@ from sensei.envs.registry import make
 from sensei.envs.shared_memory import map_arrays
 from sensei.errors import SenseiError
 from sensei.rng import integer_seed
+
+STEP, RESET, DONE = map(pickle.dumps, (("step",), ("reset",), None))  # the frequent messages, ready to send
 
 
 class Task(NamedTuple):
@@ -111,7 +114,7 @@ def serve(connection: Connection, memory: int) -> None:
         while True:
             name, *arguments = connection.recv()
             getattr(worker, name)(*arguments)
-            connection.send(None)
+            connection.send_bytes(DONE)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except SenseiError as error:

@@ -17,10 +17,15 @@ def save(path: Path, state: dict[str, Any]) -> None:
         torch.save(state, temporary)
 
 
-def load(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint; a damaged file is an error that names it."""
+def load(path: Path, device: str = "cpu", arrays: bool = False) -> dict[str, Any]:
+    """Read a checkpoint; a damaged file is an error that names it.
+
+    Args:
+        arrays: the file also holds numpy arrays and named tuples (the state of our own run). Without it only tensors and plain
+            values are accepted, so that an agent from elsewhere cannot run code.
+    """
     try:
-        return torch.load(path, map_location=device, weights_only=False)
+        return torch.load(path, map_location=device, weights_only=not arrays)
     except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
         hint = f"delete {path} and run again"
         raise SenseiError(f"checkpoint {path} is damaged", found=str(error).splitlines()[0], hint=hint) from error

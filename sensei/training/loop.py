@@ -100,7 +100,7 @@ class Loop:
         """Start or resume, and go on until the last step; then write the outputs and drop the state."""
         path = self.run.state_folder / "state.pt"
         if path.exists():
-            self._restore(checkpoint.load(path))
+            self._restore(checkpoint.load(path, arrays=True))
         else:
             self._observe(self.environments.reset())
         while self.step < self.run.steps:

@@ -17,13 +17,13 @@ def symexp(x: torch.Tensor) -> torch.Tensor:
     return torch.sign(x) * torch.expm1(torch.abs(x))
 
 
-def two_hot_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def two_hot_loss(log_p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Negative log-likelihood of a scalar under a symlog two-hot distribution.
 
     The target's mass goes to the two neighbouring bins of 255 over [-20, 20] in symlog space, in proportion to nearness.
 
     Args:
-        logits: float [..., 255].
+        log_p: float [..., 255], log-probabilities of the bins (`log_softmax` of the logits).
         target: float [...], not transformed.
 
     Returns:
@@ -33,12 +33,12 @@ def two_hot_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     below = position.floor().clamp(max=BINS - 2)
     upper_share = position - below
     index = below.long().unsqueeze(-1)
-    lower, upper = logits.gather(-1, index).squeeze(-1), logits.gather(-1, index + 1).squeeze(-1)
-    return torch.logsumexp(logits, -1) - torch.lerp(lower, upper, upper_share)
+    lower, upper = log_p.gather(-1, index).squeeze(-1), log_p.gather(-1, index + 1).squeeze(-1)
+    return -torch.lerp(lower, upper, upper_share)
 
 
 def two_hot_mean(logits: torch.Tensor) -> torch.Tensor:
-    """Mean of a symlog two-hot distribution, in the target's own scale: float [..., 255] -> [...]."""
+    """Mean of a symlog two-hot distribution, in the target's own scale: logits (or log-probabilities) float [..., 255] -> [...]."""
     bins = torch.linspace(-LIMIT, LIMIT, BINS, device=logits.device, dtype=torch.float32)
     return symexp(torch.softmax(logits.float(), -1) @ bins)
 

@@ -90,8 +90,9 @@ class WorldModel(nn.Module):
         alive = 1 - batch.is_terminal.flatten().float()
         losses["continue"] = F.binary_cross_entropy_with_logits(self.continue_head(deter, stoch)[0, :, 0], alive, reduction="none")
         inputs = (deter, stoch) if self.reward_gradient else frozen
-        losses["reward"] = two_hot_loss(self.reward_heads["extrinsic"](*inputs)[0], batch.reward.flatten())
-        losses["semantic"] = two_hot_loss(self.reward_heads["semantic"](*frozen)[0], batch.semantic.flatten())
+        for name, head, states, target in (("reward", "extrinsic", inputs, batch.reward), ("semantic", "semantic", frozen, batch.semantic)):
+            log_p = torch.log_softmax(self.reward_heads[head](*states)[0].float(), -1)
+            losses[name] = two_hot_loss(log_p, target.flatten())
         losses = {name: loss.view(shape) for name, loss in losses.items()}
         losses["dynamics"] = self.config.dynamics_scale * self._free(categorical_kl(observed.posterior.detach(), observed.prior))
         losses["representation"] = self.config.representation_scale * self._free(

@@ -17,13 +17,17 @@ def initialise(weight: torch.Tensor, fan_in: int, fan_out: int, scale: float = 1
 
 
 class Linear(nn.Module):
-    """Linear layer with DreamerV3's initialisation; weight is [inputs, outputs]."""
+    """Linear layer with DreamerV3's initialisation; weight is [inputs, outputs].
 
-    def __init__(self, inputs: int, outputs: int, bias: bool = True, scale: float = 1.0):
+    Args:
+        fans: fan-in and fan-out for the initialisation, where the layer is one part of a wider one.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True, scale: float = 1.0, fans: tuple[int, int] | None = None):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(inputs, outputs))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-        initialise(self.weight, inputs, outputs, scale)
+        initialise(self.weight, *(fans or (inputs, outputs)), scale)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float [..., inputs] -> [..., outputs]."""

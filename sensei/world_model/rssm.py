@@ -48,12 +48,14 @@ class RSSM(nn.Module):
         self.size, self.uniform_mix = size, uniform_mix
         flat = size.stoch * size.classes
         self.initial_deter = nn.Parameter(torch.zeros(size.deter))
-        self.from_stoch_action = Linear(flat + actions, size.units, bias=False)
+        self.from_stoch = Linear(flat, size.units, bias=False, fans=(flat + actions, size.units))
+        self.from_action = Linear(actions, size.units, bias=False, fans=(flat + actions, size.units))
         self.input_norm = NormSiLU(size.units)
         self.gates = Linear(size.units + size.deter, 3 * size.deter, bias=False)
         self.gate_norm = nn.LayerNorm(3 * size.deter, eps=NORM_EPSILON)
         self.prior_head = nn.Sequential(dense(size.deter, size.units), Linear(size.units, flat))
-        self.from_deter_embedding = Linear(size.deter + embedding, size.units, bias=False)
+        self.from_deter = Linear(size.deter, size.units, bias=False, fans=(size.deter + embedding, size.units))
+        self.from_embedding = Linear(embedding, size.units, bias=False, fans=(size.deter + embedding, size.units))
         self.posterior_norm = NormSiLU(size.units)
         self.posterior_output = Linear(size.units, flat)
 
@@ -72,12 +74,11 @@ class RSSM(nn.Module):
     def action_projection(self, action: torch.Tensor) -> torch.Tensor:
         """Share of the input layer that comes from the action, each component scaled into [-1, 1]: [..., actions] -> [..., units]."""
         action = action / action.detach().abs().clamp(min=1)
-        return action @ self.from_stoch_action.weight[self.size.stoch * self.size.classes :]
+        return self.from_action(action)
 
     def stoch_projection(self, stoch: torch.Tensor) -> torch.Tensor:
         """The same from z, given one-hot (float [rows, stoch * classes]) or as classes (int64 [rows, stoch])."""
-        weight = self.from_stoch_action.weight[: self.size.stoch * self.size.classes]
-        return stoch @ weight if stoch.is_floating_point() else gather_rows(stoch, weight)
+        return self.from_stoch(stoch) if stoch.is_floating_point() else gather_rows(stoch, self.from_stoch.weight)
 
     def step(self, deter: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
         """h_{t+1} = f(a_t, h_t, z_t): GRU cell with LayerNorm on its joint projection and bias -1 on the update gate.
@@ -96,12 +97,11 @@ class RSSM(nn.Module):
 
     def posterior_step(self, deter: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
         """Log-probabilities of z given h and the projected embedding: float [rows, stoch, classes]."""
-        hidden = deter @ self.from_deter_embedding.weight[: self.size.deter] + embedded
-        return self._split(self.posterior_output(self.posterior_norm(hidden)))
+        return self._split(self.posterior_output(self.posterior_norm(self.from_deter(deter) + embedded)))
 
     def embedding_projection(self, embedding: torch.Tensor) -> torch.Tensor:
         """Share of the posterior's hidden layer that comes from the embedding: [..., embedding] -> [..., units]."""
-        return embedding @ self.from_deter_embedding.weight[self.size.deter :]
+        return self.from_embedding(embedding)
 
     def observe(self, embedding: torch.Tensor, action: torch.Tensor, is_first: torch.Tensor, uniform: torch.Tensor) -> Observed:
         """Posterior states of a batch; at `is_first` state and action are forgotten.

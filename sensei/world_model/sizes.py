@@ -26,7 +26,7 @@ class Size:
 
 
 SIZES = {
-    "XS": Size(deter=256, stoch=16, classes=16, depth=12, units=128, layers=2, vector_units=64, vector_layers=1),
+    "XS": Size(deter=128, stoch=16, classes=8, depth=8, units=128, layers=1, vector_units=64, vector_layers=1),
     "S": Size(deter=512, stoch=32, classes=32, depth=32, units=512, layers=2),
     "M": Size(deter=1024, stoch=32, classes=32, depth=48, units=640, layers=3),
     "L": Size(deter=2048, stoch=32, classes=32, depth=64, units=768, layers=4),

@@ -72,8 +72,8 @@ def distil(
 
     Returns:
         chosen_epoch and criterion; validation_loss; held_out: accuracy against the labels, and oracle: against the oracle's labels (None
-        if there are none), both on the held-out pairs, with 95 % intervals; pairs: used for training and validation, and dropped; clip;
-        config; seed.
+        if there are none), both on the held-out pairs, with 95 % intervals; pairs: used for training and validation, and dropped; config
+        (clip among it); seed.
 
     Raises:
         SenseiError: too few labelled pairs, or a damaged file.
@@ -81,44 +81,47 @@ def distil(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     labels, frames = read_labels(labels_path), Frames(frames_path)
-    train, held_out = split(labels["label"], config.validation_share, generator(seed, "distil", "split"))
     sides = read_pairs(pairs_path)[["first_frame", "second_frame"]].to_numpy()
     if len(sides) != len(labels):
-        raise SenseiError(
-            f"{labels_path} and {pairs_path} do not belong together", found=f"{len(labels)} and {len(sides)} pairs", hint="label again"
-        )
+        found = f"{len(labels)} and {len(sides)} pairs"
+        raise SenseiError(f"{labels_path} and {pairs_path} do not belong together", found=found, hint="annotate again")
+    parts = split(labels["label"], config.validation_share, generator(seed, "distil", "split"))
     image, flags = (torch.from_numpy(array).to(device) for array in (frames.image, frames.flags))
     training, validation = (
-        PairSet(
-            image,
-            flags,
-            torch.from_numpy(sides[part]).to(device),
-            torch.from_numpy(soft_label(labels["label"][part].to_numpy(np.int64))).to(device),
-        )
-        for part in (train, held_out)
+        PairSet(image, flags, *(torch.from_numpy(array).to(device) for array in (sides[part], soft_label(_codes(labels, "label", part)))))
+        for part in parts
     )
     model = RewardModel(image.shape[1:], flags.shape[1], config, torch_generator(seed, "distil", "weights")).to(device)
     curves = _fit(model, training, validation, config, generator(seed, "distil", "order"))
+    card = _card(curves, _rewards(model, validation), labels, *parts) | {"config": config.model_dump(mode="json"), "seed": seed}
     with atomic(curves_path) as temporary:
         curves.to_csv(temporary, index=False)
+    write_json(card_path, card)
     save_model(model_path, model)
-    first, second = _rewards(model, validation)
+    return card
+
+
+def _codes(labels: pd.DataFrame, column: str, pairs: np.ndarray) -> np.ndarray:
+    """Label codes int64 of some pairs."""
+    return labels[column].iloc[pairs].to_numpy(np.int64)
+
+
+def _card(
+    curves: pd.DataFrame, rewards: tuple[Tensor, Tensor], labels: pd.DataFrame, training: np.ndarray, validation: np.ndarray
+) -> dict[str, object]:
+    """What there is to say about a model with these `rewards` of the validation pairs."""
+    first, second = rewards
     predicted = np.where((first > second).cpu(), Label.FIRST, Label.SECOND)
-    label, oracle = (labels[name][held_out] for name in ("label", "oracle"))
     chosen = curves.loc[curves["validation_loss"].idxmin()]
-    card = {
+    known = labels["oracle"].notna().all()
+    return {
         "chosen_epoch": int(chosen["epoch"]),
         "criterion": "lowest validation loss",
         "validation_loss": float(chosen["validation_loss"]),
-        "held_out": accuracy(predicted, label.to_numpy(np.int64)),
-        "oracle": accuracy(predicted, oracle.to_numpy(np.int64)) if oracle.notna().all() else None,
-        "pairs": {"training": len(train), "validation": len(held_out), "dropped": len(labels) - len(train) - len(held_out)},
-        "clip": config.clip,
-        "config": config.model_dump(mode="json"),
-        "seed": seed,
+        "held_out": accuracy(predicted, _codes(labels, "label", validation)),
+        "oracle": accuracy(predicted, _codes(labels, "oracle", validation)) if known else None,
+        "pairs": {"training": len(training), "validation": len(validation), "dropped": len(labels) - len(training) - len(validation)},
     }
-    write_json(card_path, card)
-    return card
 
 
 def split(labels: pd.Series, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -30,12 +30,9 @@ def image_features(height: int, width: int, channels: int = CHANNELS[-1]) -> int
         raise SenseiError(
             "the annotator's picture is too small for the reward model", found=f"{height} x {width}", expected=f"{SMALLEST} or more"
         )
-    sides = []
-    for side in (height, width):
-        for kernel, stride in zip(KERNELS, STRIDES, strict=True):
-            side = (side - kernel) // stride + 1
-        sides.append(side // POOL)
-    return channels * sides[0] * sides[1]
+    for kernel, stride in zip(KERNELS, STRIDES, strict=True):
+        height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+    return channels * (height // POOL) * (width // POOL)
 
 
 class _Elu(torch.autograd.Function):
@@ -104,11 +101,8 @@ class RewardModel(nn.Module):
 
 def save_model(path: str | Path, model: RewardModel) -> None:
     """Write weights and, as metadata, all that `load_model` needs to build the network again."""
-    metadata = {
-        "config": model.config.model_dump_json(),
-        "image_shape": json.dumps(model.image_shape),
-        "flags_size": json.dumps(model.flags_size),
-    }
+    about = {"config": model.config.model_dump(mode="json"), "image_shape": model.image_shape, "flags_size": model.flags_size}
+    metadata = {"reward_model": json.dumps(about)}  # one entry, because safetensors writes several in random order
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with atomic(path) as temporary:
         save_file(weights, temporary, metadata)
@@ -122,16 +116,15 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> RewardMo
     """
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata()
+            about = json.loads(file.metadata()["reward_model"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        config = RewardModelConfig.model_validate_json(metadata["config"])
         with torch.device("meta"):  # no initial weights, so that loading draws no random numbers
-            model = RewardModel(json.loads(metadata["image_shape"]), json.loads(metadata["flags_size"]), config)
+            model = RewardModel(about["image_shape"], about["flags_size"], RewardModelConfig.model_validate(about["config"]))
         model.load_state_dict(weights, assign=True)
     except FileNotFoundError as error:
         raise SenseiError(f"there is no reward model {path}", hint="distil it first") from error
     except (SafetensorError, OSError, TypeError, KeyError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise SenseiError(f"the reward model {path} is damaged", found=reason, hint=f"delete {path} and distil again") from error
     model.convolutions.to(memory_format=torch.channels_last)
     return model.to(device).eval().requires_grad_(False)

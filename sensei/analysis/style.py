@@ -20,19 +20,19 @@ COLUMN_WIDTH = 3.25  # inches
 FULL_WIDTH = 6.75
 PNG_DPI = 300
 
-# In the order of bars and legends. Okabe and Ito's palette, two colours of it darkened to make more.
+# In the order of bars and legends. Okabe and Ito's palette and three darker colours; tests hold them apart for colour-blind readers.
 COLOURS = {
     "sensei": "#D55E00",
     "sensei_released": "#7B2D00",
-    "sensei_general": "#B3A000",
+    "sensei_general": "#4B1D91",
     "plan2explore": "#0072B2",
     "vlm_motif": "#009E73",
     "dreamerv3": "#CC79A7",
     "ppo": "#E69F00",
     "rnd": "#56B4E9",
-    "random": "#8A8A8A",
+    "random": "#5F5F5F",
 }
-SPARE_COLOURS = ("#332288", "#44AA99", "#882255", "#117733", "#6699CC", "#AA4499")
+SPARE_COLOURS = ("#44AA99", "#882255", "#117733", "#6699CC", "#AA4499")
 # A second sign beside the colour, for black-and-white print.
 MARKERS = {
     "sensei": "o",

@@ -69,7 +69,7 @@ def rows_of_panels(study: Study, scores: pd.DataFrame) -> list[tuple[str, pd.Dat
         steps, seeds = style.count(ours["steps"].max()), captions.number(int(ours["seeds"].max()), "seed")
         title = f"{settings.title}: {steps} steps, {seeds}"
         if agree(study, environment, ours, theirs):
-            theirs = theirs[theirs["method"].isin(study.explore)]
+            theirs = theirs[theirs["method"].isin(study.explore)].assign(title=lambda table: table["title"] + ", published")
             rows.append((f"{title}; hatched: published", pd.concat([ours, theirs])))
         else:
             rows.append((title, ours))
@@ -120,7 +120,7 @@ def _caption(study: Study, rows: list[tuple[str, pd.DataFrame]]) -> str:
 
 def _draw(rows: list[tuple[str, pd.DataFrame]], caption: str) -> Drawing:
     """Rows of panels, laid out in inches, so that the panels of all rows stand below each other."""
-    names = [_label(bar, table) for _, table in rows for _, bar in table.iterrows()]
+    names = {name for _, table in rows for name in table["title"]}
     left = max(style.text_inches(name, "ytick.labelsize") for name in names) + 0.12
     bars = [BAR_INCHES * len(table.drop_duplicates(["source", "method"])) for _, table in rows]
     height = sum(bars) + len(bars) * (ABOVE_INCHES + BELOW_INCHES)
@@ -149,38 +149,18 @@ def _panel(axes: Axes, table: pd.DataFrame, names: bool) -> None:
     )
     for place, bar in means.iterrows():
         theirs, colour = bar["source"] == "published", style.colour(bar["method"])
-        axes.barh(
-            place,
-            bar["value"],
-            height=0.72,
-            color="white" if theirs else colour,
-            edgecolor=colour,
-            hatch="/////" if theirs else None,
-            linewidth=0.7,
-        )
+        face, hatch = ("white", "/////") if theirs else (colour, None)
+        axes.barh(place, bar["value"], height=0.72, color=face, edgecolor=colour, hatch=hatch, linewidth=0.7)
         if not theirs:
-            runs = table[(table["drawn"] == "seed") & (table["method"] == bar["method"])]["value"].to_numpy()
+            runs = table.loc[(table["drawn"] == "seed") & (table["method"] == bar["method"]), "value"].to_numpy()
             offsets = np.linspace(-0.24, 0.24, len(runs)) if len(runs) > 1 else np.zeros(1)
             axes.plot(
-                runs,
-                place + offsets,
-                "o",
-                markersize=2.2,
-                color="white",
-                markeredgecolor=style.INK,
-                markeredgewidth=0.4,
-                zorder=3,
-                clip_on=False,
+                runs, place + offsets, "o", color="white", markersize=2.2, markeredgecolor=style.INK, markeredgewidth=0.4, clip_on=False
             )
         axes.plot([bar["low"], bar["high"]], [place, place], color=style.INK, linewidth=1.2, zorder=4, clip_on=False)
-    axes.set_yticks(range(len(means)), [_label(bar, table) for _, bar in means.iterrows()] if names else [""] * len(means))
+    axes.set_yticks(range(len(means)), means["title"] if names else [""] * len(means))
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(means) - 0.5, -0.5)
-    axes.set_xlim(0, 1.04 * table[["value", "high"]].max(axis=None) or 1)
+    axes.set_xlim(min(0, 1.04 * table["value"].min()), 1.04 * table[["value", "high"]].max(axis=None) or 1)
     axes.set_title(table["metric"].iloc[0].replace("_", " "))
     style.count_axis(axes.xaxis, 4)
-
-
-def _label(bar: pd.Series, table: pd.DataFrame) -> str:
-    beside = bar["source"] == "published" and "ours" in set(table["source"])
-    return f"{bar['title']}, published" if beside else bar["title"]

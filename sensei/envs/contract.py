@@ -205,10 +205,10 @@ def _moment(env: Environment, observation: Observation, reward: float, info: dic
     if picture.dtype != np.uint8 or picture.shape != env.annotator_image_shape:
         expected = f"uint8 {env.annotator_image_shape}"
         raise SenseiError(f"{level}: `render_for_annotator()`", found=f"{picture.dtype} {picture.shape}", expected=expected)
+    if not np.isfinite(reward):
+        raise SenseiError(f"{level}: `reward`", found=reward, expected="a finite number")
     for key, names in (("events", env.event_names), ("state", env.state_names)):
         if tuple(info[key]) != names or not np.isfinite(list(info[key].values())).all():
             raise SenseiError(f"{level}: `{key}`", found=info[key], expected=f"finite numbers for {', '.join(names)}")
-    if not np.isfinite(reward):
-        raise SenseiError(f"{level}: `reward`", found=reward, expected="a finite number")
     moment = {**{key: value.copy() for key, value in observation.items()}, "annotator_image": picture.copy(), "reward": reward}
     return {**moment, **info["events"], **info["state"]}

@@ -81,17 +81,25 @@ def _make(config: EnvironmentConfig) -> gymnasium.Env:
     Raises:
         SenseiError: unknown id, missing package, no pixels, or actions that are neither Discrete nor a bounded vector.
     """
-    level = config.level
-    try:
-        env = gymnasium.make(level, render_mode="rgb_array", max_episode_steps=config.episode_steps, disable_env_checker=True)
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise SenseiError(f"cannot make the Gymnasium environment {level}", found=error, hint="is its package installed?") from error
-    if not _is_picture(env.observation_space) and env.render_mode != "rgb_array":
-        found = f"observations {env.observation_space} and render_mode {env.render_mode}"
-        raise SenseiError(f"environment {level} has no pixels", found=found, expected="uint8 [h, w, 3] or render_mode rgb_array")
+    env = _gymnasium_make(config)
+    if not _is_picture(env.observation_space):
+        if "rgb_array" not in env.metadata.get("render_modes", []):
+            found = f"observations {env.observation_space} and render modes {env.metadata.get('render_modes', [])}"
+            raise SenseiError(f"environment {config.level} has no pixels", found=found, expected="uint8 [h, w, 3] or render mode rgb_array")
+        env.close()
+        env = _gymnasium_make(config, render_mode="rgb_array")
     space = env.action_space
     if isinstance(space, Discrete) and space.start == 0:
         return env
     if isinstance(space, Box) and len(space.shape) == 1 and space.is_bounded():
         return RescaleAction(env, np.float32(-1), np.float32(1))
-    raise SenseiError(f"actions of environment {level}", found=space, expected="Discrete from 0 on, or a bounded Box of one dimension")
+    raise SenseiError(
+        f"actions of environment {config.level}", found=space, expected="Discrete from 0 on, or a bounded Box of one dimension"
+    )
+
+
+def _gymnasium_make(config: EnvironmentConfig, **options: str) -> gymnasium.Env:
+    try:
+        return gymnasium.make(config.level, max_episode_steps=config.episode_steps, disable_env_checker=True, **options)
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise SenseiError(f"cannot make the Gymnasium environment {config.level}", found=error, hint="is its package installed?") from error

@@ -1,0 +1,59 @@
+"""Gymnasium environments that fail in every way a worker can; imported by workers through ids such as "misbehaving:Raises-v0"."""
+
+import os
+import signal
+import time
+
+import gymnasium
+import numpy as np
+
+
+class Misbehaving(gymnasium.Env):
+    """Fails at step 3 of its second episode."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (16, 16, 3), np.uint8)
+    action_space = gymnasium.spaces.Discrete(2)
+    episode = -1  # the adapter resets once to learn the picture's shape
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episode, self.count = self.episode + 1, 0
+        return self._look(), {}
+
+    def step(self, action):
+        self.count += 1
+        if self.episode == 2 and self.count == 3:
+            self.fail()
+        return self._look(), 0.0, False, self.count == 4, {}
+
+    def _look(self):
+        return np.full((16, 16, 3), self.count, np.uint8)
+
+
+class Raises(Misbehaving):
+    def fail(self):
+        raise ValueError("the simulator is on fire")
+
+
+class Exits(Misbehaving):
+    def fail(self):
+        os._exit(3)
+
+
+class Dies(Misbehaving):
+    def fail(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Segfaults(Misbehaving):
+    def fail(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Sleeps(Misbehaving):
+    def fail(self):
+        time.sleep(600)
+
+
+for kind in (Raises, Exits, Dies, Segfaults, Sleeps):
+    gymnasium.register(f"{kind.__name__}-v0", kind)

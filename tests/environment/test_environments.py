@@ -1,0 +1,126 @@
+"""Every configured environment keeps the contract; so do Gymnasium's pixel environments, and the others are refused."""
+
+import time
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import yaml
+
+from sensei.config import EnvironmentConfig
+from sensei.envs.contract import check_environment
+from sensei.envs.registry import make
+from sensei.envs.vector import VectorEnvironment
+from sensei.errors import SenseiError
+
+CONFIGS = sorted((Path(__file__).resolve().parent.parent.parent / "config" / "envs").glob("*.yaml"))
+
+
+def config(path: Path, **changes) -> EnvironmentConfig:
+    return EnvironmentConfig(**{**yaml.safe_load(path.read_text())["environment"], **changes})
+
+
+def pixels(level: str, **changes) -> EnvironmentConfig:
+    given = {"family": "pixels", "level": level, "task": "t", "title": "T", "episode_steps": 30, "events": ["environment_reward"]}
+    return EnvironmentConfig(**{**given, **changes})
+
+
+class Camera(gymnasium.Env):
+    """Pixels as observation, two actions in [0, 4], one event."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (48, 48, 3), np.uint8)
+    action_space = gymnasium.spaces.Box(0.0, 4.0, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._look(np.zeros(2)), {"events": {"large": 0}}
+
+    def step(self, action):
+        return self._look(action), float(action.sum()), False, False, {"events": {"large": action.max() > 3}}
+
+    def _look(self, action):
+        return np.full((48, 48, 3), int(action.sum()) + self.np_random.integers(100), np.uint8)
+
+
+gymnasium.register("Camera-v0", Camera)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_configured_environment_keeps_the_contract(path):
+    env = make(config(path), 64)
+    assert 1 <= check_environment(env) <= config(path).episode_steps
+    env.close()
+
+
+@pytest.mark.parametrize("level", ["minigrid:MiniGrid-Empty-5x5-v0", "Camera-v0"])
+@pytest.mark.parametrize("image_size", [16, 48])
+def test_gymnasium_pixel_environments_keep_the_contract(level, image_size):
+    env = make(pixels(level), image_size)
+    check_environment(env)
+    env.close()
+
+
+def test_a_gymnasium_environment_with_events_and_box_actions():
+    env = make(pixels("Camera-v0", events=["large", "environment_reward"]), 24)
+    env.reset(seed=0)
+    *_, info = env.step(np.array([1.0, -1.0], np.float32))
+    assert info["events"] == {"large": 1, "environment_reward": 4}, "actions are rescaled from [-1, 1] to [0, 4]"
+    assert env.render_for_annotator().shape == (48, 48, 3)
+    assert not [env.step(np.zeros(2, np.float32))[3] for _ in range(28)].count(True)
+    assert env.step(np.zeros(2, np.float32))[2:4] == (False, True)
+
+
+@pytest.mark.parametrize("level", ["FrozenLake-v99", "nowhere:Thing-v0", "Nothing-v0"])
+def test_an_environment_that_cannot_be_made_is_a_clear_error(level):
+    with pytest.raises(SenseiError, match=f"cannot make the Gymnasium environment {level}"):
+        make(pixels(level), 64)
+
+
+def test_environments_without_pixels_or_with_other_actions_are_refused():
+    class Blind(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(0, 1, (3,))
+        action_space = gymnasium.spaces.Discrete(2)
+
+    class Odd(Camera):
+        action_space = gymnasium.spaces.MultiDiscrete([2, 2])
+
+    gymnasium.register("Blind-v0", Blind)
+    gymnasium.register("Odd-v0", Odd)
+    with pytest.raises(SenseiError, match="has no pixels"):
+        make(pixels("Blind-v0"), 64)
+    with pytest.raises(SenseiError, match="actions of environment Odd-v0"):
+        make(pixels("Odd-v0"), 64)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_an_unknown_event_or_level_names_the_known_ones(path):
+    with pytest.raises(SenseiError, match="found door_open, expected one of .*environment_reward"):
+        make(config(path, events=["door_open"]), 64)
+    with pytest.raises(SenseiError, match="found KeyRoom-S99, expected one of"):
+        make(config(path, level="KeyRoom-S99"), 64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["minihack_keyroom_s15", "minihack_keychest"])
+def test_print_speed(name, capsys):
+    """A benchmark: prints steps per second, asserts nothing about them."""
+    (path,) = [path for path in CONFIGS if path.stem == name]
+    env, rng = make(config(path), 64), np.random.default_rng(0)
+    env.reset(seed=0)
+    speeds, steps = {}, 5000
+    start = time.perf_counter()
+    for _ in range(steps):
+        if any(env.step(int(rng.integers(env.action_space.n)))[2:4]):
+            env.reset()
+    speeds["in this process"] = steps / (time.perf_counter() - start)
+    env.close()
+    for workers in (1, 4):
+        with VectorEnvironment(config(path), 64, 0, "speed", workers, annotator_images=True) as vector:
+            vector.reset()
+            start = time.perf_counter()
+            for _ in range(steps // workers):
+                vector.step(rng.integers(vector.action_space.n, size=workers))
+            speeds[f"{workers} workers"] = steps / (time.perf_counter() - start)
+    with capsys.disabled():
+        print(f"\n{name}: " + ", ".join(f"{where} {speed:.0f} steps/s" for where, speed in speeds.items()))

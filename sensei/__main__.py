@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
-from sensei.config import CONFIG_FOLDER, Study, dump_study, json_schema, load_study, read_study
+from sensei.config import CONFIG_FOLDER, Study, json_schema, load_study, read_study
 from sensei.errors import SenseiError
 from sensei.io import atomic
+from sensei.manifest import record_study
 from sensei.stage import stage
-from sensei.study import slice_of
+from sensei.study import check_folder, slice_of
 
 app = typer.Typer(
     help="Stages of the SENSEI pipeline. `snakemake` runs them all in order.",
@@ -37,17 +38,13 @@ RUN_FILES = ("metrics.jsonl", "events.parquet", "agent.pt", "video.mp4")
 
 @app.command()
 def study(
-    source: Annotated[str, typer.Argument(help="study file, e.g. config/smoke.yaml; `-` reads it from standard input")],
+    source: Annotated[Path, typer.Argument(help="study file, e.g. config/smoke.yaml")],
     output: Annotated[Path, typer.Argument(help="where the resolved study goes, results/STUDY/study.yaml")],
 ) -> None:
-    """Validate a study and write it with every default filled in.
-
-    On an existing results folder this adopts the configuration: what a change touches is made again by the next `snakemake`.
-    """
-    path = Path("/dev/stdin" if source == "-" else source)
-    resolved = load_study(path, source="the study" if source == "-" else source)
-    with stage("study", inputs=[], outputs=[output]), atomic(output) as temporary:
-        temporary.write_text(dump_study(resolved), encoding="utf-8")
+    """Validate a study and write it with every default filled in, as the workflow does before its first job."""
+    resolved = load_study(source)
+    check_folder(resolved, output, str(source))
+    record_study(resolved, output)
 
 
 @app.command()
@@ -67,7 +64,9 @@ def explore(
     resolved = _open(study_path, environment=environment, method=method)
     needed = resolved.methods[method].needs_reward_model
     if needed != (reward is not None):
-        raise SenseiError(f"method {method} {'needs' if needed else 'takes no'} --reward", hint="stages `annotate`, `labels` and `distil` make it")
+        raise SenseiError(
+            f"method {method} {'needs' if needed else 'takes no'} --reward", hint="stages `annotate`, `labels` and `distil` make it"
+        )
     settings = slice_of(resolved, "explore", environment, method)
     inputs = [study_path, *([reward] if reward else [])]
     with stage("explore", inputs=inputs, outputs=_run_files(folder), settings=settings, seed=seed, threads=threads):
@@ -278,7 +277,11 @@ def _open(path: Path, *, environment: str | None = None, method: str | None = No
     )
     for key, name, known in asked:
         if name is not None and name not in known:
-            raise SenseiError(f"{path}: no {key} {name!r} in this study", expected=f"one of {', '.join(known)}", hint="correct the option, or add it to the study")
+            raise SenseiError(
+                f"{path}: no {key} {name!r} in this study",
+                expected=f"one of {', '.join(known)}",
+                hint="correct the option, or add it to the study",
+            )
     return resolved
 
 

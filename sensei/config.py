@@ -317,7 +317,9 @@ def _validate(model: type[Model], content: dict[str, Any], source: str) -> Model
         key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
         if fault["type"] == "extra_forbidden":
             known = sorted(_fields_at(model, fault["loc"][:-1]))
-            raise SenseiError(f"{source}: unknown key `{key}`", expected=f"one of {', '.join(known)}", hint="correct or remove it") from error
+            raise SenseiError(
+                f"{source}: unknown key `{key}`", expected=f"one of {', '.join(known)}", hint="correct or remove it"
+            ) from error
         if fault["type"] == "value_error":
             raise SenseiError(f"{source}: {fault['ctx']['error']}") from error
         found = None if fault["type"] == "missing" else repr(fault["input"])

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sensei.io import sha256, write_json
+from sensei.config import Study, dump_study
+from sensei.io import atomic, sha256, write_json
 
 PACKAGE = Path(__file__).resolve().parent
 # The modules that a stage calls; what they import inside the package follows by itself. A package stands for all its files,
@@ -33,7 +34,19 @@ MODULES = {
 }
 # Their effect on a result is in its settings, which are compared by value; an edit to a description must not re-make a study.
 NOT_CODE = {"sensei.config", "sensei.errors", "sensei.study", "sensei.manifest", "sensei.stage"}
-PACKAGES = ("torch", "numpy", "gymnasium", "nle", "minihack", "minigrid", "stable-baselines3", "pandas", "pyarrow", "matplotlib", "snakemake")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "gymnasium",
+    "nle",
+    "minihack",
+    "minigrid",
+    "stable-baselines3",
+    "pandas",
+    "pyarrow",
+    "matplotlib",
+    "snakemake",
+)
 
 
 def fingerprint(stage: str) -> str:
@@ -77,7 +90,10 @@ def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = tuple(dict.fromkeys(_imports(tree, module)))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             del node.body[0]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
 
@@ -117,6 +133,16 @@ def write_manifests(
     for output in outputs:
         named = {Path(os.path.relpath(path, output.parent)).as_posix(): value for path, value in hashes.items()}
         write_json(manifest_path(output), {"output": output.name, "sha256": sha256(output), "inputs": named, **made})
+
+
+def record_study(study: Study, path: str | Path) -> None:
+    """Write the resolved study with its manifest, unless the file holds it already (a newer date would mean a change)."""
+    path, text = Path(path), dump_study(study)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    write_manifests("study", [path], [], {}, None, 0.0)
 
 
 def manifest_path(output: str | Path) -> Path:

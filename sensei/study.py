@@ -1,4 +1,4 @@
-"""What a stage reads of a study, and whether a results folder belongs to that study."""
+"""What a stage reads of a study and costs in it, and whether a results folder belongs to that study."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +33,9 @@ def slice_of(study: Study, stage: str, environment: str = "", method: str = "", 
     part["training"] = {key: value for key, value in part["training"].items() if key not in other_steps}
     part |= {"method": study.methods[method].model_dump(mode="json"), "weights": study.weights(environment, method).model_dump(mode="json")}
     if stage == "explore":
-        return part | {"keep_episodes": method == study.collector, "episodes_of": settings["pairs"]["seeds"] if method == study.collector else []}
+        return part | {
+            "episodes_of": settings["pairs"]["seeds"] if method == study.collector else [],
+        }
     return part | {"downstream": settings["downstream"]}
 
 
@@ -60,8 +62,32 @@ def check_folder(study: Study, path: str | Path, source: str) -> None:
             f"{path} was made by another configuration: `{key}`{more}",
             found=old,
             expected=f"{new} as in {source}",
-            hint=f"give `study:` another name, or run `python -m sensei study {source} {path}` to adopt the change and re-make what depends on it",
+            hint=f"give `study:` another name, or delete {path} to adopt the change and make again what depends on it",
         )
+
+
+def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
+    """Agent steps of a run of stage `explore` or `learn`."""
+    training = study.settings[environment].training
+    if stage == "explore":
+        return training.explore_steps
+    return training.ppo_steps or training.learn_steps if study.methods[method].algorithm == "ppo" else training.learn_steps
+
+
+def run_minutes(study: Study, stage: str, environment: str, method: str) -> int:
+    """Time limit of a run on a cluster: half a second an update, two milliseconds a step, and half an hour. A run that hits it resumes."""
+    training = study.settings[environment].training
+    steps = run_steps(study, stage, environment, method)
+    updates = steps * training.train_ratio / (training.batch_size * training.batch_length)
+    dreamer = study.methods[method].algorithm == "dreamer"
+    return int(30 + (0.002 * steps + 0.5 * updates * dreamer) / 60)
+
+
+def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
+    """Memory of a run in MB: the pictures of the replay twice (the file cache holds them too) and 4 GB for the rest."""
+    parts = study.settings[environment]
+    kept = min(run_steps(study, stage, environment, method), parts.training.replay_capacity)
+    return 4000 + 2 * kept * 3 * parts.world_model.image_size**2 // 10**6
 
 
 def _settled(value: Any) -> Any:
@@ -74,15 +100,17 @@ def _settled(value: Any) -> Any:
 def _shared(study: Study, other: Study) -> dict[str, Any]:
     """The part of `study` that `other` names too."""
     methods = [name for name in study.methods if name in other.methods]
-    return _settled({
-        "collector": study.collector,
-        "settings": {name: study.settings[name].model_dump(mode="json") for name in study.settings if name in other.settings},
-        "methods": {name: study.methods[name].model_dump(mode="json") for name in methods},
-        "annotator of": {name: study.annotator_of(name) for name in methods if study.methods[name].needs_reward_model},
-        "annotators": {
-            name: value.model_dump(mode="json") for name, value in study.annotator_settings.items() if name in other.annotator_settings
-        },
-    })
+    return _settled(
+        {
+            "collector": study.collector,
+            "settings": {name: study.settings[name].model_dump(mode="json") for name in study.settings if name in other.settings},
+            "methods": {name: study.methods[name].model_dump(mode="json") for name in methods},
+            "annotator of": {name: study.annotator_of(name) for name in methods if study.methods[name].needs_reward_model},
+            "annotators": {
+                name: value.model_dump(mode="json") for name, value in study.annotator_settings.items() if name in other.annotator_settings
+            },
+        }
+    )
 
 
 def _changes(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -15,7 +15,14 @@ from sensei.agents.optimiser import Optimiser
 from sensei.agents.returns import ReturnScale, lambda_return
 from sensei.config import BehaviourConfig, Source
 from sensei.exploration.switch import Switch
-from sensei.world_model.distributions import categorical_entropy, log_probabilities, sample_index, straight_through, two_hot_loss, two_hot_mean
+from sensei.world_model.distributions import (
+    categorical_entropy,
+    log_probabilities,
+    sample_index,
+    straight_through,
+    two_hot_loss,
+    two_hot_mean,
+)
 from sensei.world_model.model import BINS
 from sensei.world_model.networks import BatchedMLP
 from sensei.world_model.rssm import RSSM, State, one_hot
@@ -93,7 +100,9 @@ class Actor(nn.Module):
 class Behaviour(nn.Module):
     """An actor with one critic per reward source, and how both learn from a rollout."""
 
-    def __init__(self, size: Size, actions: int, discrete: bool, uniform_mix: float, sources: list[Source], switch: Switch, config: BehaviourConfig):
+    def __init__(
+        self, size: Size, actions: int, discrete: bool, uniform_mix: float, sources: list[Source], switch: Switch, config: BehaviourConfig
+    ):
         super().__init__()
         self.config, self.sources, self.switch = config, sources, switch
         self.actor = Actor(size, actions, discrete, uniform_mix)
@@ -137,7 +146,7 @@ class Behaviour(nn.Module):
         metrics = self._update_actor(rollout, frozen, advantage, weight)
         metrics |= self._update_critic(log_p[:, :-1], frozen, returns.detach(), weight)
         metrics["explore_share"] = explore_share
-        for name, reward, source_return in zip(self.sources, rewards.sources, returns):
+        for name, reward, source_return in zip(self.sources, rewards.sources, returns, strict=True):
             metrics |= {f"{name}_reward": reward.detach().mean(), f"{name}_return": source_return.detach().mean()}
         return metrics
 

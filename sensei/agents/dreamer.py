@@ -45,7 +45,9 @@ class DreamerAgent(nn.Module):
         seed: fixes initialisation, imagination and acting.
     """
 
-    def __init__(self, spaces: Spaces, settings: Settings, method: Method, weights: ExplorationConfig, phase: Phase, seed: int, device: str = "cpu"):
+    def __init__(
+        self, spaces: Spaces, settings: Settings, method: Method, weights: ExplorationConfig, phase: Phase, seed: int, device: str = "cpu"
+    ):
         super().__init__()
         self.spaces, self.settings, self.method, self.phase, self.device = spaces, settings, method, phase, torch.device(device)
         with torch.random.fork_rng(devices=[]):
@@ -59,9 +61,7 @@ class DreamerAgent(nn.Module):
             needs_ensemble = exploring and "disagreement" in method.sources
             self.ensemble = Ensemble(self.world_model.size, spaces.actions, settings.ensemble.members) if needs_ensemble else None
         self.to(self.device)
-        self.generators = {
-            name: torch_generator(seed, "agent", name, device=self.device) for name in ("observe", "imagine", "act")
-        }
+        self.generators = {name: torch_generator(seed, "agent", name, device=self.device) for name in ("observe", "imagine", "act")}
         self.optimiser = Optimiser(self.world_model.parameters(), config.learning_rate, config.epsilon, config.clip)
         ensemble = settings.ensemble
         self.ensemble_optimiser = (
@@ -220,7 +220,9 @@ class DreamerAgent(nn.Module):
         """
         if tuple(explored["spaces"]) != tuple(self.spaces):
             raise SenseiError(
-                "the explored agent belongs to another environment", found=f"(flags, actions, discrete) {explored['spaces']}", expected=tuple(self.spaces)
+                "the explored agent belongs to another environment",
+                found=f"(flags, actions, discrete) {explored['spaces']}",
+                expected=tuple(self.spaces),
             )
         parts = ("world_model", "task") if self.settings.downstream.behaviour == "keep" else ("world_model",)
         weights = {key: value for key, value in explored["weights"].items() if key.split(".")[0] in parts}

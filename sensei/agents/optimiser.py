@@ -17,7 +17,12 @@ class Optimiser:
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, epsilon: float, clip: float, head_axes: dict[nn.Parameter, int] | None = None
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        epsilon: float,
+        clip: float,
+        head_axes: dict[nn.Parameter, int] | None = None,
     ):
         self.parameters, self.clip, self.head_axes = list(parameters), clip, head_axes
         self.adam = torch.optim.Adam(self.parameters, lr=learning_rate, eps=epsilon, fused=True)

@@ -79,6 +79,13 @@ class VectorEnvironment:
         self._arrays["action"][...] = actions
         return self._run([STEP] * self.workers)
 
+    def reset_finished(self) -> Rows:
+        """Begin the next episode of every worker whose row is `is_last`; the rows of the others stay as they are.
+
+        For users that want the first row of an episode within the step that ended the one before.
+        """
+        return self._run([RESET if is_last else None for is_last in self._arrays["is_last"]])
+
     def restore(self, episodes: Sequence[int], actions: Sequence[np.ndarray]) -> Rows:
         """Bring worker w into episode `episodes[w]` after all `actions[w]` ([T] or [T, d]), as if it had been stepped there.
 
@@ -134,13 +141,14 @@ class VectorEnvironment:
         }
         return {name: ((self.workers, *shape), dtype) for name, (shape, dtype) in row.items()}
 
-    def _run(self, commands: list[bytes]) -> Rows:
-        """Send each worker its command, wait for all, copy the rows."""
+    def _run(self, commands: list[bytes | None]) -> Rows:
+        """Send each worker its command, None for nothing to do, wait for all, copy the rows."""
         if not self._end.alive:
             raise SenseiError(f"environment {self.config.level}: the workers have been closed")
-        for index, command in enumerate(commands):
-            self._send(index, command)
-        for index in range(self.workers):
+        busy = [index for index, command in enumerate(commands) if command is not None]
+        for index in busy:
+            self._send(index, commands[index])
+        for index in busy:
             self._receive(index)
         return {name: array.copy() for name, array in self._arrays.items() if name not in ("action", "episode", "step")}
 

@@ -39,7 +39,7 @@ class Ensemble(nn.Module):
         Returns:
             float [rows].
         """
-        chunks = zip(deter.split(ROWS), stoch.split(ROWS), action.split(ROWS))
+        chunks = zip(deter.split(ROWS), stoch.split(ROWS), action.split(ROWS), strict=True)
         return torch.cat([spread(self.heads(*chunk), kind) for chunk in chunks])
 
 

@@ -30,7 +30,10 @@ class Switch(nn.Module):
     def __init__(self, gate: str, config: ExplorationConfig, sources: list[Source], decay: float):
         super().__init__()
         self.gate, self.percentile, self.decay = gate, config.percentile / 100, decay
-        weights = {name: torch.tensor([getattr(part, source) for source in sources]) for name, part in (("go", config.go), ("explore", config.explore))}
+        weights = {
+            name: torch.tensor([getattr(part, source) for source in sources])
+            for name, part in (("go", config.go), ("explore", config.explore))
+        }
         if "extrinsic" in sources:
             weights["go"][sources.index("extrinsic")] = config.explore.extrinsic  # chi is never gated
         self.register_buffer("go_weights", weights["go"].view(-1, 1, 1))

@@ -68,12 +68,12 @@ class Replay:
     def _window(self, rng: np.random.Generator, whole: bool) -> tuple[int, int, int]:
         """Worker, first step and end of the rest of an episode; `whole` starts at the episode's first step that is left."""
         position = int(rng.integers(len(self)))
-        for worker, count in enumerate(self.counts):
-            oldest = max(0, count - self.readable)
-            if position < count - oldest:
-                break
-            position -= count - oldest
-        starts = self.starts[worker]
+        worker = 0
+        while position >= min(self.counts[worker], self.readable):
+            position -= min(self.counts[worker], self.readable)
+            worker += 1
+        count, starts = self.counts[worker], self.starts[worker]
+        oldest = max(0, count - self.readable)
         episode = int(rng.integers(len(starts))) if whole else bisect_right(starts, oldest + position) - 1
         start = max(starts[episode], oldest) if whole else oldest + position
         return worker, start, starts[episode + 1] if episode + 1 < len(starts) else count

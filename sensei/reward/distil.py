@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from sensei.annotators.agreement import accuracy
+from sensei.annotators.agreement import CLEAR, proportion
 from sensei.annotators.frames import Frames
 from sensei.annotators.labels import read_labels
 from sensei.annotators.pairs import read_pairs
@@ -101,6 +101,12 @@ def distil(
     return card
 
 
+def _right(first: Tensor, second: Tensor, codes: np.ndarray) -> np.ndarray:
+    """Whether the preferred side has the higher reward, bool, for those of the pairs [P] whose label codes are clear."""
+    difference = (first - second).cpu().numpy()
+    return np.where(codes == Label.FIRST, difference > 0, difference < 0)[np.isin(codes, CLEAR)]
+
+
 def _codes(labels: pd.DataFrame, column: str, pairs: np.ndarray) -> np.ndarray:
     """Label codes int64 of some pairs."""
     return labels[column].iloc[pairs].to_numpy(np.int64)
@@ -110,16 +116,14 @@ def _card(
     curves: pd.DataFrame, rewards: tuple[Tensor, Tensor], labels: pd.DataFrame, training: np.ndarray, validation: np.ndarray
 ) -> dict[str, object]:
     """What there is to say about a model with these `rewards` of the validation pairs."""
-    first, second = rewards
-    predicted = np.where((first > second).cpu(), Label.FIRST, Label.SECOND)
     chosen = curves.loc[curves["validation_loss"].idxmin()]
     known = labels["oracle"].notna().all()
     return {
         "chosen_epoch": int(chosen["epoch"]),
         "criterion": "lowest validation loss",
         "validation_loss": float(chosen["validation_loss"]),
-        "held_out": accuracy(predicted, _codes(labels, "label", validation)),
-        "oracle": accuracy(predicted, _codes(labels, "oracle", validation)) if known else None,
+        "held_out": proportion(_right(*rewards, _codes(labels, "label", validation))),
+        "oracle": proportion(_right(*rewards, _codes(labels, "oracle", validation))) if known else None,
         "pairs": {"training": len(training), "validation": len(validation), "dropped": len(labels) - len(training) - len(validation)},
     }
 
@@ -192,5 +196,5 @@ def _rewards(model: RewardModel, pairs: PairSet) -> tuple[Tensor, Tensor]:
 def _measure(first: Tensor, second: Tensor, target: Tensor) -> tuple[float, float]:
     """Loss over all pairs and accuracy over the clear ones (NaN if there are none)."""
     clear = target != 0.5
-    right = (second > first) == (target > 0.5)
+    right = (second - first) * (target - 0.5) > 0  # equal rewards are wrong for a clear pair
     return bradley_terry_loss(first, second, target).item(), right[clear].float().mean().item()

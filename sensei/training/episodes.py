@@ -1,5 +1,6 @@
 """Bookkeeping of episodes: what happened in each, the actions that lead back into it, and, for the collector, its file."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,16 @@ class Episodes:
         self.numbers = [-1] * workers
         self.totals = {f"events/{name}": 0.0 for name in event_names}
 
-    def observe(self, rows: dict[str, np.ndarray], semantic: np.ndarray, step: int) -> None:
-        """Take in what the environments returned; `semantic` float [workers], NaN without a reward model; `step` counts agent steps."""
-        for worker, is_first in enumerate(rows["is_first"]):
+    def observe(self, rows: dict[str, np.ndarray], semantic: np.ndarray, step: int, workers: Iterable[int] | None = None) -> None:
+        """Take in what the environments returned.
+
+        Args:
+            semantic: float [workers], NaN without a reward model.
+            step: agent steps so far.
+            workers: whose rows are new; None for all.
+        """
+        for worker in range(len(rows["is_first"])) if workers is None else workers:
+            is_first = rows["is_first"][worker]
             if is_first:
                 self._begin(worker, step)
             current = self.current[worker]
@@ -37,7 +45,7 @@ class Episodes:
             current["last_step"] = step
             current["episode_return"] += float(rows["reward"][worker])
             current["semantic_return"] += float(semantic[worker])
-            for name, value in zip(self.event_names, rows["events"][worker].tolist()):
+            for name, value in zip(self.event_names, rows["events"][worker].tolist(), strict=True):
                 current[name] += value
                 self.totals[f"events/{name}"] += value
             if self.keep:
@@ -47,7 +55,7 @@ class Episodes:
 
     def _begin(self, worker: int, step: int) -> None:
         self.numbers[worker] += 1
-        counts = {name: 0.0 for name in ("length", "episode_return", "semantic_return", *self.event_names)}
+        counts = dict.fromkeys(("length", "episode_return", "semantic_return", *self.event_names), 0.0)
         head = {"worker": worker, "episode": self.numbers[worker], "finished": False, "first_step": step, "last_step": step}
         self.current[worker] = head | counts
         self.actions[worker], self.rows[worker] = [], []
@@ -95,7 +103,13 @@ class Episodes:
                     save_episode(folder / f"running-{step}-{worker}.npz", self._episode(worker))
         actions = [np.array(actions) for actions in self.actions]
         current = [dict(current) for current in self.current]
-        return {"finished": list(self.finished), "current": current, "actions": actions, "numbers": list(self.numbers), "totals": dict(self.totals)}
+        return {
+            "finished": list(self.finished),
+            "current": current,
+            "actions": actions,
+            "numbers": list(self.numbers),
+            "totals": dict(self.totals),
+        }
 
     def restore(self, checkpoint: dict, folder: Path, step: int) -> None:
         """Continue from a checkpoint; files of episodes that ended after it are deleted, they will be written again."""

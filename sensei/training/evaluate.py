@@ -6,12 +6,16 @@ from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
+import torch
 
 from sensei.envs.vector import VectorEnvironment
 from sensei.io import atomic
+from sensei.rng import torch_generator
+from sensei.training.logger import Logger
 from sensei.training.run import Run
 
 Policy = Callable[[dict[str, np.ndarray], Any], tuple[np.ndarray, Any]]
+RandomPolicy = Callable[[torch.Generator], Policy]
 VIDEO_SIDE, VIDEO_RATE = 320, 15
 
 
@@ -23,12 +27,27 @@ class Evaluator:
 
     def __init__(self, run: Run):
         training = run.settings.training
+        self.run, self.every, self.number = run, training.evaluate_every, 0
         self.episodes = training.evaluate_episodes
         self.workers = min(self.episodes, training.workers)
         self.rounds = -(-self.episodes // self.workers)
         self.environments = VectorEnvironment(
             run.settings.environment, run.settings.world_model.image_size, run.seed, "evaluation", self.workers
         )
+
+    def if_due(self, step: int, policy: RandomPolicy, initial_state: Callable[[int], Any], logger: Logger) -> None:
+        """Evaluate and log at step 0, when `step` has reached the next multiple of `evaluate_every`, and at the end of the run.
+
+        The line carries that multiple and not `step`, which workers that count together overshoot by a few: the points of all
+        seeds and methods lie at the same steps.
+        """
+        last = step >= self.run.steps
+        if step < self.number * self.every and not last:
+            return
+        randomness = torch_generator(self.run.seed, "evaluation", self.number, device=self.run.device)
+        metrics = self(self.number, policy(randomness), initial_state)
+        logger.write(self.run.steps if last else self.number * self.every, metrics)
+        self.number = step // self.every + 1
 
     def __call__(self, number: int, policy: Policy, initial_state: Callable[[int], Any]) -> dict[str, float]:
         """Play the episodes of evaluation `number`; `evaluation/score` is their mean return."""
@@ -57,7 +76,9 @@ class Evaluator:
 def record_video(run: Run, path: Path, policy: Policy, initial_state: Callable[[int], Any]) -> None:
     """Write one episode of a policy, seen through the annotator's camera, as MP4."""
     settings = run.settings
-    with VectorEnvironment(settings.environment, settings.world_model.image_size, run.seed, "video", 1, annotator_images=True) as environments:
+    with VectorEnvironment(
+        settings.environment, settings.world_model.image_size, run.seed, "video", 1, annotator_images=True
+    ) as environments:
         rows, state = environments.reset(), initial_state(1)
         frames = [rows["annotator_image"][0]]
         while not rows["is_last"][0]:

@@ -27,7 +27,13 @@ class Logger:
 
     def __init__(self, state_folder: Path, folder: Path, every: int, total: int, title: str, tensorboard: bool):
         state_folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.timing_path, self.every, self.total, self.title = state_folder / "metrics.jsonl", folder / "timing.jsonl", every, total, title
+        self.path, self.timing_path, self.every, self.total, self.title = (
+            state_folder / "metrics.jsonl",
+            folder / "timing.jsonl",
+            every,
+            total,
+            title,
+        )
         self.sums: dict[str, torch.Tensor | float] = {}
         self.counts: dict[str, int] = {}
         self.written_step, self.bar = 0, None

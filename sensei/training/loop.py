@@ -5,10 +5,10 @@ all workers is scored at once, and the updates that the train ratio asks for are
 """
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.spaces import Discrete
 
 from sensei.agents.dreamer import DreamerAgent, Spaces
@@ -17,11 +17,12 @@ from sensei.envs.vector import VectorEnvironment
 from sensei.errors import SenseiError
 from sensei.replay.buffer import Replay
 from sensei.reward.scorer import RewardScorer
-from sensei.rng import generator, torch_generator
+from sensei.rng import generator
 from sensei.training import checkpoint
 from sensei.training.episodes import Episodes, forget_old
-from sensei.training.evaluate import Evaluator, record_video
+from sensei.training.evaluate import Evaluator, Policy
 from sensei.training.logger import Logger
+from sensei.training.outputs import start_anew, write_outputs
 from sensei.training.run import Run
 
 STORED = ("image", "flags", "reward", "is_first", "is_terminal")
@@ -37,6 +38,7 @@ def train(run: Run) -> None:
         SenseiError: the checkpoint there belongs to another configuration or is damaged, or a worker died.
     """
     settings = run.settings
+    start_anew(run)
     images = run.keep_episodes or run.reward_model is not None
     with VectorEnvironment(
         settings.environment, settings.world_model.image_size, run.seed, run.phase, settings.training.workers, annotator_images=images
@@ -71,7 +73,7 @@ class Loop:
         self.episodes = Episodes(environments.workers, environments.event_names, environments.state_names, keep)
         self.logger = Logger(run.state_folder, run.folder, training.log_every, run.steps, run.title, training.tensorboard)
         self.evaluator = Evaluator(run) if run.phase == "task" else None
-        self.step = self.updates = self.evaluations = self.saved_step = 0
+        self.step = self.updates = self.saved_step = 0
         self.policy_state: Any = None
 
     def _agent(self) -> DreamerAgent | RandomAgent:
@@ -106,10 +108,12 @@ class Loop:
         while self.step < self.run.steps:
             if self.step - self.saved_step >= self.training.checkpoint_every:
                 self._save()
-            self._evaluate_if_due()
+            self._evaluate()
             self._turn()
-        self._evaluate_if_due()
-        self._finish()
+        self._evaluate()
+        write_outputs(
+            self.run, self.step, self.agent.checkpoint(), self.episodes, self.logger, self._policy, self.agent.initial_policy_state
+        )
 
     def _turn(self) -> None:
         rows = self.rows
@@ -131,7 +135,9 @@ class Loop:
 
     def _observe(self, rows: dict[str, np.ndarray]) -> None:
         self.rows = rows
-        self.semantic = self.scorer(rows["annotator_image"], rows["flags"]) if self.scorer else np.full(len(rows["reward"]), np.nan, np.float32)
+        self.semantic = (
+            self.scorer(rows["annotator_image"], rows["flags"]) if self.scorer else np.full(len(rows["reward"]), np.nan, np.float32)
+        )
         self.step += int((~rows["is_first"]).sum())
         self.episodes.observe(rows, self.semantic, self.step)
 
@@ -143,29 +149,12 @@ class Loop:
             self.logger.add(self.agent.update(batch))
             self.updates += 1
 
-    def _evaluate_if_due(self) -> None:
-        if self.evaluator is None:
-            return
-        last = self.step >= self.run.steps
-        if self.step < self.evaluations * self.training.evaluate_every and not last:
-            return
-        randomness = torch_generator(self.run.seed, "evaluation", self.evaluations, device=self.agent.device)
-        metrics = self.evaluator(self.evaluations, self._policy(randomness), self.agent.initial_policy_state)
-        self.logger.write(min(self.step, self.run.steps), metrics)
-        self.evaluations = self.step // self.training.evaluate_every + 1
+    def _evaluate(self) -> None:
+        if self.evaluator is not None:
+            self.evaluator.if_due(self.step, self._policy, self.agent.initial_policy_state, self.logger)
 
-    def _policy(self, randomness) -> Callable:
+    def _policy(self, randomness: torch.Generator) -> Policy:
         return lambda rows, state: self.agent.policy(rows, state, generator=randomness)
-
-    def _finish(self) -> None:
-        run = self.run
-        self.episodes.keep_running()
-        self.episodes.write(run.folder / "events.parquet")
-        checkpoint.save(run.folder / "agent.pt", {"agent": self.agent.checkpoint(), "identity": run.identity(), "step": self.step})
-        randomness = torch_generator(run.seed, "video", device=run.device)
-        record_video(run, run.folder / "video.mp4", self._policy(randomness), self.agent.initial_policy_state)
-        self.logger.publish(run.folder / "metrics.jsonl")
-        checkpoint.remove(run.state_folder)
 
     def _save(self) -> None:
         """One consistent state; what it refers to on disk is written before it, what it replaces is deleted after it."""
@@ -174,7 +163,7 @@ class Loop:
             "identity": self.run.identity(),
             "step": self.step,
             "updates": self.updates,
-            "evaluations": self.evaluations,
+            "evaluations": self.evaluator.number if self.evaluator else 0,
             "agent": self.agent.checkpoint(),
             "policy_state": self.policy_state,
             "random": self.random.checkpoint(),
@@ -191,8 +180,9 @@ class Loop:
     def _restore(self, state: dict[str, Any]) -> None:
         folder = self.run.state_folder
         checkpoint.check_identity(folder / "state.pt", state["identity"], self.run.identity())
-        self.step, self.updates, self.evaluations = state["step"], state["updates"], state["evaluations"]
-        self.saved_step = self.step
+        self.step, self.updates, self.saved_step = state["step"], state["updates"], state["step"]
+        if self.evaluator is not None:
+            self.evaluator.number = state["evaluations"]
         self.agent.restore(state["agent"])
         self.policy_state = state["policy_state"]
         self.random.restore(state["random"])
@@ -207,7 +197,9 @@ class Loop:
                 f"{self.run.title}: replaying the actions since the last reset does not lead back to the checkpoint's picture",
                 hint="the environment is not determined by its seed; start the run anew without its checkpoint folder",
             )
-        self.semantic = self.scorer(self.rows["annotator_image"], self.rows["flags"]) if self.scorer else np.full_like(self.rows["reward"], np.nan)
+        self.semantic = (
+            self.scorer(self.rows["annotator_image"], self.rows["flags"]) if self.scorer else np.full_like(self.rows["reward"], np.nan)
+        )
         log.info("%s resumes at step %d", self.run.title, self.step)
 
     def close(self) -> None:

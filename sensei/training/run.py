@@ -66,7 +66,15 @@ def exploration_run(study: Study, environment: str, method: str, seed: int, fold
     settings = study.settings[environment]
     chosen = study.methods[method]
     return Run(
-        environment, method, chosen, settings, study.weights(environment, method), "explore", settings.training.explore_steps, seed, Path(folder)
+        environment,
+        method,
+        chosen,
+        settings,
+        study.weights(environment, method),
+        "explore",
+        settings.training.explore_steps,
+        seed,
+        Path(folder),
     )
 
 

@@ -9,7 +9,9 @@ from sensei.training.loop import train
 from sensei.training.run import Run, exploration_run, task_run
 
 
-def explore(study: Study, environment: str, method: str, seed: int, folder: Path, reward_model: Path | None = None, keep_episodes: bool = False) -> None:
+def explore(
+    study: Study, environment: str, method: str, seed: int, folder: Path, reward_model: Path | None = None, keep_episodes: bool = False
+) -> None:
     """Exploration run: no task reward shapes the agent; writes the outputs of a run into `folder`.
 
     Args:
@@ -21,7 +23,9 @@ def explore(study: Study, environment: str, method: str, seed: int, folder: Path
     """
     run = exploration_run(study, environment, method, seed, folder)
     if run.method.needs_reward_model and reward_model is None:
-        raise SenseiError(f"{run.title} maximises a semantic reward and has no reward model", hint="give `--reward-model reward.safetensors`")
+        raise SenseiError(
+            f"{run.title} maximises a semantic reward and has no reward model", hint="give `--reward-model reward.safetensors`"
+        )
     _carry_out(replace(run, reward_model=reward_model if run.method.needs_reward_model else None, keep_episodes=keep_episodes))
 
 

@@ -1,5 +1,7 @@
 """Building blocks: LayerNorm + SiLU everywhere, first layers that read a one-hot state by gathering rows, batched heads."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -155,7 +157,7 @@ class ImageEncoder(nn.Module):
         self.outputs = depth * 2 ** (self.stages - 1) * (size >> self.stages) ** 2
         channels = [3, *(depth * 2**stage for stage in range(self.stages))]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(channels[:-1], channels[1:]):
+        for inputs, outputs in pairwise(channels):
             convolution = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
             initialise(convolution.weight.data, inputs * 16, outputs * 16)
             layers += [convolution, ChannelNormSiLU(outputs)]
@@ -177,7 +179,7 @@ class ImageDecoder(nn.Module):
         channels = [depth * 2**stage for stage in reversed(range(stages))]
         self.inputs = Linear(features, self.side**2 * channels[0])
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(channels, [*channels[1:], 3]):
+        for inputs, outputs in pairwise([*channels, 3]):
             last = outputs == 3 and len(layers) == 2 * (stages - 1)
             convolution = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=last)
             initialise(convolution.weight.data, inputs * 16, outputs * 16)

@@ -135,7 +135,9 @@ class RSSM(nn.Module):
         deter = torch.stack(deters, 1)
         return Observed(deter, torch.stack(stochs, 1), torch.stack(indices, 1), torch.stack(posteriors, 1), self.prior(deter))
 
-    def observe_step(self, state: State, action: torch.Tensor, embedding: torch.Tensor, is_first: torch.Tensor, uniform: torch.Tensor) -> State:
+    def observe_step(
+        self, state: State, action: torch.Tensor, embedding: torch.Tensor, is_first: torch.Tensor, uniform: torch.Tensor
+    ) -> State:
         """One posterior step while acting, without gradient; shapes as `observe` without the time axis."""
         start, first = self.initial(len(is_first)), is_first.unsqueeze(-1)
         deter = torch.where(first, start.deter, state.deter)

@@ -25,7 +25,6 @@ include: "workflow/rules/figures.smk"
 rule all:
     default_target: True
     input:
-        rules.study.output,
         rules.report.output,
         rules.tables.output,
         FIGURES,

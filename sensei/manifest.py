@@ -34,6 +34,7 @@ MODULES = {
 }
 # Their effect on a result is in its settings, which are compared by value; an edit to a description must not re-make a study.
 NOT_CODE = {"sensei.config", "sensei.errors", "sensei.study", "sensei.manifest", "sensei.stage"}
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PACKAGES = (
     "torch",
     "numpy",
@@ -90,10 +91,7 @@ def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = tuple(dict.fromkeys(_imports(tree, module)))
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
 

@@ -33,9 +33,7 @@ def slice_of(study: Study, stage: str, environment: str = "", method: str = "", 
     part["training"] = {key: value for key, value in part["training"].items() if key not in other_steps}
     part |= {"method": study.methods[method].model_dump(mode="json"), "weights": study.weights(environment, method).model_dump(mode="json")}
     if stage == "explore":
-        return part | {
-            "episodes_of": settings["pairs"]["seeds"] if method == study.collector else [],
-        }
+        return part | {"episodes_of": settings["pairs"]["seeds"] if method == study.collector else []}
     return part | {"downstream": settings["downstream"]}
 
 

@@ -3,7 +3,6 @@
 
 rule annotate:
     input:
-        study=ancient(rules.study.output.study),
         pairs=rules.pairs.output.pairs,
         frames=rules.pairs.output.frames,
     output:
@@ -23,7 +22,7 @@ rule annotate:
     message:
         "{wildcards.annotator} answers shard {wildcards.shard} of {wildcards.environment}"
     shell:
-        "python -m sensei annotate --study {input.study} --environment {wildcards.environment}"
+        "python -m sensei annotate --study {STUDY_FILE} --environment {wildcards.environment}"
         " --annotator {wildcards.annotator} --shard {wildcards.shard} --pairs {input.pairs} --frames {input.frames}"
         " --output {output.replies} > {log} 2>&1"
 

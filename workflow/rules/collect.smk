@@ -26,7 +26,6 @@ rule collect:
 
 rule pairs:
     input:
-        study=ancient(rules.study.output.study),
         index=lambda wildcards: expand(
             rules.collect.output.index, seed=STUDY.settings[wildcards.environment].pairs.seeds, allow_missing=True
         ),
@@ -49,5 +48,5 @@ rule pairs:
     message:
         "Pairing frames of {wildcards.environment}"
     shell:
-        "python -m sensei pairs --study {input.study} --environment {wildcards.environment} {params.index}"
+        "python -m sensei pairs --study {STUDY_FILE} --environment {wildcards.environment} {params.index}"
         " --pairs {output.pairs} --frames {output.frames} > {log} 2>&1"

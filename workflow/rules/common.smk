@@ -9,14 +9,15 @@ from pathlib import Path
 from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, check as check_figures, inputs as figure_inputs
 from sensei.config import load_study
 from sensei.errors import SenseiError
-from sensei.manifest import fingerprint
-from sensei.study import check_folder, slice_of
+from sensei.manifest import fingerprint, record_study
+from sensei.study import check_folder, run_memory, run_minutes, slice_of
 
 SOURCE = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "the command line"
 try:
     STUDY = load_study(config, source=SOURCE)
     check_figures(STUDY.figures)
-    check_folder(STUDY, f"results/{STUDY.study}/study.yaml", SOURCE)
+    STUDY_FILE = f"results/{STUDY.study}/study.yaml"
+    check_folder(STUDY, STUDY_FILE, SOURCE)
 except SenseiError as error:
     sys.exit(f"Error: {error}")  # SystemExit, because Snakemake prints the traceback of any other exception
 
@@ -60,7 +61,7 @@ LABELS = expand(
     annotator=STUDY.annotators,
     file=["labels.parquet", "card.json"],
 )
-FIGURES = expand("<results>/figures/{figure}.pdf", figure=STUDY.figures)
+FIGURES = expand("<results>/figures/{figure}.{suffix}", figure=STUDY.figures, suffix=["pdf", "png", "csv"])
 
 
 def settings(stage):
@@ -73,37 +74,9 @@ def settings(stage):
     return of
 
 
-def steps(wildcards, stage):
-    """Agent steps of a run."""
-    training = STUDY.settings[wildcards.environment].training
-    if stage == "explore":
-        return training.explore_steps
-    ppo = STUDY.methods[wildcards.method].algorithm == "ppo"
-    return training.ppo_steps if ppo and training.ppo_steps else training.learn_steps
-
-
-def run_minutes(stage):
-    """Time limit of a run: half a second an update, two milliseconds a step, and half an hour. A run that hits it resumes."""
-
-    def of(wildcards):
-        training = STUDY.settings[wildcards.environment].training
-        updates = steps(wildcards, stage) * training.train_ratio / (training.batch_size * training.batch_length)
-        dreamer = STUDY.methods[wildcards.method].algorithm == "dreamer"
-        return int(30 + (steps(wildcards, stage) * 0.002 + updates * 0.5 * dreamer) / 60)
-
-    return of
-
-
-def run_memory(stage):
-    """Memory of a run in MB: the replay, twice over (the file cache holds it too), and 4 GB for the rest."""
-
-    def of(wildcards):
-        parts = STUDY.settings[wildcards.environment]
-        pixels = 3 * parts.world_model.image_size**2
-        kept = min(steps(wildcards, stage), parts.training.replay_capacity)
-        return 4000 + 2 * pixels * kept // 10**6
-
-    return of
+def run_cost(cost, stage):
+    """`cost` (minutes or memory) of a run of `stage`."""
+    return lambda wildcards: cost(STUDY, stage, wildcards.environment, wildcards.method)
 
 
 def gpus(wildcards):
@@ -111,21 +84,7 @@ def gpus(wildcards):
     return int(STUDY.settings[wildcards.environment].training.device != "cpu")
 
 
-rule study:
-    output:
-        study="<results>/study.yaml",
-    log:
-        "<results>/study.log",
-    localrule: True
-    conda:
-        "../../envs/sensei.yaml"
-    threads: 1
-    resources:
-        mem_mb=500,
-        runtime=5,
-    params:
-        study=json.dumps(config, sort_keys=True),
-    message:
-        "Resolving the study"
-    shell:
-        "printf '%s' {params.study:q} | python -m sensei study - {output.study} > {log} 2>&1"
+# Not a rule: a study with one more seed is another file, and what waits for that file must not be made again.
+onstart:
+    if workflow.dag_settings.targets != {"published"}:
+        record_study(STUDY, STUDY_FILE)

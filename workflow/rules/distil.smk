@@ -3,7 +3,6 @@
 
 rule distil:
     input:
-        study=ancient(rules.study.output.study),
         labels=rules.merge.output.labels,
         pairs=rules.pairs.output.pairs,
         frames=rules.pairs.output.frames,
@@ -27,6 +26,6 @@ rule distil:
     message:
         "Distilling the reward of {wildcards.annotator} for {wildcards.environment}"
     shell:
-        "python -m sensei distil --study {input.study} --environment {wildcards.environment} --annotator {wildcards.annotator}"
+        "python -m sensei distil --study {STUDY_FILE} --environment {wildcards.environment} --annotator {wildcards.annotator}"
         " --labels {input.labels} --pairs {input.pairs} --frames {input.frames} --model {output.model}"
         " --curves {output.curves} --card {output.card} --threads {threads} > {log} 2>&1"

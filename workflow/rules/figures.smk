@@ -3,7 +3,6 @@
 
 rule tabulate:
     input:
-        study=ancient(rules.study.output.study),
         metrics=expand("{run}/metrics.jsonl", run=LEARN_RUNS),
         events=expand("{run}/events.parquet", run=EXPLORE_RUNS),
     output:
@@ -23,12 +22,11 @@ rule tabulate:
     message:
         "Tabulating every run"
     shell:
-        "python -m sensei tabulate --study {input.study} --output {output.scores} > {log} 2>&1"
+        "python -m sensei tabulate --study {STUDY_FILE} --output {output.scores} > {log} 2>&1"
 
 
 rule figure:
     input:
-        study=ancient(rules.study.output.study),
         data=lambda wildcards: [f"<results>/{path}" for path in figure_inputs(wildcards.figure, STUDY)],
     output:
         pdf="<results>/figures/{figure}.pdf",
@@ -55,12 +53,11 @@ rule figure:
     message:
         "Drawing {wildcards.figure}"
     shell:
-        "python -m sensei figure --study {input.study} --name {wildcards.figure} --stem {params.stem} > {log} 2>&1"
+        "python -m sensei figure --study {STUDY_FILE} --name {wildcards.figure} --stem {params.stem} > {log} 2>&1"
 
 
 rule tables:
     input:
-        study=ancient(rules.study.output.study),
         scores=rules.tabulate.output.scores,
         cards=expand(rules.distil.output.card, environment=STUDY.environments, annotator=STUDY.annotators),
     output:
@@ -81,13 +78,12 @@ rule tables:
     message:
         "Tables of final numbers"
     shell:
-        "python -m sensei tables --study {input.study} --folder {params.folder} > {log} 2>&1"
+        "python -m sensei tables --study {STUDY_FILE} --folder {params.folder} > {log} 2>&1"
 
 
 rule report:
     input:
-        study=ancient(rules.study.output.study),
-        figures=expand("<results>/figures/{figure}.{suffix}", figure=STUDY.figures, suffix=["pdf", "png", "csv"]),
+        figures=FIGURES,
         tables=rules.tables.output,
         labels=LABELS,
         videos=expand("{run}/video.mp4", run=EXPLORE_RUNS + LEARN_RUNS),
@@ -108,7 +104,7 @@ rule report:
     message:
         "One page with everything: {output.page}"
     shell:
-        "python -m sensei report --study {input.study} --output {output.page} > {log} 2>&1"
+        "python -m sensei report --study {STUDY_FILE} --output {output.page} > {log} 2>&1"
 
 
 rule published:

@@ -15,7 +15,6 @@ def explored_agent(wildcards):
 
 rule explore:
     input:
-        study=ancient(rules.study.output.study),
         reward=reward_model,
     output:
         metrics=f"{EXPLORE_RUN}/metrics.jsonl",
@@ -34,8 +33,8 @@ rule explore:
         "../../envs/minihack.yaml"
     threads: 1
     resources:
-        mem_mb=run_memory("explore"),
-        runtime=run_minutes("explore"),
+        mem_mb=run_cost(run_memory, "explore"),
+        runtime=run_cost(run_minutes, "explore"),
         gpu=gpus,
     params:
         code=fingerprint("explore"),
@@ -45,13 +44,12 @@ rule explore:
     message:
         "{wildcards.method} explores {wildcards.environment}, seed {wildcards.seed}"
     shell:
-        "python -m sensei explore --study {input.study} --environment {wildcards.environment} --method {wildcards.method}"
+        "python -m sensei explore --study {STUDY_FILE} --environment {wildcards.environment} --method {wildcards.method}"
         " --seed {wildcards.seed} --folder {params.state} {params.reward} --threads {threads} >> {log} 2>&1"
 
 
 rule learn:
     input:
-        study=ancient(rules.study.output.study),
         explored=explored_agent,
     output:
         metrics=f"{LEARN_RUN}/metrics.jsonl",
@@ -70,8 +68,8 @@ rule learn:
         "../../envs/minihack.yaml"
     threads: 1
     resources:
-        mem_mb=run_memory("learn"),
-        runtime=run_minutes("learn"),
+        mem_mb=run_cost(run_memory, "learn"),
+        runtime=run_cost(run_minutes, "learn"),
         gpu=gpus,
     params:
         code=fingerprint("learn"),
@@ -81,5 +79,5 @@ rule learn:
     message:
         "{wildcards.method} learns {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python -m sensei learn --study {input.study} --environment {wildcards.environment} --method {wildcards.method}"
+        "python -m sensei learn --study {STUDY_FILE} --environment {wildcards.environment} --method {wildcards.method}"
         " --seed {wildcards.seed} --folder {params.state} {params.explored} --threads {threads} >> {log} 2>&1"

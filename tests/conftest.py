@@ -1,0 +1,36 @@
+"""What several tests share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helpers import ROOT
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def smoke() -> dict[str, Any]:
+    """Content of config/smoke.yaml; copy before you change it."""
+    return yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def write_study(tmp_path: Path) -> Callable[..., Path]:
+    """Write a study file: smoke.yaml with changes laid over it, section by section."""
+
+    def write(changes: dict[str, Any] | None = None, name: str = "study.yaml", base: str = "smoke") -> Path:
+        content = yaml.safe_load((ROOT / "config" / f"{base}.yaml").read_text(encoding="utf-8"))
+        for key, value in (changes or {}).items():
+            content[key] = {**content[key], **value} if isinstance(value, dict) and isinstance(content.get(key), dict) else value
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,220 @@
+"""What the workflow plans: the jobs of a study, what an edit re-makes, what a mistake gets. No stage runs here."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+from helpers import ROOT, planned, snakemake
+
+from sensei.config import CONFIG_FOLDER, load_study
+
+SMOKE = ("-n", "--configfile", "config/smoke.yaml")
+AFTER_TABULATE = {"figure": 4, "tables": 1, "report": 1, "all": 1}
+
+
+def expected_jobs(name: str) -> dict[str, int]:
+    """Jobs of a study by rule, from its axes alone."""
+    study = load_study(CONFIG_FOLDER / f"{name}.yaml")
+    environments, seeds, annotators = len(study.environments), len(study.seeds), len(study.annotators)
+    extra_collections = sum(
+        len({seed for seed in parts.pairs.seeds if seed not in study.seeds or study.collector not in study.explore})
+        for parts in study.settings.values()
+    )
+    return {
+        "explore": environments * len(study.explore) * seeds + extra_collections,
+        "collect": sum(len(parts.pairs.seeds) for parts in study.settings.values()),
+        "pairs": environments,
+        "annotate": annotators * sum(parts.pairs.shards for parts in study.settings.values()),
+        "merge": environments * annotators,
+        "distil": environments * annotators,
+        "learn": environments * len(study.learn) * seeds,
+        "tabulate": 1,
+        "figure": len(study.figures),
+        "tables": 1,
+        "report": 1,
+        "all": 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["smoke", "config", "paper"])
+def test_the_jobs_of_a_study_follow_from_its_axes(name, tmp_path):
+    assert planned(snakemake("-n", "--configfile", CONFIG_FOLDER / f"{name}.yaml", cwd=tmp_path)) == expected_jobs(name)
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_paper_has_173_jobs(tmp_path):
+    # 2 environments x 10 seeds x (3 explored + 4 learned methods) = 140 runs, and 33 jobs around them
+    assert sum(expected_jobs("paper").values()) == 173
+
+
+@pytest.mark.parametrize(
+    "target, present, absent",
+    [
+        ("figures", {"figure", "learn"}, {"report", "tables"}),
+        ("labels", {"merge", "annotate"}, {"distil", "learn"}),
+        ("train_all", {"explore", "learn"}, {"tabulate", "figure"}),
+        ("report", {"report", "figure"}, set()),
+        ("published", {"published"}, {"explore", "figure"}),
+    ],
+)
+def test_named_targets(target, present, absent, tmp_path):
+    jobs = planned(snakemake(target, "-n", "--configfile", CONFIG_FOLDER / "smoke.yaml", cwd=tmp_path))
+    assert present <= set(jobs) and not absent & set(jobs)
+
+
+def test_a_study_is_never_laid_over_the_laptop_study(checkout, change_study):
+    (checkout / "config" / "config.yaml").write_text("pairs: {shards: 7}\nstudy: config\n")
+    assert planned(snakemake(*SMOKE, cwd=checkout)) == {}
+
+
+def test_the_laptop_study_is_the_default(checkout):
+    assert planned(snakemake("-n", cwd=checkout)) == expected_jobs("config")
+
+
+def test_a_finished_study_has_nothing_to_do(checkout):
+    assert planned(snakemake(*SMOKE, cwd=checkout)) == {}
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".png", ".csv"])
+def test_a_deleted_figure_is_the_only_one_drawn_again(checkout, suffix):
+    (checkout / "results" / "smoke" / "figures" / f"interactions{suffix}").unlink()
+    assert planned(snakemake(*SMOKE, cwd=checkout)) == {"figure": 1, "report": 1, "all": 1}
+
+
+def test_comments_and_docstrings_schedule_nothing(checkout):
+    for name in ("sensei/reward/distil.py", "sensei/training/runs.py", "workflow/rules/train.smk", "sensei/analysis/scores.py"):
+        path = checkout / name
+        path.write_text(path.read_text() + "\n# a remark\n")
+    path = checkout / "sensei/reward/distil.py"
+    path.write_text(re.sub(r'^""".*?"""', '"""Other words."""', path.read_text(), count=1, flags=re.DOTALL))
+    assert planned(snakemake(*SMOKE, cwd=checkout)) == {}
+
+
+def test_an_edit_of_the_code_re_makes_what_depends_on_it(checkout):
+    path = checkout / "sensei/analysis/scores.py"
+    path.write_text(path.read_text() + "\nSOMETHING = 1\n")
+    jobs = planned(snakemake(*SMOKE, cwd=checkout))
+    assert {"tabulate", "figure", "report"} <= set(jobs)
+    assert not {"explore", "learn", "distil", "annotate"} & set(jobs)
+
+
+def adopt(checkout) -> None:
+    """Accept the changed configuration as the error message says."""
+    (checkout / "results/smoke/study.yaml").unlink()
+
+
+def test_a_reward_parameter_re_makes_exactly_what_depends_on_the_reward(checkout, change_study):
+    change_study(reward={"learning_rate": 5.0e-4})
+    adopt(checkout)
+    jobs = planned(snakemake(*SMOKE, cwd=checkout))
+    # the two annotators' models, the method with a semantic reward, its task run; not Plan2Explore, DreamerV3, PPO, labels
+    assert jobs == {"distil": 2, "explore": 1, "learn": 1, "tabulate": 1, **AFTER_TABULATE}
+
+
+def test_the_length_of_the_task_re_makes_only_the_task(checkout, change_study):
+    change_study(training={"learn_steps": 700})
+    adopt(checkout)
+    jobs = planned(snakemake(*SMOKE, cwd=checkout))
+    assert jobs == {"learn": 3, "tabulate": 1, **AFTER_TABULATE}
+
+
+def test_where_a_study_runs_re_makes_nothing(checkout, change_study):
+    change_study(training={"device": "auto", "tensorboard": True})
+    assert planned(snakemake(*SMOKE, cwd=checkout)) == {}
+
+
+def test_more_seeds_and_methods_join_a_finished_study(checkout, change_study):
+    change_study(seeds=[0, 1], explore=["sensei", "plan2explore", "vlm_motif"])
+    jobs = planned(snakemake(*SMOKE, cwd=checkout))
+    assert jobs == {"explore": 2 * 3 - 2, "learn": 3, "tabulate": 1, **AFTER_TABULATE}
+
+
+@pytest.mark.parametrize(
+    "changes, key",
+    [
+        ({"reward": {"learning_rate": 5.0e-4}}, "reward.learning_rate"),
+        ({"training": {"explore_steps": 1200}}, "training.explore_steps"),
+        ({"world_model": {"image_size": 64}}, "world_model.image_size"),
+        ({"annotators": ["noisy_oracle", "oracle"]}, "annotator of.sensei"),
+    ],
+)
+def test_a_folder_of_another_configuration_is_refused_before_any_job(checkout, change_study, changes, key):
+    before = {path: path.stat().st_mtime_ns for path in (checkout / "results").rglob("*")}
+    change_study(**changes)
+    result = snakemake("--cores", "1", "--configfile", "config/smoke.yaml", cwd=checkout)
+    refused(result, "results/smoke/study.yaml", key, "study:")
+    assert {path: path.stat().st_mtime_ns for path in (checkout / "results").rglob("*")} == before
+
+
+def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Ended before any job with one to three lines that hold `words`, without a traceback."""
+    assert result.returncode != 0
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(("Using workflow specific profile", "Config file "))]
+    message = [line for line in lines if line.strip() and not line.startswith("Assuming unrestricted shared filesystem")]
+    assert 1 <= len(message) <= 3, result.stderr
+    assert all(word in "\n".join(message) for word in words), result.stderr
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"seedz": [1]}, ["seedz"]),
+        ({"training": {"no_such_key": 5}}, ["training.no_such_key"]),
+        ({"training": {"workers": "many"}}, ["training.workers"]),
+        ({"seeds": []}, ["seeds"]),
+        ({"environments": ["minihack_keyrom"]}, ["minihack_keyrom", "minihack_keyroom_s5"]),
+        ({"learn": ["sensay"]}, ["sensay"]),
+        ({"annotators": ["gpt9"]}, ["gpt9"]),
+        ({"figures": ["figure_99"]}, ["figure_99", "interactions"]),
+        ({"exploration": {"percentile": 120}}, ["exploration.percentile", "120"]),
+        ({"pairs": {"number": 10**9}}, ["pairs.number"]),
+    ],
+)
+def test_a_mistake_ends_the_workflow_before_any_job_and_writes_nothing(changes, words, write_study, tmp_path):
+    path = write_study(changes)
+    refused(snakemake("--cores", "1", "--configfile", path, cwd=tmp_path), *words)
+    assert {entry.name for entry in tmp_path.iterdir()} <= {path.name, ".snakemake"}
+
+
+def test_a_mistake_on_the_command_line_is_found_too(tmp_path):
+    result = snakemake("--cores", "1", "--configfile", CONFIG_FOLDER / "smoke.yaml", "--config", "seeds=none", cwd=tmp_path)
+    refused(result, "seeds")
+
+
+def test_a_broken_file_is_refused(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("seeds: [0\n")
+    result = snakemake("--cores", "1", "--configfile", path, cwd=tmp_path)
+    assert result.returncode != 0 and "YAML" in result.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_entry_file_stays_short():
+    lines = (ROOT / "Snakefile").read_text().splitlines()
+    assert len(lines) <= 50
+    assert not any(line.lstrip().startswith("def ") for line in lines)
+
+
+def test_every_rule_says_what_it_needs():
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for rule in re.split(r"\nrule ", path.read_text())[1:]:
+            for directive in ("output:", "log:", "threads:", "resources:", "mem_mb=", "runtime=", "params:", "message:", "shell:"):
+                assert f" {directive}" in rule, f"{path.name}: rule {rule.split(':')[0]} lacks {directive}"
+            assert "fingerprint(" in rule, rule.split(":")[0]
+            assert "retries:" not in rule and "checkpoint " not in rule
+
+
+@pytest.mark.parametrize("profile", ["workstation", "slurm"])
+def test_profiles_use_the_same_triggers(profile):
+    content = yaml.safe_load((ROOT / "workflow" / "profiles" / profile / "config.yaml").read_text())
+    assert content["rerun-triggers"] == ["mtime", "input", "params", "software-env"]
+    assert content["rerun-incomplete"] is True and "keep-incomplete" not in content
+
+
+def test_the_slurm_profile_plans_the_paper(tmp_path):
+    result = snakemake(
+        "-n", "--configfile", CONFIG_FOLDER / "paper.yaml", "--workflow-profile", ROOT / "workflow/profiles/slurm", cwd=tmp_path
+    )
+    assert planned(result) == expected_jobs("paper")

@@ -77,7 +77,7 @@ def _gather(faults: list[str], folder: Path, name: str, read: Callable[[Path], l
         return read(path)
     except FileNotFoundError:
         faults.append(f"{path} is missing")
-    except (ValueError, KeyError, OSError) as error:  # pyarrow's errors are ValueError and OSError
+    except (ValueError, KeyError, TypeError, OSError) as error:  # pyarrow's errors are ValueError and OSError
         faults.append(f"{path} is damaged ({' '.join(str(error).split())[:120]})")
     return []
 

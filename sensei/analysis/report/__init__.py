@@ -29,7 +29,8 @@ TABLE_NOTES = {
     "interactions": "Totals over a run; low and high: 95 % bootstrap interval of the mean over seeds; standard error with divisor n. "
     "Published values are the paper's (Fig. 5, mean and standard error), at their own number of steps, never rescaled.",
     "downstream": "Mean of the last 3 evaluations of a run, then over seeds; low and high: 95 % bootstrap interval, each environment a "
-    "stratum; better: chance that a run of the first method beats a run of this one, with its interval.",
+    "stratum; better: chance that a run of the first method beats a run of this one, with its interval. "
+    "With two or three seeds no interval can be wider than the runs themselves: read it as their spread.",
     "reward_model": "Shares of clear held-out pairs ranked as in the annotator's own labels (accuracy) and as by the oracle (oracle), "
     "with 95 % Wilson intervals.",
 }
@@ -58,7 +59,7 @@ def build(study: Study, results: Path) -> str:
         colour=style.colour,
         gates=captions.GATES,
         figures=[_figure(name, results) for name in study.figures],
-        tables=[_table(name, results) for name in TABLES],
+        tables=[_table(name, study, results) for name in TABLES],
         cards=[_card(title, path) for title, path in _cards(study, results)],
         videos=[_video(video, results) for video in _videos(study, results)],
         manifests=_manifests(results),
@@ -117,14 +118,16 @@ def _figure(name: str, results: Path) -> dict[str, Any]:
     }
 
 
-def _table(name: str, results: Path) -> dict[str, Any]:
+def _table(name: str, study: Study, results: Path) -> dict[str, Any]:
     table = pd.read_csv(results / "tables" / f"{name}.csv")
-    return {
-        "title": TABLE_TITLES[name],
-        "note": TABLE_NOTES[name],
-        "columns": [column.replace("_", " ") for column in table.columns],
-        "rows": [[(cell(value), not isinstance(value, str)) for value in row] for row in table.itertuples(index=False)],
-    }
+    titles = {name: settings.environment.title for name, settings in study.settings.items()}
+    titles |= {name: method.title for name, method in study.methods.items()}
+    rows = [
+        [(titles.get(value, value.replace("_", " ")), False) if isinstance(value, str) else (cell(value), True) for value in row]
+        for row in table.itertuples(index=False)
+    ]
+    columns = [column.replace("_", " ") for column in table.columns]
+    return {"title": TABLE_TITLES[name], "note": TABLE_NOTES[name], "columns": columns, "rows": rows}
 
 
 def _card(title: str, path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from sensei.training import checkpoint
 from sensei.training.episodes import Episodes, forget_old
 from sensei.training.evaluate import Evaluator, Policy
 from sensei.training.logger import Logger
-from sensei.training.outputs import start_anew, write_outputs
+from sensei.training.outputs import STATE, start_anew, write_outputs
 from sensei.training.run import Run
 
 STORED = ("image", "flags", "reward", "is_first", "is_terminal")
@@ -100,7 +100,7 @@ class Loop:
 
     def run_to_the_end(self) -> None:
         """Start or resume, and go on until the last step; then write the outputs and drop the state."""
-        path = self.run.state_folder / "state.pt"
+        path = self.run.state_folder / STATE
         if path.exists():
             self._restore(checkpoint.load(path, arrays=True))
         else:
@@ -173,13 +173,13 @@ class Loop:
             "logger": self.logger.checkpoint(),
             "image": self.rows["image"],
         }
-        checkpoint.save(folder / "state.pt", state)
+        checkpoint.save(folder / STATE, state)
         forget_old(folder, self.step)
         self.saved_step = self.step
 
     def _restore(self, state: dict[str, Any]) -> None:
         folder = self.run.state_folder
-        checkpoint.check_identity(folder / "state.pt", state["identity"], self.run.identity())
+        checkpoint.check_identity(folder / STATE, state["identity"], self.run.identity())
         self.step, self.updates, self.saved_step = state["step"], state["updates"], state["step"]
         if self.evaluator is not None:
             self.evaluator.number = state["evaluations"]

@@ -26,6 +26,18 @@ def test_feature_sizes_are_the_published_ones(side, features):
     assert model.convolutions(torch.zeros(1, 3, side, side)).shape == (1, features)
 
 
+@pytest.mark.parametrize(("side", "seen"), [(52, 52), (64, 52), (80, 52), (224, 212)])
+def test_the_published_geometry_sees_only_the_upper_left(side, seen):
+    image = torch.rand(1, 3, side, side, requires_grad=True)
+    # Averaging in the place of the maximum, so that the gradient shows all that can matter, not only what won.
+    layers = [
+        nn.AvgPool2d(2) if isinstance(layer, nn.MaxPool2d) else layer for layer in RewardModel((side, side, 3), 0, PAPER).convolutions
+    ]
+    nn.Sequential(*layers)(image).sum().backward()
+    rows, columns = torch.nonzero(image.grad[0].abs().sum(0), as_tuple=True)
+    assert (int(rows.max()) + 1, int(columns.max()) + 1) == (seen, seen)
+
+
 def test_layers_are_the_published_ones():
     model = RewardModel((80, 80, 3), 1, PAPER)
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]

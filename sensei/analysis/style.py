@@ -1,5 +1,6 @@
 """One look for every figure: colours that stay apart for colour-blind readers, sizes of a two-column page, vector fonts."""
 
+import logging
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from PIL import Image
 
 from sensei.errors import SenseiError
 from sensei.io import atomic
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # else a page of notes for every vector font written
 
 COLUMN_WIDTH = 3.25  # inches
 FULL_WIDTH = 6.75

@@ -54,7 +54,7 @@ def walk(env, start, goal, avoid=None):
         place = queue.popleft()
         for action, (row, column) in enumerate(MOVES):
             other = place[0] + row, place[1] + column
-            if other not in ways and other != avoid and 0 <= min(other) and max(other) < 4:
+            if other not in ways and other != avoid and min(other) >= 0 and max(other) < 4:
                 ways[other] = [*ways[place], action]
                 queue.append(other)
     for action in ways[goal]:

@@ -174,8 +174,7 @@ class VectorEnvironment:
         if self._arrays and self._arrays["episode"][index] >= 0:
             where += f", episode {self._arrays['episode'][index]}, step {self._arrays['step'][index]}"
         if failure is None:
-            status = self._processes[index].wait(SECONDS_TO_END)
-            found = f"signal {-status}" if status < 0 else f"exit status {status}"
+            found = _exit_status(self._processes[index])
             hint = "its last words, if any, are above; signal 9 mostly means that memory ran out: use fewer workers"
         else:
             found, hint = failure.text, None
@@ -183,6 +182,15 @@ class VectorEnvironment:
                 print(failure.traceback, file=sys.stderr)
         self.close()
         raise SenseiError(f"environment {self.config.level} stopped ({where})", found=found, hint=hint)
+
+
+def _exit_status(process: subprocess.Popen) -> str:
+    """How a process that has closed its pipe ended."""
+    try:
+        status = process.wait(SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        return "a closed pipe"
+    return f"signal {-status}" if status < 0 else f"exit status {status}"
 
 
 def _end_workers(processes: list[subprocess.Popen], connections: list[Connection]) -> None:

@@ -1,8 +1,7 @@
-"""Gymnasium environments that fail in every way a worker can; imported by workers through ids such as "misbehaving:Raises-v0"."""
+"""Gymnasium environments that fail in the ways a worker can; imported by workers through ids such as "misbehaving:Raises-v0"."""
 
 import os
 import signal
-import time
 
 import gymnasium
 import numpy as np
@@ -50,10 +49,5 @@ class Segfaults(Misbehaving):
         os.kill(os.getpid(), signal.SIGSEGV)
 
 
-class Sleeps(Misbehaving):
-    def fail(self):
-        time.sleep(600)
-
-
-for kind in (Raises, Exits, Dies, Segfaults, Sleeps):
+for kind in (Raises, Exits, Dies, Segfaults):
     gymnasium.register(f"{kind.__name__}-v0", kind)

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 import yaml
+from gymnasium.utils.env_checker import check_env
 
 from sensei.config import EnvironmentConfig
 from sensei.envs.contract import check_environment
@@ -50,6 +51,7 @@ gymnasium.register("Camera-v0", Camera)
 def test_every_configured_environment_keeps_the_contract(path):
     env = make(config(path), 64)
     assert 1 <= check_environment(env) <= config(path).episode_steps
+    check_env(env, skip_render_check=True)
     env.close()
 
 

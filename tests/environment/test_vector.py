@@ -62,9 +62,9 @@ def test_rows_are_those_of_single_environments(name):
     assert any(row["is_terminal"].any() for row in rows) or name != "toy_counting"
     dtypes = {key: (value.dtype.name, value.shape[0]) for key, value in rows[0].items()}
     assert dtypes == {
-        **{key: ("float32", 3) for key in ("flags", "reward", "events", "state")},
-        **{key: ("bool", 3) for key in ("is_first", "is_last", "is_terminal")},
-        **{key: ("uint8", 3) for key in ("image", "annotator_image")},
+        **dict.fromkeys(("flags", "reward", "events", "state"), ("float32", 3)),
+        **dict.fromkeys(("is_first", "is_last", "is_terminal"), ("bool", 3)),
+        **dict.fromkeys(("image", "annotator_image"), ("uint8", 3)),
     }
 
 
@@ -80,34 +80,31 @@ def test_rows_are_copies_and_annotator_images_come_only_if_asked():
 
 
 def test_seed_and_stream_choose_the_episodes():
-    def start(seed: int, stream: str) -> list[float]:
-        with VectorEnvironment(config("toy_counting"), 16, seed, stream, 2) as vector:
-            return vector.reset()["state"][:, 2].tolist()
+    def start(seed: int, stream: str) -> tuple[float, ...]:
+        with VectorEnvironment(config("toy_counting"), 16, seed, stream, 1) as vector:
+            return tuple(vector.reset()["state"][0, 2] for _ in range(5))
 
-    assert start(0, "train") == start(0, "train")
-    assert len({tuple(start(*key)) for key in ((0, "train"), (1, "train"), (0, "evaluate"))}) == 3
+    assert len({start(*key) for key in ((0, "train"), (1, "train"), (0, "evaluate"))}) == 3
 
 
 @pytest.mark.parametrize("name", ["toy_counting", "minihack_keychest"])
-@pytest.mark.parametrize("steps", [0, 7, 15, 16, 31])
-def test_restore_continues_as_if_stepped(name, steps):
+def test_restore_continues_as_if_stepped(name):
     settings = config(name, episode_steps=15)
     rng = np.random.default_rng(1)
     with VectorEnvironment(settings, 16, 5, "train", 2, annotator_images=True) as vector:
-        actions = rng.integers(vector.action_space.n, size=(steps + 20, 2))
-        row, taken = vector.reset(), [[], []]
-        for each in actions[:steps]:
+        actions = rng.integers(vector.action_space.n, size=(40, 2))
+        row, taken, saved = vector.reset(), [[], []], []
+        for each in actions:
+            saved.append((row, vector.episodes.tolist(), [np.array(of_worker, np.int64) for of_worker in taken]))
+            assert vector.episode_steps.tolist() == [len(of_worker) for of_worker in taken]
             ended, row = row["is_last"], vector.step(each)
             taken = [[] if ended[worker] else [*taken[worker], each[worker]] for worker in range(2)]
-        episodes, played = vector.episodes, vector.episode_steps
-        assert played.tolist() == [len(each) for each in taken]
-        after = [vector.step(each) for each in actions[steps:]]
-    with VectorEnvironment(settings, 16, 5, "train", 2, annotator_images=True) as restored:
-        again = restored.restore(episodes.tolist(), [np.array(each, np.int64) for each in taken])
-        assert all(np.array_equal(again[key], row[key]) for key in row)
-        for each, wanted in zip(actions[steps:], after, strict=True):
-            given = restored.step(each)
-            assert all(np.array_equal(given[key], wanted[key]) for key in wanted)
+        for start in (31, 0, 7, 15, 16):  # in the middle, at the beginning, at the last row and at the first row of an episode
+            wanted, episodes, played = saved[start]
+            given = vector.restore(episodes, played)
+            for step in range(start, len(saved)):
+                assert all(np.array_equal(given[key], saved[step][0][key]) for key in wanted), (start, step)
+                given = vector.step(actions[step])
 
 
 def test_restoring_more_actions_than_the_episode_has_is_an_error():
@@ -118,12 +115,12 @@ def test_restoring_more_actions_than_the_episode_has_is_an_error():
         vector.restore([2], [np.zeros(30, np.int64)])
 
 
-@pytest.mark.parametrize("actions", [[0, 3], [0], [0.5, 1.0], [np.nan, 0.0], [0, -1]])
-def test_invalid_actions_name_the_range_and_move_nothing(actions):
+def test_invalid_actions_name_the_range_and_move_nothing():
     with VectorEnvironment(config("toy_counting"), 16, 0, "train", 2) as vector:
         vector.reset()
-        with pytest.raises(SenseiError, match=r"expected integers from 0 to 2, shape \(2,\)"):
-            vector.step(np.array(actions))
+        for actions in ([0, 3], [0], [0.5, 1.0], [np.nan, 0.0], [0, -1]):
+            with pytest.raises(SenseiError, match=r"expected integers from 0 to 2, shape \(2,\)"):
+                vector.step(np.array(actions))
         assert vector.step(np.array([0, 1]))["state"][:, 0].tolist() == [1, 1]
 
 

@@ -209,7 +209,9 @@ def test_semantic_reward_takes_the_episode_with_the_most_different_events(study,
     events = study.settings["minihack_keyroom_s15"].environment.events
     counts = np.array([[9, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
     table = pd.DataFrame(counts, columns=events).assign(worker=[0, 0, 1, 1], episode=[0, 1, 0, 1], length=[5, 90, 70, 3])
+    table["finished"] = True
     assert semantic_reward.choose(table, events) == "worker01-000000.npz"
+    assert semantic_reward.choose(table.assign(finished=[True, True, False, True]), events) == "worker00-000001.npz"
     with pytest.raises(SenseiError, match="explore_steps"):
         semantic_reward.choose(table.assign(length=0), events)
 

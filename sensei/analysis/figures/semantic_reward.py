@@ -63,7 +63,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def choose(episodes: pd.DataFrame, events: list[str]) -> str:
-    """File name of the episode with the most different events; of several the shortest, then the first.
+    """File name of the episode with the most different events; of several a finished one, the shortest, the first.
 
     Args:
         episodes: `events.parquet` of the collecting run.
@@ -74,12 +74,8 @@ def choose(episodes: pd.DataFrame, events: list[str]) -> str:
     begun = episodes[episodes["length"] > 0]
     if begun.empty:
         raise SenseiError("figure semantic_reward: the collecting run has no episode with a step", hint="raise `training.explore_steps`")
-    different = (begun[events] > 0).sum(axis=1)
-    best = (
-        begun.assign(different=different)
-        .sort_values(["different", "length", "worker", "episode"], ascending=[False, True, True, True])
-        .iloc[0]
-    )
+    keys = {"different": -(begun[events] > 0).sum(axis=1), "cut": ~begun["finished"]}
+    best = begun.assign(**keys).sort_values(["different", "cut", "length", "worker", "episode"]).iloc[0]
     return episode_name(int(best["worker"]), int(best["episode"]))
 
 

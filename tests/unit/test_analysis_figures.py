@@ -95,7 +95,7 @@ def test_published_figures_are_legible():
 def test_make_writes_whole_equal_files(study, results, tmp_path):
     for name in FIGURES:
         make(name, study, results, tmp_path / "once" / name)
-    for name in ("downstream", "semantic_reward"):
+    for name in ("reward_model", "semantic_reward"):
         make(name, study, results, tmp_path / "twice" / name)
     names = sorted(path.name for path in (tmp_path / "once").iterdir())
     assert names == sorted(f"{name}{suffix}" for name in FIGURES for suffix in (".pdf", ".png", ".csv"))

@@ -18,7 +18,7 @@ from sensei.errors import SenseiError
 
 @pytest.fixture(scope="module")
 def study():
-    return make_study(("minihack_keyroom_s15", "minihack_keychest"))
+    return make_study(("minihack_keyroom_s15", "minihack_keychest"), figures=["interactions", "reward_model"])
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from sensei.world_model.networks import BatchedMLP
+from sensei.world_model.rssm import into_unit_box
 from sensei.world_model.sizes import Size
 
 ROWS = 1024
@@ -24,13 +25,14 @@ class Ensemble(nn.Module):
             deter: float [rows, deter], index: int64 [rows, stoch], action: float [rows, actions].
             target: float [rows, stoch * classes], the next step's one-hot state.
         """
-        error = self.heads(deter.detach(), index, action) - target.detach()
+        error = self.heads(deter.detach(), index, into_unit_box(action)) - target.detach()
         return error.square().sum(-1).mean(1).sum()
 
     def disagreement(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor, kind: str) -> torch.Tensor:
         """Mean over latent dimensions of the members' variance (paper) or standard deviation (released code).
 
-        Computed in chunks of rows that fit a cache.
+        Computed in chunks of rows that fit a cache. Imagined actions may leave the unit box, replayed ones never do: both enter scaled
+        into it, so that an action is not novel for its size alone.
 
         Args:
             deter: float [rows, deter]; stoch: int64 [rows, stoch] or float [rows, stoch * classes]; action: float [rows, actions].
@@ -39,7 +41,7 @@ class Ensemble(nn.Module):
         Returns:
             float [rows].
         """
-        chunks = zip(deter.split(ROWS), stoch.split(ROWS), action.split(ROWS), strict=True)
+        chunks = zip(deter.split(ROWS), stoch.split(ROWS), into_unit_box(action).split(ROWS), strict=True)
         return torch.cat([spread(self.heads(*chunk), kind) for chunk in chunks])
 
 

@@ -1,6 +1,7 @@
 """Replay: every step of every worker in memory-mapped arrays, sampled uniformly, in windows that never cross an episode."""
 
 from bisect import bisect_right
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ class Replay:
         for row in range(batch):
             filled = 0
             while filled < length:
-                worker, start, end = self._window(rng, whole=filled > 0)
+                worker, start, end = self._whole_episode(rng) if filled else self._rest_of_episode(rng)
                 size = min(end - start, length - filled)
                 index = np.arange(start, start + size) % self.rows
                 for name, array in self.arrays.items():
@@ -65,18 +66,21 @@ class Replay:
                 filled += size
         return out
 
-    def _window(self, rng: np.random.Generator, whole: bool) -> tuple[int, int, int]:
-        """Worker, first step and end of the rest of an episode; `whole` starts at the episode's first step that is left."""
-        position = int(rng.integers(len(self)))
-        worker = 0
-        while position >= min(self.counts[worker], self.readable):
-            position -= min(self.counts[worker], self.readable)
-            worker += 1
-        count, starts = self.counts[worker], self.starts[worker]
-        oldest = max(0, count - self.readable)
-        episode = int(rng.integers(len(starts))) if whole else bisect_right(starts, oldest + position) - 1
-        start = max(starts[episode], oldest) if whole else oldest + position
-        return worker, start, starts[episode + 1] if episode + 1 < len(starts) else count
+    def _rest_of_episode(self, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Worker, first step and end of a window that starts at a step drawn uniformly from all steps."""
+        worker, place = _draw([min(count, self.readable) for count in self.counts], rng)
+        start = max(0, self.counts[worker] - self.readable) + place
+        return worker, start, self._end(worker, bisect_right(self.starts[worker], start) - 1)
+
+    def _whole_episode(self, rng: np.random.Generator) -> tuple[int, int, int]:
+        """The same of what is left of an episode drawn uniformly from all episodes; any other choice would prefer some steps."""
+        worker, episode = _draw(list(map(len, self.starts)), rng)
+        return worker, max(self.starts[worker][episode], self.counts[worker] - self.readable), self._end(worker, episode)
+
+    def _end(self, worker: int, episode: int) -> int:
+        """One past the last step of an episode so far."""
+        starts = self.starts[worker]
+        return starts[episode + 1] if episode + 1 < len(starts) else self.counts[worker]
 
     def checkpoint(self) -> dict:
         """Flush the arrays; returns what `restore` needs to see exactly the steps that are there now."""
@@ -88,6 +92,14 @@ class Replay:
         """Forget every step that came after `checkpoint`."""
         self.counts = list(checkpoint["counts"])
         self.starts = [list(starts) for starts in checkpoint["starts"]]
+
+
+def _draw(sizes: list[int], rng: np.random.Generator) -> tuple[int, int]:
+    """A member of groups of these sizes, drawn uniformly from all members: its group and its place in it."""
+    ends = list(accumulate(sizes))
+    member = int(rng.integers(ends[-1]))
+    group = bisect_right(ends, member)
+    return group, member - (ends[group] - sizes[group])
 
 
 def _open(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:

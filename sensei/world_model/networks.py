@@ -92,8 +92,9 @@ class BatchedMLP(nn.Module):
         self.norm_bias = nn.Parameter(torch.zeros(layers, heads, 1, units))
         self.output = nn.Parameter(torch.empty(heads, units, outputs))
         self.output_bias = nn.Parameter(torch.zeros(heads, 1, outputs))
-        for weight in filter(None.__ne__, (self.from_deter, self.from_stoch, self.from_extra)):
-            initialise(weight.data, deter + stoch + extra, units)
+        for weight in (self.from_deter, self.from_stoch, self.from_extra):
+            if weight is not None:
+                initialise(weight.data, deter + stoch + extra, units)
         for weight in self.hidden:
             initialise(weight.data, units, units)
         initialise(self.output.data, units, outputs, scale)

@@ -73,8 +73,7 @@ class RSSM(nn.Module):
 
     def action_projection(self, action: torch.Tensor) -> torch.Tensor:
         """Share of the input layer that comes from the action, each component scaled into [-1, 1]: [..., actions] -> [..., units]."""
-        action = action / action.detach().abs().clamp(min=1)
-        return self.from_action(action)
+        return self.from_action(into_unit_box(action))
 
     def stoch_projection(self, stoch: torch.Tensor) -> torch.Tensor:
         """The same from z, given one-hot (float [rows, stoch * classes]) or as classes (int64 [rows, stoch])."""
@@ -162,6 +161,11 @@ class RSSM(nn.Module):
         deter = self.step(deter, self.stoch_projection(stoch) + self.action_projection(action))
         prior = self.prior(deter)
         return deter, sample_index(prior.detach().exp(), uniform), prior
+
+
+def into_unit_box(action: torch.Tensor) -> torch.Tensor:
+    """Each component of an action scaled into [-1, 1], as the environment clips it: float [..., actions] -> [..., actions]."""
+    return action / action.detach().abs().clamp(min=1)
 
 
 def one_hot(index: torch.Tensor, classes: int) -> torch.Tensor:

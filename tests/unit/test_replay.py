@@ -1,0 +1,147 @@
+"""Replay on counting data: every stored step says which worker, episode and step it is."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from sensei.replay.buffer import Replay
+
+SPEC = {
+    "worker": ((), np.dtype(np.int64)),
+    "episode": ((), np.dtype(np.int64)),
+    "step": ((), np.dtype(np.int64)),
+    "number": ((), np.dtype(np.int64)),
+    "image": ((2, 2, 3), np.dtype(np.uint8)),
+    "is_first": ((), np.dtype(bool)),
+    "is_terminal": ((), np.dtype(bool)),
+}
+
+
+class Counter:
+    """Feeds a replay with counting data; episode lengths come from a repeating list per worker."""
+
+    def __init__(self, lengths: list[list[int]]):
+        self.lengths = lengths
+        self.episode, self.step, self.number = ([0] * len(lengths) for _ in range(3))
+
+    def rows(self) -> dict[str, np.ndarray]:
+        workers = range(len(self.lengths))
+        length = [self.lengths[w][self.episode[w] % len(self.lengths[w])] for w in workers]
+        rows = {
+            "worker": np.array(workers),
+            "episode": np.array(self.episode),
+            "step": np.array(self.step),
+            "number": np.array(self.number),
+            "image": np.stack([np.full((2, 2, 3), self.number[w] % 256, np.uint8) for w in workers]),
+            "is_first": np.array([self.step[w] == 0 for w in workers]),
+            "is_terminal": np.array([self.step[w] == length[w] - 1 for w in workers]),
+        }
+        for w in workers:
+            self.number[w] += 1
+            over = self.step[w] == length[w] - 1
+            self.episode[w], self.step[w] = self.episode[w] + over, 0 if over else self.step[w] + 1
+        return rows
+
+
+def filled(folder: Path, lengths: list[list[int]], capacity: int, steps: int, slack: int = 5) -> tuple[Replay, Counter]:
+    replay, counter = Replay(folder, SPEC, capacity, len(lengths), slack), Counter(lengths)
+    for _ in range(steps):
+        replay.add(counter.rows())
+    return replay, counter
+
+
+lengths_of_workers = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=4), min_size=1, max_size=3)
+
+
+@settings(deadline=None, max_examples=60)
+@given(lengths_of_workers, st.integers(4, 80), st.integers(1, 70), st.integers(1, 9), st.integers(0, 1000))
+def test_windows_never_cross_an_episode_and_hold_the_newest_steps(lengths, capacity, steps, length, seed):
+    with tempfile.TemporaryDirectory() as folder:
+        replay, counter = filled(Path(folder), lengths, capacity, steps)
+        readable = max(capacity // len(lengths), 2)
+        assert len(replay) == len(lengths) * min(steps, readable)
+        sample = replay.sample(6, length, np.random.default_rng(seed))
+    assert sample["is_first"][:, 0].all()
+    follows = ~sample["is_first"][:, 1:]
+    for key, change in (("worker", 0), ("episode", 0), ("step", 1), ("number", 1)):
+        assert (np.diff(sample[key], axis=1)[follows] == change).all(), key
+    assert not sample["is_terminal"][:, :-1][follows].any()
+    assert (sample["number"] >= np.array(counter.number)[sample["worker"]] - readable).all()
+    assert (sample["number"] < np.array(counter.number)[sample["worker"]]).all()
+    assert (sample["image"] == (sample["number"] % 256)[..., None, None, None]).all()
+
+
+def test_a_new_window_in_a_row_begins_with_its_episode(tmp_path):
+    replay, _ = filled(tmp_path, [[5, 3, 9]], 1000, 170)
+    sample = replay.sample(200, 12, np.random.default_rng(0))
+    assert (sample["step"][:, 1:][sample["is_first"][:, 1:]] == 0).all()
+    assert (sample["step"][:, 0] > 0).any()
+
+
+@pytest.mark.parametrize("capacity", [10_000, 40])
+@pytest.mark.parametrize("lengths", [[[2, 9, 5], [30]], [[1], [20]], [[3, 4, 100]]])
+def test_every_step_is_sampled_equally_often_at_every_place(tmp_path, lengths, capacity):
+    """Also where episodes are shorter than a row, cut off by the ring, or not finished. One place a row, as steps of a row depend."""
+    replay, _ = filled(tmp_path, lengths, capacity, 47)
+    sample = replay.sample(40 * len(replay), 8, np.random.default_rng(0))
+    for place in range(8):
+        key = 1000 * sample["worker"][:, place] + sample["number"][:, place]
+        counts = np.unique_counts(key).counts
+        assert len(counts) == len(replay)
+        assert chisquare(counts).pvalue > 1e-4, place
+
+
+def test_the_ring_forgets_the_oldest_steps(tmp_path):
+    replay, _ = filled(tmp_path, [[7], [4]], capacity=20, steps=95)
+    assert len(replay) == 20
+    sample = replay.sample(300, 5, np.random.default_rng(0))
+    for worker in range(2):
+        assert set(sample["number"][sample["worker"] == worker]) == set(range(85, 95))
+
+
+def test_equal_streams_give_equal_samples(tmp_path):
+    replay, _ = filled(tmp_path, [[7], [4]], 100, 60)
+    first, second, other = (replay.sample(4, 9, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert all(np.array_equal(first[key], second[key]) for key in SPEC)
+    assert not np.array_equal(first["number"], other["number"])
+
+
+@pytest.mark.parametrize("steps", [6, 40])
+def test_restored_replay_holds_exactly_the_steps_of_the_checkpoint(tmp_path, steps):
+    """Steps that came after the checkpoint, within the slack, have overwritten none that it can sample; the file is opened anew."""
+    replay, counter = filled(tmp_path, [[7], [4, 11]], capacity=30, steps=steps, slack=10)
+    saved = replay.checkpoint()
+    before = replay.sample(50, 9, np.random.default_rng(5))
+    for _ in range(10):
+        replay.add(counter.rows())
+    assert not np.array_equal(before["number"], replay.sample(50, 9, np.random.default_rng(5))["number"])
+    again = Replay(tmp_path, SPEC, 30, 2, slack=10)
+    again.restore(saved)
+    after = again.sample(50, 9, np.random.default_rng(5))
+    assert all(np.array_equal(before[key], after[key]) for key in SPEC)
+
+
+def test_a_restored_replay_goes_on_as_if_never_stopped(tmp_path):
+    straight, counter = filled(tmp_path / "straight", [[7], [4, 11]], 30, 40)
+    replay, same = filled(tmp_path / "stopped", [[7], [4, 11]], 30, 40)
+    again = Replay(tmp_path / "stopped", SPEC, 30, 2, slack=5)
+    again.restore(replay.checkpoint())
+    for _ in range(25):
+        straight.add(counter.rows())
+        again.add(same.rows())
+    first, second = straight.sample(50, 9, np.random.default_rng(5)), again.sample(50, 9, np.random.default_rng(5))
+    assert all(np.array_equal(first[key], second[key]) for key in SPEC)
+
+
+def test_steps_lie_on_disk_and_samples_are_copies(tmp_path):
+    replay, _ = filled(tmp_path, [[7]], 30, 20)
+    assert all(isinstance(array, np.memmap) for array in replay.arrays.values())
+    assert {file.name for file in tmp_path.iterdir()} == {f"{name}.npy" for name in SPEC}
+    sample = replay.sample(3, 4, np.random.default_rng(0))
+    sample["number"][:] = -1
+    assert (replay.sample(3, 4, np.random.default_rng(0))["number"] >= 0).all()

@@ -49,5 +49,24 @@ class Segfaults(Misbehaving):
         os.kill(os.getpid(), signal.SIGSEGV)
 
 
-for kind in (Raises, Exits, Dies, Segfaults):
+class Slides(gymnasium.Env):
+    """Behaves well: two actions in [0, 4], whose sum of all steps is the picture."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (16, 16, 3), np.uint8)
+    action_space = gymnasium.spaces.Box(0.0, 4.0, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = 0.0
+        return self._look(), {}
+
+    def step(self, action):
+        self.place += float(action.sum())
+        return self._look(), 0.0, False, False, {}
+
+    def _look(self):
+        return np.full((16, 16, 3), self.place, np.uint8)
+
+
+for kind in (Slides, Raises, Exits, Dies, Segfaults):
     gymnasium.register(f"{kind.__name__}-v0", kind)

@@ -107,6 +107,30 @@ def test_restore_continues_as_if_stepped(name):
                 given = vector.step(actions[step])
 
 
+def test_box_actions():
+    with VectorEnvironment(misbehaving("Slides"), 16, 0, "train", 2) as vector:
+        vector.reset()
+        assert vector.action_space.shape == (2,)
+        assert vector.step(np.array([[1.0, 1.0], [-1.0, 0.0]]))["image"][:, 0, 0, 0].tolist() == [8, 2]
+        rows = vector.restore([0, 3], [np.ones((2, 2), np.float32), np.zeros((0, 2), np.float32)])
+        assert rows["image"][:, 0, 0, 0].tolist() == [16, 0]
+        with pytest.raises(SenseiError, match=r"expected finite numbers from -1 to 1, shape \(2, 2\)"):
+            vector.step(np.array([[0.0, np.nan], [0.0, 0.0]]))
+
+
+def test_reset_finished_begins_the_next_episodes_and_leaves_the_others_alone():
+    with VectorEnvironment(config("toy_counting"), 16, 0, "train", 4) as vector:
+        row = vector.reset()
+        while row["is_last"].all() or not row["is_last"].any():
+            row = vector.step(np.zeros(4, np.int64))
+        ended, episodes = row["is_last"], vector.episodes
+        after = vector.reset_finished()
+        assert after["is_first"].tolist() == ended.tolist()
+        assert (vector.episodes - episodes).tolist() == ended.astype(int).tolist()
+        assert all(np.array_equal(after[key][~ended], row[key][~ended]) for key in row)
+        assert not vector.step(np.zeros(4, np.int64))["is_first"].any()
+
+
 def test_restoring_more_actions_than_the_episode_has_is_an_error():
     with (
         VectorEnvironment(config("toy_counting"), 16, 0, "train", 1) as vector,

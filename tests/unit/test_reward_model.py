@@ -38,6 +38,18 @@ def test_the_published_geometry_sees_only_the_upper_left(side, seen):
     assert (int(rows.max()) + 1, int(columns.max()) + 1) == (seen, seen)
 
 
+@pytest.mark.parametrize("side", [80, 64, 224])
+def test_small_sees_beyond_the_published_border(side):
+    image = torch.rand(1, 3, side, side, requires_grad=True)
+    model = RewardModel((side, side, 3), 0, SMALL)
+    nn.Sequential(*(layer for layer in model.convolutions if not isinstance(layer, nn.MaxPool2d)))(image).sum().backward()
+    seen = int(torch.nonzero(image.grad[0].abs().sum((0, 2))).max()) + 1
+    features = image_features(side, side, 32, keep_border=True)
+    assert model.convolutions(image).shape == (1, features)
+    assert seen >= {80: 68, 64: 52, 224: 212}[side]
+    assert features >= image_features(side, side, 32)
+
+
 def test_layers_are_the_published_ones():
     model = RewardModel((80, 80, 3), 1, PAPER)
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]

@@ -1,0 +1,154 @@
+"""The smoke study for real: from NetHack to the report, killed in the middle, resumed, run again."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from helpers import ROOT, command, environment, planned, snakemake
+
+from sensei.config import load_study
+from sensei.io import sha256
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+SMOKE = ("--configfile", ROOT / "config" / "smoke.yaml")
+RUN = "results/smoke/minihack_keyroom_s5/explore/plan2explore/seed0"
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory) -> tuple[Path, str]:
+    """Folder and log of a workflow whose first training process was killed with SIGKILL after its first checkpoint."""
+    folder = tmp_path_factory.mktemp("smoke")
+    process = subprocess.Popen(
+        command(f"{RUN}/agent.pt", "--cores", "1", *SMOKE, cwd=folder),
+        cwd=folder,
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    state = folder / RUN / "checkpoint" / "state.pt"
+    deadline = time.monotonic() + 300
+    while not state.exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.05)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if "explore" in child.cmdline() and "sensei" in child.cmdline():
+            child.kill()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    return folder, output
+
+
+@pytest.fixture(scope="module")
+def finished(interrupted) -> Path:
+    """The same workflow, run again to its end on two cores."""
+    folder, _ = interrupted
+    result = snakemake("--cores", "2", *SMOKE, cwd=folder, timeout=800)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def test_a_killed_job_leaves_no_output_but_its_checkpoint(interrupted):
+    folder, output = interrupted
+    assert "Error in rule explore" in output
+    if (folder / RUN / "agent.pt").exists():
+        pytest.fail("an output of the killed job was kept")
+    assert (folder / RUN / "checkpoint" / "state.pt").exists()
+
+
+def test_the_next_run_goes_on_from_the_checkpoint(finished):
+    log = (finished / RUN / "explore.log").read_text()
+    assert log.count("sensei.explore started") == 2 and log.count("sensei.explore done") == 1
+    steps = [json.loads(line)["step"] for line in (finished / RUN / "timing.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps), "steps were made twice: the run started anew"
+    assert not (finished / RUN / "checkpoint").exists()
+
+
+def test_figures_tables_videos_and_report_are_there(finished):
+    results = finished / "results" / "smoke"
+    study = load_study(ROOT / "config" / "smoke.yaml")
+    for figure in study.figures:
+        for suffix, magic in ((".pdf", b"%PDF"), (".png", b"\x89PNG"), (".csv", b"")):
+            content = (results / "figures" / f"{figure}{suffix}").read_bytes()
+            assert content.startswith(magic) and len(content) > 50
+    assert len(list(results.rglob("video.mp4"))) == len(study.explore) + len(study.learn)
+    page = (results / "report.html").read_text()
+    assert "SENSEI" in page and page.count("data:image/png") >= len(study.figures)
+    assert 'src="http' not in page and 'href="http' not in page.replace('href="https://arxiv', "")
+
+
+def test_scores_hold_every_run(finished):
+    study = load_study(ROOT / "config" / "smoke.yaml")
+    scores = pd.read_parquet(finished / "results/smoke/scores.parquet")
+    explored, learned = scores[scores["task"] == "explore"], scores[scores["task"] != "explore"]
+    assert set(explored["method"]) == set(study.explore) and set(learned["method"]) == set(study.learn)
+    assert set(explored["seed"]) == set(learned["seed"]) == set(study.seeds)
+    events = study.settings[study.environments[0]].environment.events
+    assert set(events) <= set(explored["metric"])
+
+
+def test_every_artefact_has_a_manifest_that_is_true(finished):
+    results = finished / "results" / "smoke"
+    artefacts = {
+        path for suffix in ("parquet", "npz", "safetensors", "pt", "mp4", "png", "pdf", "html") for path in results.rglob(f"*.{suffix}")
+    }
+    artefacts = {path for path in artefacts if "episodes" not in path.parts}
+    assert len(artefacts) > 30
+    for path in artefacts:
+        made = json.loads(Path(f"{path}.manifest.json").read_text())
+        assert made["sha256"] == sha256(path), path
+        assert all((path.parent / name).exists() for name in made["inputs"]), path
+        assert str(finished) not in json.dumps(made)
+
+
+def test_run_again_it_does_nothing(finished):
+    assert planned(snakemake("-n", *SMOKE, cwd=finished)) == {}
+
+
+def test_a_deleted_figure_is_drawn_again_alone_and_equal(finished):
+    figures = finished / "results" / "smoke" / "figures"
+    before = {path.name: (path.stat().st_mtime_ns, sha256(path)) for path in figures.glob("*.[pc]*") if not path.name.endswith(".json")}
+    (figures / "interactions.png").unlink()
+    result = snakemake("--cores", "2", *SMOKE, cwd=finished)
+    assert result.returncode == 0, result.stdout + result.stderr
+    after = {path.name: (path.stat().st_mtime_ns, sha256(path)) for path in figures.glob("*.[pc]*") if not path.name.endswith(".json")}
+    assert {name for name in before if before[name][0] != after[name][0]} == {
+        f"interactions{suffix}" for suffix in (".png", ".pdf", ".csv")
+    }
+    assert {name: value[1] for name, value in before.items()} == {name: value[1] for name, value in after.items()}
+
+
+@pytest.mark.parametrize(
+    "victim, target",
+    [
+        ("minihack_keyroom_s5/labels/oracle/labels.parquet", "minihack_keyroom_s5/reward/oracle/reward.safetensors"),
+        ("minihack_keyroom_s5/explore/sensei/seed0/agent.pt", "minihack_keyroom_s5/learn/keyroom_s5/sensei/seed0/agent.pt"),
+        ("minihack_keyroom_s5/explore/plan2explore/seed0/events.parquet", "scores.parquet"),
+    ],
+)
+def test_a_damaged_file_is_named_and_nothing_half_made_counts(finished, victim, target):
+    path = finished / "results" / "smoke" / victim
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    try:
+        result = snakemake(f"results/smoke/{target}", "--cores", "1", *SMOKE, cwd=finished)
+        assert result.returncode != 0
+        assert path.name in result.stdout + result.stderr and "Traceback (most recent" not in result.stdout + result.stderr
+        assert not (finished / "results" / "smoke" / target).exists()
+    finally:
+        path.write_bytes(whole)
+    assert snakemake(f"results/smoke/{target}", "--cores", "1", *SMOKE, cwd=finished).returncode == 0
+
+
+def test_published_figures_need_no_study(tmp_path):
+    started = time.monotonic()
+    result = snakemake("published", "--cores", "1", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert time.monotonic() - started < 60
+    assert {path.stem for path in (tmp_path / "results" / "published").glob("*.pdf")} == {"fig5", "fig7", "fig13"}
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"published"}

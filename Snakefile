@@ -8,7 +8,7 @@ min_version("9.0")
 # A study is complete: without this test Snakemake would lay a --configfile over the laptop study instead of taking it alone.
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/config.yaml"
+    configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 report: "workflow/report/workflow.rst"

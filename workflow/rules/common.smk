@@ -86,5 +86,5 @@ def gpus(wildcards):
 
 # Not a rule: a study with one more seed is another file, and what waits for that file must not be made again.
 onstart:
-    if workflow.dag_settings.targets != {"published"}:
+    if set(workflow.dag_settings.targets) != {"published"}:
         record_study(STUDY, STUDY_FILE)

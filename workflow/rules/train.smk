@@ -45,7 +45,7 @@ rule explore:
         "{wildcards.method} explores {wildcards.environment}, seed {wildcards.seed}"
     shell:
         "python -m sensei explore --study {STUDY_FILE} --environment {wildcards.environment} --method {wildcards.method}"
-        " --seed {wildcards.seed} --folder {params.state} {params.reward} --threads {threads} >> {log} 2>&1"
+        " --seed {wildcards.seed} --folder {params.state} {params.reward} --threads {threads} > {log} 2>&1"
 
 
 rule learn:
@@ -80,4 +80,4 @@ rule learn:
         "{wildcards.method} learns {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python -m sensei learn --study {STUDY_FILE} --environment {wildcards.environment} --method {wildcards.method}"
-        " --seed {wildcards.seed} --folder {params.state} {params.explored} --threads {threads} >> {log} 2>&1"
+        " --seed {wildcards.seed} --folder {params.state} {params.explored} --threads {threads} > {log} 2>&1"

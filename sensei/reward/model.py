@@ -66,10 +66,9 @@ class RewardModel(nn.Module):
 
     `small` has half the channels, a quarter of the units and a pooling that keeps the border. Weights are orthogonal, biases zero (paper section 6).
 
-    The published geometry is blind at the lower and right border: each layer drops what its stride leaves over, and at 80 (or 64) pixels
-    only the upper left 52 x 52 reach the head, that is 3 1/4 of MiniHack's 5 tiles. At 224 pixels it is 212. Kept, because it is the
-    paper's; the 64 features of section 6 are this geometry's. `small` sees 68 of 80 pixels, and on real KeyRoom frames that halved the
-    errors on held-out pairs.
+    The published geometry is blind at the lower and right border: each layer drops what its stride leaves over, and at 80 (or 64)
+    pixels only the upper left 52 x 52 reach the head, that is 3 1/4 of MiniHack's 5 tiles. At 224 pixels it is 212. Kept, because
+    it is the paper's; the 64 features of section 6 are this geometry's. `small` sees 68 of 80 pixels.
     """
 
     def __init__(

@@ -64,7 +64,8 @@ class Elu(nn.Module):
 class RewardModel(nn.Module):
     """Three convolutions and a pooling for the picture, two layers for the flags (if any), three layers for both.
 
-    `small` has half the channels, a quarter of the units and a pooling that keeps the border. Weights are orthogonal, biases zero (paper section 6).
+    `small` has half the channels, a quarter of the units and a pooling that keeps the border. Weights are orthogonal, biases zero
+    (paper section 6).
 
     The published geometry is blind at the lower and right border: each layer drops what its stride leaves over, and at 80 (or 64)
     pixels only the upper left 52 x 52 reach the head, that is 3 1/4 of MiniHack's 5 tiles. At 224 pixels it is 212. Kept, because

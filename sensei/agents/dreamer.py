@@ -62,7 +62,9 @@ class DreamerAgent(nn.Module):
             self.ensemble = Ensemble(self.world_model.size, spaces.actions, settings.ensemble.members) if needs_ensemble else None
         self.to(self.device)
         self.generators = {name: torch_generator(seed, "agent", name, device=self.device) for name in ("observe", "imagine", "act")}
-        self.optimiser = Optimiser(self.world_model.parameters(), config.learning_rate, config.epsilon, config.clip)
+        # Heads that only read the features are clipped apart: not even by a common gradient norm may a reward shape the model.
+        readers = [self.world_model.reward_heads[name] for name in (("extrinsic", "semantic") if exploring else ("semantic",))]
+        self.optimiser = Optimiser(self.world_model.parameters(), config.learning_rate, config.epsilon, config.clip, apart=readers)
         ensemble = settings.ensemble
         self.ensemble_optimiser = (
             Optimiser(self.ensemble.parameters(), ensemble.learning_rate, ensemble.epsilon, ensemble.clip) if self.ensemble else None

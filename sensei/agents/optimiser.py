@@ -14,6 +14,7 @@ class Optimiser:
         clip: largest gradient norm.
         head_axes: for parameters that hold several independent heads the axis of the heads; each head is then clipped by its
             own norm, as if it had an optimiser of its own.
+        apart: modules clipped by their own norm, so that their gradients do not scale those of the others.
     """
 
     def __init__(
@@ -23,15 +24,21 @@ class Optimiser:
         epsilon: float,
         clip: float,
         head_axes: dict[nn.Parameter, int] | None = None,
+        apart: Iterable[nn.Module] = (),
     ):
         self.parameters, self.clip, self.head_axes = list(parameters), clip, head_axes
         self.adam = torch.optim.Adam(self.parameters, lr=learning_rate, eps=epsilon, fused=True)
+        self.apart = [list(module.parameters()) for module in apart]
+        separate = {id(parameter) for group in self.apart for parameter in group}
+        self.joint = [parameter for parameter in self.parameters if id(parameter) not in separate]
 
     def step(self, loss: torch.Tensor) -> torch.Tensor:
-        """Move the parameters against the gradient of a scalar loss; returns the gradient norm before clipping."""
+        """Move the parameters against the gradient of a scalar loss; returns the joint gradient norm before clipping."""
         self.adam.zero_grad(set_to_none=True)
         loss.backward(inputs=self.parameters)
-        norm = self._clip_heads() if self.head_axes else nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
+        norm = self._clip_heads() if self.head_axes else nn.utils.clip_grad_norm_(self.joint, self.clip, foreach=True)
+        for group in self.apart:
+            nn.utils.clip_grad_norm_(group, self.clip, foreach=True)
         self.adam.step()
         return norm
 

@@ -2,6 +2,9 @@
 
 import pickle
 import shutil
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,9 @@ import torch
 
 from sensei.errors import SenseiError
 from sensei.io import atomic
+
+# What reading a zip file with wrong bytes in it can raise.
+DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -25,10 +31,15 @@ def load(path: Path, device: str = "cpu", arrays: bool = False) -> dict[str, Any
             values are accepted, so that an agent from elsewhere cannot run code.
     """
     try:
+        with zipfile.ZipFile(path) as file:  # torch itself does not compare the checksums
+            if broken := file.testzip():
+                raise zipfile.BadZipFile(f"wrong checksum of {broken}")
         return torch.load(path, map_location=device, weights_only=not arrays)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
-        hint = f"delete {path} and run again"
-        raise SenseiError(f"checkpoint {path} is damaged", found=str(error).splitlines()[0], hint=hint) from error
+    except FileNotFoundError as error:
+        raise SenseiError(f"there is no checkpoint {path}") from error
+    except DAMAGE as error:
+        found = " ".join(str(error).split())[:200] or type(error).__name__
+        raise SenseiError(f"checkpoint {path} is damaged", found=found, hint=f"delete {path} and run again") from error
 
 
 def check_identity(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

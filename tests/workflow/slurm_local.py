@@ -52,7 +52,7 @@ DefMemPerCPU=100
 MinJobAge=3600
 KillWait=5
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} Sockets=1 CoresPerSocket={cores} ThreadsPerCore=1 RealMemory=16000 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=120 State=UP
+PartitionName=main Nodes={host} Default=YES MaxTime=1440 State=UP
 """
 
 

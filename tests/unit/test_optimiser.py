@@ -67,3 +67,19 @@ def test_each_head_is_clipped_as_if_it_had_an_optimiser_of_its_own():
     for single, copied in zip(singles, heads_of(batched), strict=True):
         for name, value in single.state_dict().items():
             np.testing.assert_allclose(copied.state_dict()[name].numpy(), value.numpy(), atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("huge", [False, True])
+def test_modules_apart_neither_scale_the_others_nor_are_scaled_by_them(huge):
+    """As if each had an optimiser of its own, whichever of the two has the huge gradient."""
+    together, alone = ([nn.Linear(3, 1, bias=False), nn.Linear(3, 1, bias=False)] for _ in range(2))
+    for ours, theirs in zip(together, alone, strict=True):
+        theirs.load_state_dict(ours.state_dict())
+    x, factors = torch.tensor([1.0, 2.0, -1.0]), (1.0, 1e4) if huge else (1e4, 1.0)
+    joint = Optimiser([*together[0].parameters(), *together[1].parameters()], 0.1, 10.0, 5.0, apart=[together[1]])
+    apart = [Optimiser(module.parameters(), 0.1, 10.0, 5.0) for module in alone]  # a large epsilon, so that the scale shows in the step
+    norm = joint.step(sum(factor * module(x).sum() for factor, module in zip(factors, together, strict=True)))
+    norms = [o.step(factor * module(x).sum()) for o, factor, module in zip(apart, factors, alone, strict=True)]
+    assert float(norm) == pytest.approx(float(norms[0]))
+    for ours, theirs in zip(together, alone, strict=True):
+        np.testing.assert_allclose(ours.weight.detach(), theirs.weight.detach(), rtol=1e-5)

@@ -15,7 +15,7 @@ figures: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/$(STUDY).yaml --workflow-profile workflow/profiles/workstation
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations=10
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

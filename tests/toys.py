@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sensei.config import Study, load_study
+from sensei.config import EnvironmentConfig, Study, load_study
 
 SMALL = {
     "world_model": {"size": "XS", "image_size": 16},
@@ -47,6 +47,21 @@ def toy_study(environment: str = "toy_counting", episode_steps: int | None = Non
     settings = study.settings[environment]
     shorter = settings.environment.model_copy(update={"episode_steps": episode_steps})
     return study.model_copy(update={"settings": {environment: settings.model_copy(update={"environment": shorter})}})
+
+
+def dial_study(**changes: dict[str, Any]) -> Study:
+    """A study of tests/dial.py: continuous actions, no flags."""
+    about = {
+        "family": "pixels",
+        "level": "dial:Dial-v0",
+        "task": "dial",
+        "title": "Dial",
+        "episode_steps": 12,
+        "events": ["environment_reward"],
+    }
+    study = toy_study(**{**changes, "world_model": {"image_size": 40, **changes.get("world_model", {})}})
+    settings = study.settings["toy_counting"].model_copy(update={"environment": EnvironmentConfig(**about)})
+    return study.model_copy(update={"settings": {"dial": settings}})
 
 
 def lines(folder: Path) -> list[dict[str, float]]:

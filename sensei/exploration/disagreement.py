@@ -47,5 +47,6 @@ class Ensemble(nn.Module):
 
 def spread(predictions: torch.Tensor, kind: str) -> torch.Tensor:
     """Spread over members, mean over dimensions: float [members, rows, dimensions] -> [rows]."""
+    predictions = predictions.float()
     variance = (predictions - predictions.mean(0)).square().mean(0)  # three times faster than torch.var over the first axis
     return (variance if kind == "variance" else variance.clamp(min=1e-12).sqrt()).mean(-1)

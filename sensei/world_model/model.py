@@ -119,7 +119,7 @@ class WorldModel(nn.Module):
 
     def predict_continue(self, deter: torch.Tensor, stoch: torch.Tensor) -> torch.Tensor:
         """Probability that the episode goes on: [rows, ...] -> float [rows]."""
-        return torch.sigmoid(self.continue_head(deter, stoch)[0, :, 0])
+        return torch.sigmoid(self.continue_head(deter, stoch)[0, :, 0].float())
 
     def observe_step(
         self, state: State, action: torch.Tensor, image: torch.Tensor, flags: torch.Tensor, is_first: torch.Tensor, uniform: torch.Tensor

@@ -77,10 +77,12 @@ class RSSM(nn.Module):
 
     def stoch_projection(self, stoch: torch.Tensor) -> torch.Tensor:
         """The same from z, given one-hot (float [rows, stoch * classes]) or as classes (int64 [rows, stoch])."""
-        return self.from_stoch(stoch) if stoch.is_floating_point() else gather_rows(stoch, self.from_stoch.weight)
+        return self.from_stoch(stoch).float() if stoch.is_floating_point() else gather_rows(stoch, self.from_stoch.weight)
 
     def step(self, deter: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
         """h_{t+1} = f(a_t, h_t, z_t): GRU cell with LayerNorm on its joint projection and bias -1 on the update gate.
+
+        The memory stays float32 under autocast, so that rounding does not add up over time.
 
         Args:
             deter: float [rows, deter].
@@ -90,7 +92,7 @@ class RSSM(nn.Module):
             float [rows, deter].
         """
         x = self.input_norm(projected)
-        reset, candidate, update = self.gate_norm(self.gates(torch.cat([x, deter], -1))).chunk(3, -1)
+        reset, candidate, update = self.gate_norm(self.gates(torch.cat([x, deter], -1)).float()).chunk(3, -1)
         candidate = torch.tanh(torch.sigmoid(reset) * candidate)
         return torch.lerp(deter, candidate, torch.sigmoid(update - 1))
 
@@ -113,7 +115,7 @@ class RSSM(nn.Module):
         """
         batch, time = is_first.shape
         embedded, acted = self.embedding_projection(embedding), self.action_projection(action)
-        keep = (~is_first).to(embedded.dtype).unsqueeze(-1)
+        keep = (~is_first).float().unsqueeze(-1)
         acted = acted * keep
         start = self.initial(batch)
         start_projection = self.stoch_projection(start.index)

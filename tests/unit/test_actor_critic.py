@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
-from tiny import SIZE, shake
+from tiny import SIZE, random_batch, shake
 
 from sensei.agents.actor_critic import Actor, Behaviour, Rewards, Rollout
 from sensei.agents.dreamer import DreamerAgent, Spaces
@@ -356,17 +356,20 @@ def test_critics_learn_the_discounted_sum():
     np.testing.assert_allclose(numpy_value(agent.critic, dream.deter[:-1], dream.stoch[:-1], 0), 4, rtol=0.1)
 
 
-# What the world model is asked ----------------------------------------------------------------------------------------------
+# The whole agent ----------------------------------------------------------------------------------------------
+
+
+def dreamer(discrete: bool, phase: str = "explore") -> DreamerAgent:
+    environment = EnvironmentConfig(family="toy", level="-", task="-", title="-", episode_steps=5, events=["environment_reward"])
+    small = WorldModelConfig(size="XS", image_size=16)
+    settings = Settings(environment=environment, world_model=small, behaviour=BehaviourConfig(horizon=HORIZON))
+    method = Method(title="-", sources=["disagreement", "semantic", "extrinsic"], gate="reward_quantile")
+    return DreamerAgent(Spaces(1, ACTIONS, discrete), settings, method, WEIGHTS, phase, 0)
 
 
 @pytest.mark.parametrize("discrete", [True, False])
 def test_rewards_are_of_the_next_state_and_disagreement_of_the_step(discrete):
-    environment = EnvironmentConfig(family="toy", level="-", task="-", title="-", episode_steps=5, events=["environment_reward"])
-    settings = Settings(
-        environment=environment, world_model=WorldModelConfig(size="XS", image_size=16), behaviour=BehaviourConfig(horizon=HORIZON)
-    )
-    method = Method(title="-", sources=["disagreement", "semantic", "extrinsic"], gate="reward_quantile")
-    agent = DreamerAgent(Spaces(0, ACTIONS, discrete), settings, method, WEIGHTS, "explore", 0)
+    agent = dreamer(discrete)
     model = shake(agent.world_model)
     size = model.size
     start = State(torch.randn(ROWS, size.deter), torch.randint(size.classes, (ROWS, size.stoch)))
@@ -384,3 +387,21 @@ def test_rewards_are_of_the_next_state_and_disagreement_of_the_step(discrete):
         np.testing.assert_allclose(given.sources[:, t].detach(), torch.stack(expected).detach(), rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(given.semantic[t].detach(), model.predict_reward("semantic", *here).detach(), rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(given.alive[t + 1].detach(), model.predict_continue(*there).detach(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+@pytest.mark.parametrize("phase", ["explore", "task"])
+def test_bfloat16_gives_nearly_the_same_update(discrete, phase, monkeypatch):
+    """The precision that the paper study asks for; here on the CPU, since tests must pass where there is no graphics card."""
+    rng = np.random.default_rng(0)
+    arrays = random_batch(4, 8, 16, 1, ACTIONS)._asdict()
+    arrays["action"] = rng.integers(ACTIONS, size=(4, 8)) if discrete else rng.uniform(-1, 1, (4, 8, ACTIONS)).astype(np.float32)
+    arrays = {name: np.asarray(value) for name, value in arrays.items()}
+    exact, rounded = dreamer(discrete, phase), dreamer(discrete, phase)
+    monkeypatch.setattr(rounded, "_autocast", lambda: torch.autocast("cpu", dtype=torch.bfloat16))
+    for _ in range(2):  # the second update starts from what the first one made of weights and running percentiles
+        expected, given = exact.update(arrays), rounded.update(arrays)
+    assert all(torch.isfinite(value) for value in given.values())
+    for name in ("loss/image", "loss/continue", "loss/dynamics", "loss/semantic", "task/critic_loss"):
+        assert given[name].item() == pytest.approx(expected[name].item(), rel=0.05), name
+    assert all(parameter.dtype == torch.float32 for parameter in rounded.parameters())

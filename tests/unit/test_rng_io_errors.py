@@ -114,6 +114,16 @@ def test_a_failure_leaves_nothing_where_nothing_was(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_is_replaced_not_written_over(tmp_path):
+    """Whoever has the old file open, or linked (as collections link episodes), keeps it whole."""
+    path, link = tmp_path / "episode.npz", tmp_path / "linked.npz"
+    path.write_text("old")
+    link.hardlink_to(path)
+    with atomic(path) as temporary:
+        temporary.write_text("new")
+    assert (path.read_text(), link.read_text()) == ("new", "old")
+
+
 def test_the_temporary_file_keeps_the_suffix_and_the_folder(tmp_path):
     """Writers choose the format by the suffix, and a rename is atomic only within one file system."""
     with atomic(tmp_path / "frames.tar.gz") as temporary:

@@ -54,6 +54,12 @@ class EnvironmentConfig(Section):
     events: list[str] = Field(min_length=1, description="events counted at each step, in the order of the figures")
     robodesk: RobodeskOptions | None = Field(None, description="choices of family robodesk; null: the paper's")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.robodesk and self.family != "robodesk":
+            raise ValueError(f"`robodesk` belongs to family robodesk, not to {self.family}; remove it")
+        return self
+
 
 class WorldModelConfig(Section):
     """World model (paper section 7.1 and 7.2 of the notes, Appendix B)."""

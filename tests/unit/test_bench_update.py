@@ -98,7 +98,8 @@ def test_a_checkout_that_is_no_peer_or_lacks_its_packages_is_a_clear_error(tmp_p
 import sys
 from pathlib import Path
 from sensei.bench.update import _peer, side_by_side, workload
-side_by_side(workload("XS", (1, 4), "dreamerv3", **{OPTIONS}), {{"dreamerv3-torch": _peer(Path({str(broken)!r}), sys.executable)}}, 1, False)
+work = workload("XS", (1, 4), "dreamerv3", **{OPTIONS})
+side_by_side(work, {{"dreamerv3-torch": _peer(Path({str(broken)!r}), sys.executable)}}, 1, False)
 """
     done = run_python("-c", code, cwd=tmp_path)
     assert "a_package_nobody_has is missing" in done.stderr

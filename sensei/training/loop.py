@@ -6,8 +6,8 @@ environments return is scored for all workers at once.
 """
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,13 @@ def train(run: Run) -> None:
     Raises:
         SenseiError: the checkpoint there belongs to another configuration or is damaged, or a worker died.
     """
+    with opened(run) as loop:
+        loop.run_to_the_end()
+
+
+@contextmanager
+def opened(run: Run) -> Iterator["Loop"]:
+    """The loop of a run with its environments, not begun yet; their processes end with the block."""
     settings = run.settings
     start_anew(run)
     images = run.keep_episodes or run.reward_model is not None
@@ -48,7 +55,7 @@ def train(run: Run) -> None:
     with VectorEnvironment(settings.environment, size, run.seed, run.phase, workers, images, task=run.task) as environments:
         loop = Loop(run, environments)
         try:
-            loop.run_to_the_end()
+            yield loop
         finally:
             loop.close()
 

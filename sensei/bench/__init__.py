@@ -5,6 +5,7 @@ Each module holds one command. Heavy modules are imported inside the commands, a
 
 import typer
 
+from sensei.bench.gpu import gpu
 from sensei.bench.loop import loop
 
 app = typer.Typer(help="Measure speed; prints JSON.", no_args_is_help=True)
@@ -15,4 +16,5 @@ def bench() -> None:
     """Measure speed; prints JSON."""
 
 
+app.command()(gpu)
 app.command()(loop)

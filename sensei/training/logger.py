@@ -57,7 +57,9 @@ class Logger:
         self.updates = updates
         if step // self.every > self.written_step // self.every or step >= self.total > self.written_step:
             means = {
-                name: total / self.counts[names] for names, sums in self.sums.items() for name, total in zip(names, sums.tolist(), strict=True)
+                name: total / self.counts[names]
+                for names, sums in self.sums.items()
+                for name, total in zip(names, sums.tolist(), strict=True)
             }
             self.sums, self.counts = {}, {}
             self.write(step, {**means, "updates": updates, **totals})

@@ -108,7 +108,10 @@ def test_restore_continues_as_if_stepped(name):
 
 
 def test_a_step_in_two_halves_is_a_step():
-    with VectorEnvironment(config("toy_counting"), 16, 0, "train", 2) as whole, VectorEnvironment(config("toy_counting"), 16, 0, "train", 2) as vector:
+    with (
+        VectorEnvironment(config("toy_counting"), 16, 0, "train", 2) as whole,
+        VectorEnvironment(config("toy_counting"), 16, 0, "train", 2) as vector,
+    ):
         whole.reset(), vector.reset()
         for actions in np.random.default_rng(0).integers(3, size=(30, 2)):
             vector.step_async(actions)

@@ -7,6 +7,7 @@ import typer
 
 from sensei.bench.gpu import gpu
 from sensei.bench.loop import loop
+from sensei.bench.update import update
 
 app = typer.Typer(help="Measure speed; prints JSON.", no_args_is_help=True)
 
@@ -18,3 +19,4 @@ def bench() -> None:
 
 app.command()(gpu)
 app.command()(loop)
+app.command()(update)

@@ -40,21 +40,21 @@ def gpu(
 
 def plan(against: list[Path], device: str, quick: bool) -> dict[str, list[str]]:
     """Arguments of `python -m sensei bench` by the name of the result, the most wanted first."""
-    sizes, repeats = (["XS"], "2") if quick else (["S", "M"], "20")
-    peers = [word for folder in against for word in ("--against", str(folder))]
-    updates = {
-        f"update {size} {mode}": ["update", "--size", size, "--device", device, "--compile", compiled, "--repeats", repeats]
-        for size in sizes
+    precision = "bfloat16" if device == "cuda" else "float32"
+    update = ["update", "--device", device, "--precision", precision, "--members", "8", "--repeats", "2" if quick else "20"]
+    sizes = {"tiny": "0"} if quick else {"S": "0", "M": "13"}  # M is Robodesk's, with a reward head for each of its tasks
+    plans = {
+        f"update {size} {mode}": [*update, "--size", size, "--tasks", tasks, "--method", "sensei", "--compile", compiled]
+        for size, tasks in sizes.items()
         for mode, compiled in (("eager", "off"), ("compiled", "full"))
     }
-    for size in sizes:
-        updates[f"update {size} eager"] += peers
     study, steps = (SMOKE, "40") if quick else (PAPER, "400")
-    loops = {
-        f"loop, runs at once: {runs}": ["loop", *study, "--device", device, "--steps", steps, "--runs", str(runs)]
-        for runs in ((1, 2) if quick else (1, 2, 4))
-    }
-    return updates | loops
+    for runs in (1, 2) if quick else (1, 2, 4):
+        plans[f"loop, {runs} at once"] = ["loop", *study, "--device", device, "--steps", steps, "--runs", str(runs)]
+    peers = [word for folder in against for word in ("--against", str(folder))]
+    for size in sizes if peers else ():
+        plans[f"update {size} beside peers"] = [*update, "--size", size, "--method", "plan2explore", *peers]
+    return plans
 
 
 def _measure(name: str, arguments: list[str], deadline: float) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 Each measurement is a process of its own, so that peak memory is its own and a failing one does not take the others with it.
 """
 
-import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import psutil
 import typer
 
 from sensei.bench.measure import Json, emit, machine
@@ -66,7 +65,7 @@ def _measure(name: str, arguments: list[str], deadline: float) -> dict[str, Any]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result.json"
         command = [sys.executable, "-m", "sensei", "bench", *arguments, "--json", str(path)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             _, words = process.communicate(timeout=left)
         except subprocess.TimeoutExpired:
@@ -81,5 +80,6 @@ def _measure(name: str, arguments: list[str], deadline: float) -> dict[str, Any]
 def _end(process: subprocess.Popen) -> None:
     """End a benchmark and the runs it has started, if it is still there."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        for each in (*psutil.Process(process.pid).children(recursive=True), process):
+            each.kill()
         process.wait()

@@ -26,6 +26,20 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
+class RobodeskOptions(Section):
+    """Choices that the published Robodesk numbers depended on; the defaults are the paper's."""
+
+    render_quality: Literal["full", "fast"] = Field(
+        "full", description="full: shadows, reflections and multisampling (paper); fast: none of them, many times as fast on a CPU"
+    )
+    original_positions: Literal["views", "copies"] = Field(
+        "views", description="views: no body ever counts as moved, upstream's mistake (paper); copies: as upstream's tasks mean it"
+    )
+    reward: Literal["sparse", "dense", "success"] = Field(
+        "sparse", description="reward of training: sparse (paper), success at every step; dense, shaped; success, once an episode"
+    )
+
+
 class EnvironmentConfig(Section):
     """What the environment is; everything here is a fact of the benchmark, not a choice of the study."""
 
@@ -38,6 +52,7 @@ class EnvironmentConfig(Section):
     title: str = Field(description="name in figures")
     episode_steps: int = Field(ge=1, description="agent steps until the episode is truncated")
     events: list[str] = Field(min_length=1, description="events counted at each step, in the order of the figures")
+    robodesk: RobodeskOptions | None = Field(None, description="choices of family robodesk; null: the paper's")
 
 
 class WorldModelConfig(Section):

@@ -1,0 +1,74 @@
+"""Pictures of the desk: one OpenGL context and renderer kept for the life of the environment."""
+
+import mujoco
+import numpy as np
+from PIL import Image
+
+from sensei.envs.robodesk_gl import no_opengl
+from sensei.errors import SenseiError
+
+SIZE = 224  # side of the annotators' and the reward model's picture
+FAST_OVERSAMPLING = 2  # the agent's picture is drawn this much larger and averaged where there is no multisampling
+
+# Azimuth and elevation in degrees, distance in metres, the point looked at.
+CAMERAS = {
+    "right": (180.0, -18.0, 1.55, (-0.136, 0.535, 0.645)),
+    "left": (25.0, -15.0, 1.05, (-0.136, 0.535, 0.645)),
+    "top": (90.0, -60.0, 1.8, (0.0, 0.535, 1.1)),
+}
+
+
+class Renderer:
+    """Draws a state of the simulation from one of `CAMERAS`.
+
+    `quality` full: shadows, reflections and four samples a pixel, as published; fast: none of them.
+    """
+
+    def __init__(self, model: mujoco.MjModel, quality: str):
+        self._model, self._full = model, quality == "full"
+        model.vis.global_.offwidth, model.vis.global_.offheight = SIZE, SIZE
+        if not self._full:
+            model.vis.quality.offsamples = 0  # has an effect only before the context is made
+        try:
+            self._gl = mujoco.GLContext(SIZE, SIZE)
+            self._gl.make_current()
+            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        except Exception as error:  # each OpenGL library has errors of its own
+            raise no_opengl(f"{type(error).__name__}: {error}") from error
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._scene, self._option = mujoco.MjvScene(model, maxgeom=1000), mujoco.MjvOption()
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._scene.flags[flag] = self._full
+        self._cameras = {name: _camera(*view) for name, view in CAMERAS.items()}
+
+    def draw(self, data: mujoco.MjData, camera: str, size: int = SIZE) -> np.ndarray:
+        """What `camera` sees, uint8 [size, size, 3]; `size` at most 224.
+
+        Raises:
+            SenseiError: there is no such camera; names those there are.
+        """
+        if camera not in self._cameras:
+            raise SenseiError("Robodesk: unknown camera", found=camera, expected=f"one of {', '.join(CAMERAS)}")
+        self._gl.make_current()
+        kinds = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self._model, data, self._option, None, self._cameras[camera], kinds, self._scene)
+        viewport, picture = mujoco.MjrRect(0, 0, size, size), np.empty((size, size, 3), np.uint8)
+        mujoco.mjr_render(viewport, self._scene, self._context)
+        mujoco.mjr_readPixels(picture, None, viewport, self._context)
+        return picture[::-1]
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        self._context.free()
+        self._gl.free()
+
+
+def shrink(picture: np.ndarray, size: int) -> np.ndarray:
+    """`picture` with antialiasing at `size` x `size`, uint8 [size, size, 3]."""
+    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
+
+
+def _camera(azimuth: float, elevation: float, distance: float, lookat: tuple[float, float, float]) -> mujoco.MjvCamera:
+    camera = mujoco.MjvCamera()
+    camera.azimuth, camera.elevation, camera.distance, camera.lookat = azimuth, elevation, distance, lookat
+    return camera

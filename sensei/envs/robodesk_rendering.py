@@ -1,5 +1,9 @@
 """Pictures of the desk: one OpenGL context and renderer kept for the life of the environment."""
 
+import atexit
+import os
+import weakref
+
 import mujoco
 import numpy as np
 from PIL import Image
@@ -29,6 +33,9 @@ class Renderer:
         model.vis.global_.offwidth, model.vis.global_.offheight = SIZE, SIZE
         if not self._full:
             model.vis.quality.offsamples = 0  # has an effect only before the context is made
+            # Most of the time goes into the corners of triangles, which Mesa's software OpenGL computes in one thread; the others would
+            # only take cores from other workers.
+            os.environ.setdefault("LP_NUM_THREADS", "1")
         try:
             self._gl = mujoco.GLContext(SIZE, SIZE)
             self._gl.make_current()
@@ -40,6 +47,8 @@ class Renderer:
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._scene.flags[flag] = self._full
         self._cameras = {name: _camera(*view) for name, view in CAMERAS.items()}
+        # A context that Python frees at exit, after its OpenGL library has ended, raises; a weak reference lets it go before.
+        atexit.register(_close, weakref.ref(self))
 
     def draw(self, data: mujoco.MjData, camera: str, size: int = SIZE) -> np.ndarray:
         """What `camera` sees, uint8 [size, size, 3]; `size` at most 224.
@@ -58,9 +67,17 @@ class Renderer:
         return picture[::-1]
 
     def close(self) -> None:
-        """Free the OpenGL context."""
-        self._context.free()
-        self._gl.free()
+        """Free the OpenGL context; a second call does nothing."""
+        if self._gl is not None:
+            self._gl.make_current()
+            self._context.free()
+            self._gl.free()
+            self._gl = None
+
+
+def _close(renderer: weakref.ref[Renderer]) -> None:
+    if (alive := renderer()) is not None:
+        alive.close()
 
 
 def shrink(picture: np.ndarray, size: int) -> np.ndarray:

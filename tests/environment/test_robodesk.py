@@ -78,7 +78,7 @@ def test_quality_changes_shadows_and_edges_and_nothing_else():
             env.reset(seed=0)
             pictures[quality] = env.render_for_annotator("top").astype(int)
     difference = np.abs(pictures["full"] - pictures["fast"]).max(2)
-    assert 1 < difference.mean()
+    assert difference.mean() > 1
     assert (difference < 128).mean() > 0.97
 
 

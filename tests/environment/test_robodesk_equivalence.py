@@ -41,7 +41,7 @@ def test_starts_are_upstreams_for_the_same_draws(upstream):
     for seed in range(5):
         np.random.seed(seed)  # noqa: NPY002, upstream draws from the global generator
         expected = upstream.begin()
-        simulation.reset(np.random.RandomState(seed))  # noqa: NPY002
+        simulation.reset(np.random.RandomState(seed))
         np.testing.assert_allclose(simulation.data.qpos, expected, rtol=0, atol=1e-12)
 
 

@@ -122,10 +122,11 @@ def pairs(
     index: Annotated[list[Path], typer.Option(help="index.parquet of a collection, once per seed in the order of `pairs.seeds`")],
     pairs: Annotated[Path, typer.Option(help="output: pair table (parquet)")],
     frames: Annotated[Path, typer.Option(help="output: pictures of the frames (npz)")],
+    processes: Annotated[int, typer.Option(min=1, help="that draw pictures side by side, where the collection keeps none")] = 1,
 ) -> None:
     """Draw which frames are compared."""
     resolved = _open(study_path, environment=environment)
-    config = resolved.settings[environment].pairs
+    config, played = resolved.settings[environment].pairs, resolved.settings[environment].environment
     if len(index) != len(config.seeds):
         raise SenseiError("--index must name one collection per seed of `pairs.seeds`", found=len(index), expected=len(config.seeds))
     seed = config.seeds[0]
@@ -134,7 +135,7 @@ def pairs(
         from sensei.annotators.pairs import make_pairs
 
         collections = {number: path.parent for number, path in zip(config.seeds, index, strict=True)}
-        make_pairs(collections, config, seed, pairs, frames)
+        make_pairs(collections, config, seed, pairs, frames, played, processes)
 
 
 @app.command()

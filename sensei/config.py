@@ -144,6 +144,10 @@ class DownstreamConfig(Section):
 class PairsConfig(Section):
     """Which frames are compared."""
 
+    kind: Literal["random", "contrastive"] = Field(
+        "random",
+        description="random: any two frames; contrastive: one that the oracle finds very good and one it finds very bad (Robodesk only)",
+    )
     number: int = Field(100_000, ge=1, description="pairs asked for")
     seeds: list[int] = Field([0], min_length=1, description="collection runs (exploration seeds) the frames come from")
     shards: int = Field(8, ge=1, le=200, description="annotation jobs the pairs are split into")
@@ -223,6 +227,7 @@ class Study(Section):
 
     study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="folder below results/")
     seeds: list[int] = Field(min_length=1)
+    environment_seeds: dict[str, list[int]] = Field({}, description="seeds of the environments that have seeds of their own")
     environments: list[str] = Field(min_length=1)
     explore: list[str] = Field(min_length=1, description="methods with an exploration run")
     learn: list[str] = Field(min_length=1, description="methods with a task run")
@@ -239,6 +244,9 @@ class Study(Section):
             repeated = [value for value, count in Counter(getattr(self, axis)).items() if count > 1]
             if repeated:
                 raise ValueError(f"`{axis}` names {repeated[0]} twice; name each once")
+        for name, seeds in self.environment_seeds.items():
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"`per_environment.{name}.seeds` names a seed twice; name each once")
         for name in [*self.explore, self.collector]:
             if not self.methods[name].explores:
                 raise ValueError(f"method {name} has no exploration phase; move it from `explore` to `learn`")
@@ -259,6 +267,10 @@ class Study(Section):
                 raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")
         return self
 
+    def seeds_of(self, environment: str) -> list[int]:
+        """Seeds of the runs in `environment`: its own, else the study's."""
+        return self.environment_seeds.get(environment, self.seeds)
+
     def annotator_of(self, method: str) -> str:
         """The annotator whose reward model `method` maximises."""
         return self.methods[method].annotator or self.annotators[0]
@@ -276,7 +288,27 @@ class Study(Section):
 SETTINGS_KEYS = tuple(key for key in Settings.model_fields if key != "environment")
 
 
-class StudyFile(Section):
+class Changes(Section):
+    """Changes to the sections of `Settings`."""
+
+    world_model: dict[str, Any] = Field({}, description="changes to WorldModelConfig")
+    ensemble: dict[str, Any] = Field({}, description="changes to EnsembleConfig")
+    behaviour: dict[str, Any] = Field({}, description="changes to BehaviourConfig")
+    exploration: dict[str, Any] = Field({}, description="changes to ExplorationConfig")
+    training: dict[str, Any] = Field({}, description="changes to TrainingConfig")
+    downstream: dict[str, Any] = Field({}, description="changes to DownstreamConfig")
+    pairs: dict[str, Any] = Field({}, description="changes to PairsConfig")
+    reward: dict[str, Any] = Field({}, description="changes to RewardModelConfig")
+
+
+class EnvironmentChanges(Changes):
+    """What a study changes in one of its environments alone."""
+
+    seeds: list[int] | None = Field(None, min_length=1, description="seeds of the runs in this environment; null: the study's")
+    environment: dict[str, Any] = Field({}, description="changes to EnvironmentConfig, e.g. fewer tasks or the quality of its pictures")
+
+
+class StudyFile(Changes):
     """A study as people write it; `config/schema.json` is generated from this model."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description=Study.model_fields["study"].description)
@@ -287,14 +319,9 @@ class StudyFile(Section):
     annotators: list[str] = Field(min_length=1, description=Study.model_fields["annotators"].description)
     collector: str = Field("plan2explore", description=Study.model_fields["collector"].description)
     figures: list[str] = Field(min_length=1, description="modules of sensei/analysis/figures")
-    world_model: dict[str, Any] = Field({}, description="changes to WorldModelConfig")
-    ensemble: dict[str, Any] = Field({}, description="changes to EnsembleConfig")
-    behaviour: dict[str, Any] = Field({}, description="changes to BehaviourConfig")
-    exploration: dict[str, Any] = Field({}, description="changes to ExplorationConfig")
-    training: dict[str, Any] = Field({}, description="changes to TrainingConfig")
-    downstream: dict[str, Any] = Field({}, description="changes to DownstreamConfig")
-    pairs: dict[str, Any] = Field({}, description="changes to PairsConfig")
-    reward: dict[str, Any] = Field({}, description="changes to RewardModelConfig")
+    per_environment: dict[str, EnvironmentChanges] = Field(
+        {}, description="environment of this study -> changes to it alone, laid over those to all"
+    )
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -376,11 +403,15 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
     source = source or "the study"
     file = _validate(StudyFile, content, source)
     changes = {key: getattr(file, key) for key in SETTINGS_KEYS}
+    if strangers := sorted(file.per_environment.keys() - set(file.environments)):
+        expected = f"one of {', '.join(file.environments)}"
+        raise SenseiError(f"{source}: `per_environment` names {strangers[0]!r}, which is not in `environments`", expected=expected)
     settings = {}
     for name in file.environments:
         given = _named_file("envs", name, folder, source, "environments")
         _validate(Settings, given, f"config/envs/{name}.yaml")
-        settings[name] = _validate(Settings, merge(given, changes), source)
+        own = file.per_environment.get(name, EnvironmentChanges()).model_dump(exclude={"seeds"})
+        settings[name] = _validate(Settings, merge(merge(given, changes), own), source)
     methods = {}
     for axis in ("explore", "learn", "collector"):
         names = getattr(file, axis)
@@ -391,7 +422,8 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
         name: _validate(AnnotatorConfig, _named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
         for name in wanted
     }
-    axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in SETTINGS_KEYS}
+    axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in (*SETTINGS_KEYS, "per_environment")}
+    axes["environment_seeds"] = {name: own.seeds for name, own in file.per_environment.items() if own.seeds}
     return _validate(Study, {**axes, "settings": settings, "methods": methods, "annotator_settings": annotators}, source)
 
 
@@ -409,9 +441,11 @@ def json_schema() -> str:
     """The content of `config/schema.json`: the study file, its sections spelled out, for editors."""
     schema = StudyFile.model_json_schema()
     definitions = schema.setdefault("$defs", {})
-    for key in SETTINGS_KEYS:
-        section = Settings.model_fields[key].annotation
-        part = section.model_json_schema(ref_template="#/$defs/{model}")
+    own = definitions["EnvironmentChanges"]["properties"]
+    for key, field in Settings.model_fields.items():
+        part = field.annotation.model_json_schema(ref_template="#/$defs/{model}")
         definitions.update(part.pop("$defs", {}))
-        schema["properties"][key] = part
+        own[key] = part | {"required": []}  # what is not named there is in the environment's file
+        if key in SETTINGS_KEYS:
+            schema["properties"][key] = part
     return json.dumps(schema, indent=2) + "\n"

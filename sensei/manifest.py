@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).resolve().parent
 MODULES = {
     "explore": ("training.runs", "envs"),
     "collect": ("replay.store",),
-    "pairs": ("annotators.pairs",),
+    "pairs": ("annotators.pairs", "envs"),
     "annotate": ("annotators.labels",),
     "labels": ("annotators.labels",),
     "distil": ("reward.distil",),
@@ -42,6 +42,8 @@ PACKAGES = (
     "nle",
     "minihack",
     "minigrid",
+    "robodesk",
+    "mujoco",
     "stable-baselines3",
     "pandas",
     "pyarrow",

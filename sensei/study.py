@@ -20,7 +20,7 @@ def slice_of(study: Study, stage: str, environment: str = "", method: str = "", 
         return _settled(study.model_dump(mode="json"))
     settings = _settled(study.settings[environment].model_dump(mode="json"))
     if stage == "pairs":
-        return {"number": settings["pairs"]["number"], "seeds": settings["pairs"]["seeds"], "environment": settings["environment"]}
+        return {key: settings["pairs"][key] for key in ("kind", "number", "seeds")} | {"environment": settings["environment"]}
     if stage == "annotate":
         return {"annotator": study.annotator_settings[annotator].model_dump(mode="json"), "shards": settings["pairs"]["shards"]}
     if stage == "distil":
@@ -86,6 +86,20 @@ def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
     parts = study.settings[environment]
     kept = min(run_steps(study, stage, environment, method), parts.training.replay_capacity)
     return 4000 + 2 * kept * 3 * parts.world_model.image_size**2 // 10**6
+
+
+def pairs_minutes(study: Study, environment: str) -> int:
+    """Time limit of drawing the pairs: an hour, and a twentieth of a second for each of two sides in two views drawn by eight processes."""
+    parts = study.settings[environment]
+    drawn = 4 * parts.pairs.number * (parts.environment.family == "robodesk")
+    return int(60 + 0.05 * drawn / 8 / 60)
+
+
+def frames_memory(study: Study, environment: str) -> int:
+    """Memory in MB of a job that holds every frame of the pairs: two a pair, 224 x 224 pixels where they are drawn, else 80 x 80."""
+    parts = study.settings[environment]
+    side = 224 if parts.environment.family == "robodesk" else 80
+    return 4000 + 2 * parts.pairs.number * 3 * side**2 // 10**6
 
 
 def _settled(value: Any) -> Any:

@@ -18,7 +18,12 @@ BOOKKEEPING = ["worker", "episode", "finished", "first_step", "last_step", "leng
 
 def exploration_runs(study: Study) -> list[tuple[str, str, int]]:
     """(environment, method, seed) of every exploration run of the study."""
-    return [(environment, method, seed) for environment in study.environments for method in study.explore for seed in study.seeds]
+    return [
+        (environment, method, seed)
+        for environment in study.environments
+        for method in study.explore
+        for seed in study.seeds_of(environment)
+    ]
 
 
 def task_runs(study: Study) -> list[tuple[str, str, str, int]]:
@@ -28,7 +33,7 @@ def task_runs(study: Study) -> list[tuple[str, str, str, int]]:
         for environment in study.environments
         for task in study.settings[environment].environment.tasks
         for method in study.learn
-        for seed in study.seeds
+        for seed in study.seeds_of(environment)
     ]
 
 

@@ -6,13 +6,15 @@ Which state is more interesting is a matter of rank (paper section 5.5, for KeyR
     KeyChest  chest in view with the key > key held > chest in view > key in view > nothing
 
 KeyChest's doors open by walking and mean nothing there, so doors are ranked only where no chest can be (`chest_in_view` is not
-among the state's keys). Equal ranks are a tie, and two states of rank 0 have nothing of interest: unknown (codes 2 and 3).
+among the state's keys). A state of Robodesk is interesting or not, rank 1 or 0 (`robodesk_oracle`). Equal ranks are a tie, and two
+states of rank 0 have nothing of interest: unknown (codes 2 and 3).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from sensei.annotators import robodesk_oracle
 from sensei.annotators.preference import Label, Pair, Reply
 from sensei.config import AnnotatorConfig
 from sensei.errors import SenseiError
@@ -25,7 +27,7 @@ CHEST_KEYS = (*COMMON_KEYS, "chest_in_view")
 
 def can_rank(keys: Iterable[str]) -> bool:
     """Whether a state with these keys is one that `ranks` understands."""
-    return set(ROOM_KEYS) <= set(keys) or set(CHEST_KEYS) <= set(keys)
+    return any(set(known) <= set(keys) for known in (ROOM_KEYS, CHEST_KEYS, robodesk_oracle.KEYS))
 
 
 def ranks(state: Mapping[str, np.ndarray | float]) -> np.ndarray:
@@ -43,6 +45,8 @@ def ranks(state: Mapping[str, np.ndarray | float]) -> np.ndarray:
             found=", ".join(state) or "no state",
             expected=f"keys {', '.join(ROOM_KEYS)}",
         )
+    if set(robodesk_oracle.KEYS) <= set(state):
+        return robodesk_oracle.interesting(state).astype(np.int64)
     holds = {key: np.asarray(state[key]) > 0.5 for key in (*ROOM_KEYS, "chest_in_view") if key in state}
     held, visible = holds["key_held"], holds["key_in_view"]
     if "chest_in_view" in holds:

@@ -10,7 +10,7 @@ from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, check as check_fig
 from sensei.config import load_study
 from sensei.errors import SenseiError
 from sensei.manifest import fingerprint, record_study
-from sensei.study import check_folder, run_memory, run_minutes, slice_of
+from sensei.study import check_folder, frames_memory, pairs_minutes, run_memory, run_minutes, slice_of
 
 SOURCE = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "the command line"
 try:
@@ -39,10 +39,13 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-AXES = {"environment": STUDY.environments, "seed": STUDY.seeds}
 EXPLORE_RUN = "<results>/{environment}/explore/{method}/seed{seed}"
 LEARN_RUN = "<results>/{environment}/learn/{task}/{method}/seed{seed}"
-EXPLORE_RUNS = expand(EXPLORE_RUN, method=STUDY.explore, **AXES)
+EXPLORE_RUNS = [
+    run
+    for environment in STUDY.environments
+    for run in expand(EXPLORE_RUN, environment=environment, method=STUDY.explore, seed=STUDY.seeds_of(environment))
+]
 LEARN_RUNS = [
     run
     for environment in STUDY.environments
@@ -51,7 +54,7 @@ LEARN_RUNS = [
         environment=environment,
         task=STUDY.settings[environment].environment.tasks,
         method=STUDY.learn,
-        seed=STUDY.seeds,
+        seed=STUDY.seeds_of(environment),
     )
 ]
 RUNS = expand("{run}/agent.pt", run=EXPLORE_RUNS + LEARN_RUNS)
@@ -77,6 +80,11 @@ def settings(stage):
 def run_cost(cost, stage):
     """`cost` (minutes or memory) of a run of `stage`."""
     return lambda wildcards: cost(STUDY, stage, wildcards.environment, wildcards.method)
+
+
+def frame_cost(cost):
+    """`cost` (minutes or memory) of a job over the frames of an environment."""
+    return lambda wildcards: cost(STUDY, wildcards.environment)
 
 
 def gpus(wildcards):

@@ -9,24 +9,28 @@ import numpy as np
 import typer
 import yaml
 
-from sensei.bench import app
 from sensei.bench.measure import Json, emit, machine
 from sensei.config import CONFIG_FOLDER, EnvironmentConfig, RobodeskOptions
-from sensei.envs.vector import VectorEnvironment
 from sensei.errors import SenseiError
 
 IMAGE_SIZE = 64
+RATIOS = (
+    ("two workers", "one worker"),
+    ("fast, two workers", "fast, one worker"),
+    ("full, two workers", "full, one worker"),
+    ("fast, one worker", "robodesk package"),
+    ("full, one worker", "robodesk package"),
+)
 Step = Callable[[], int]  # takes a step and returns the number of environments that took it
 
 
-@app.command()
 def environment(
     name: Annotated[str, typer.Option("--env", help="a file of config/envs, e.g. robodesk")],
     seconds: Annotated[float, typer.Option(help="time for each contender in each round")] = 2.0,
     rounds: Annotated[int, typer.Option(help="rounds, in each of which every contender has its turn")] = 5,
     json: Json = None,
 ) -> None:
-    """Agent steps a second with one 64x64 picture a step, random actions, in one and in two worker processes."""
+    """Agent steps a second with one 64x64 picture a step, random actions, in one and in two worker processes: the best of all rounds."""
     path = CONFIG_FOLDER / "envs" / f"{name}.yaml"
     if not path.exists():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
@@ -49,14 +53,6 @@ def environment(
     emit(result, json)
 
 
-RATIOS = (
-    ("two workers", "one worker"),
-    ("fast, two workers", "fast, one worker"),
-    ("fast, one worker", "robodesk package"),
-    ("full, one worker", "robodesk package"),
-)
-
-
 def _contenders(config: EnvironmentConfig) -> dict[str, Any]:
     """Context managers of a Step by name."""
     workers = {"one worker": 1, "two workers": 2}
@@ -69,6 +65,8 @@ def _contenders(config: EnvironmentConfig) -> dict[str, Any]:
 
 @contextmanager
 def _ours(config: EnvironmentConfig, workers: int) -> Iterator[Step]:
+    from sensei.envs.vector import VectorEnvironment
+
     with VectorEnvironment(config, IMAGE_SIZE, 0, "bench", workers) as vector:
         vector.action_space.seed(0)
         vector.reset()

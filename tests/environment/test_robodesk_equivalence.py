@@ -81,16 +81,18 @@ def test_the_list_of_tasks_is_upstreams_and_the_easier_openings(upstream):
 
 
 def test_the_picture_of_the_top_camera_is_upstreams(upstream):
+    theirs = []
     for seed in range(2):
         np.random.seed(seed)  # noqa: NPY002
-        start = upstream.begin()
+        theirs.append((upstream.begin(), upstream.draw(resize=False)))  # before ours: dm_control misses that another context is current
+    for start, picture in theirs:
         simulation = Simulation()
         simulation.start(start)
         renderer = Renderer(simulation.model, "full")
-        ours, theirs = renderer.draw(simulation.data, "top", 120), upstream.draw(resize=False)
+        ours = renderer.draw(simulation.data, "top", 120)
         renderer.close()
-        assert np.abs(ours.astype(int) - theirs).mean() < 1
-        assert theirs.std() > 20, "an empty picture proves nothing"
+        assert 0 < np.abs(ours.astype(int) - picture).mean() < 1, "meshes are merged, so that 0 means one picture was compared with itself"
+        assert picture.std() > 20, "an empty picture proves nothing"
 
 
 def test_a_state_kept_in_32_bits_holds_the_joint_positions():

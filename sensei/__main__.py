@@ -257,11 +257,11 @@ def report(study_path: StudyPath, output: Annotated[Path, typer.Option(help="rep
 
 @app.command()
 def published(folder: Annotated[Path, typer.Option(help="where the figures go")]) -> None:
-    """Draw Figures 5, 7 and 13 of the paper from the published values alone."""
-    outputs = [folder / f"fig{number}{suffix}" for number in (5, 7, 13) for suffix in (".pdf", ".png", ".csv")]
-    with stage("published", inputs=[], outputs=outputs):
-        from sensei.analysis.figures import draw_published
+    """Draw figures of the paper from the published values alone."""
+    from sensei.analysis.figures import PUBLISHED, SUFFIXES, draw_published
 
+    outputs = [folder / f"fig{number}{suffix}" for number in PUBLISHED for suffix in SUFFIXES]
+    with stage("published", inputs=[], outputs=outputs):
         draw_published(folder)
 
 

@@ -220,6 +220,10 @@ class AnnotatorConfig(Section):
     kind: Literal["oracle", "noisy_oracle"]
     accuracy: float = Field(1.0, ge=0, le=1, description="noisy_oracle: share of clear pairs answered correctly")
     first_bias: float = Field(0.0, ge=0, le=1, description="noisy_oracle: share of answers replaced by `first image`")
+    nearer: bool = Field(
+        False,
+        description="Robodesk: of two equally interesting states prefer the one with the gripper nearer to an object (paper: neither)",
+    )
 
 
 class Study(Section):

@@ -6,12 +6,11 @@ from multiprocessing import get_context
 import numpy as np
 
 from sensei.config import EnvironmentConfig
-from sensei.envs.contract import Environment
 from sensei.envs.registry import make
 from sensei.errors import SenseiError
 
 CHUNK = 16  # states in one message to a process
-_process: "tuple[Environment, Sequence[str]]"  # of a drawing process
+_drawer: "list[Drawer]" = []  # of a drawing process
 
 
 def draw_states(
@@ -27,21 +26,32 @@ def draw_states(
         SenseiError: this environment cannot draw a state again.
     """
     if processes == 1:
-        _open(config, names)
-        yield from map(_draw, ((state, view) for state in states))
+        drawer = Drawer(config, names, view)
+        try:
+            yield from map(drawer, states)
+        finally:
+            drawer.env.close()
         return
-    with get_context("spawn").Pool(processes, _open, (config, names)) as pool:
-        yield from pool.imap(_draw, ((state, view) for state in states), CHUNK)
+    with get_context("spawn").Pool(processes, _start, (config, names, view)) as pool:
+        yield from pool.imap(_draw, states, CHUNK)
 
 
-def _open(config: EnvironmentConfig, names: Sequence[str]) -> None:
-    global _process
-    env = make(config, image_size=64)
-    if not env.renders_states:
-        raise SenseiError(f"environment {config.level} cannot draw a state again", hint="collect again, with pictures")
-    _process = env, names
+class Drawer:
+    """Draws one view of states, float32 [S] each."""
+
+    def __init__(self, config: EnvironmentConfig, names: Sequence[str], view: str | None):
+        self.env, self.names, self.view = make(config, image_size=64), names, view
+        if not self.env.renders_states:
+            raise SenseiError(f"environment {config.level} cannot draw a state again", hint="collect again, with pictures")
+
+    def __call__(self, state: np.ndarray) -> np.ndarray:
+        """The picture, uint8 [h, w, 3]."""
+        return self.env.render_state(dict(zip(self.names, state.tolist(), strict=True)), self.view)
 
 
-def _draw(question: tuple[np.ndarray, str | None]) -> np.ndarray:
-    (env, names), (state, view) = _process, question
-    return env.render_state(dict(zip(names, state.tolist(), strict=True)), view)
+def _start(*arguments: object) -> None:
+    _drawer.append(Drawer(*arguments))
+
+
+def _draw(state: np.ndarray) -> np.ndarray:
+    return _drawer[0](state)

@@ -46,7 +46,8 @@ def save_episode(path: str | Path, episode: dict[str, np.ndarray]) -> None:
 
     Args:
         path: the file, named by `episode_name`.
-        episode: the arrays of `ROWS` over T rows, `annotator_image` where it is kept; `action` int64 [T] or float32 [T, d]; `event_names` [E] and `state_names` [S], text.
+        episode: the arrays of `ROWS` over T rows, `annotator_image` only where it is kept; `action` int64 [T] or
+            float32 [T, d]; `event_names` [E] and `state_names` [S], text.
     """
     fault = _fault(episode, KEYS)
     assert fault is None, fault

@@ -81,7 +81,7 @@ def test_figures_tables_videos_and_report_are_there(finished):
         for suffix, magic in ((".pdf", b"%PDF"), (".png", b"\x89PNG"), (".csv", b"")):
             content = (results / "figures" / f"{figure}{suffix}").read_bytes()
             assert content.startswith(magic) and len(content) > 50
-    assert len(list(results.rglob("video.mp4"))) == len(study.explore) + len(study.learn)
+    assert len(list(results.rglob("video.mp4"))) == 2 * (len(study.explore) + len(study.learn))
     page = (results / "report.html").read_text()
     assert "SENSEI" in page and page.count("data:image/png") >= len(study.figures)
     assert 'src="http' not in page and 'href="http' not in page.replace('href="https://arxiv', "")
@@ -131,7 +131,7 @@ def test_a_deleted_figure_is_drawn_again_alone_and_equal(finished):
 @pytest.mark.parametrize(
     "victim, target",
     [
-        ("minihack_keyroom_s5/labels/oracle/labels.parquet", "minihack_keyroom_s5/reward/oracle/reward.safetensors"),
+        ("minihack_keyroom_s5/labels/oracle_nearer/labels.parquet", "minihack_keyroom_s5/reward/oracle_nearer/reward.safetensors"),
         ("minihack_keyroom_s5/explore/sensei/seed0/agent.pt", "minihack_keyroom_s5/learn/keyroom_s5/sensei/seed0/agent.pt"),
         ("minihack_keyroom_s5/explore/plan2explore/seed0/episodes/worker00-000000.npz", "minihack_keyroom_s5/collect/seed0/index.parquet"),
         ("minihack_keyroom_s5/learn/keyroom_s5/ppo/seed0/metrics.jsonl", "scores.parquet"),
@@ -155,5 +155,13 @@ def test_published_figures_need_no_study(tmp_path):
     result = snakemake("published", "--cores", "1", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert time.monotonic() - started < 60
-    assert {path.stem for path in (tmp_path / "results" / "published").glob("*.pdf")} == {"fig5", "fig7", "fig13"}
+    assert {path.stem for path in (tmp_path / "results" / "published").glob("*.pdf")} == {
+        "fig5",
+        "fig6",
+        "fig7",
+        "fig13",
+        "fig15",
+        "fig16",
+        "fig21",
+    }
     assert {path.name for path in (tmp_path / "results").iterdir()} == {"published"}

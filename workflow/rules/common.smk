@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, check as check_figures, inputs as figure_inputs
+from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, PUBLISHED, check as check_figures, inputs as figure_inputs
 from sensei.config import load_study
 from sensei.errors import SenseiError
 from sensei.manifest import fingerprint, record_study

@@ -323,9 +323,7 @@ class StudyFile(Changes):
     annotators: list[str] = Field(min_length=1, description=Study.model_fields["annotators"].description)
     collector: str = Field("plan2explore", description=Study.model_fields["collector"].description)
     figures: list[str] = Field(min_length=1, description="modules of sensei/analysis/figures")
-    per_environment: dict[str, EnvironmentChanges] = Field(
-        {}, description="environment of this study -> changes to it alone, laid over those to all"
-    )
+    per_environment: dict[str, EnvironmentChanges] = Field({}, description="environment -> changes to it alone, laid over those to all")
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -407,9 +405,8 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
     source = source or "the study"
     file = _validate(StudyFile, content, source)
     changes = {key: getattr(file, key) for key in SETTINGS_KEYS}
-    if strangers := sorted(file.per_environment.keys() - set(file.environments)):
-        expected = f"one of {', '.join(file.environments)}"
-        raise SenseiError(f"{source}: `per_environment` names {strangers[0]!r}, which is not in `environments`", expected=expected)
+    for name in file.per_environment:  # may name environments that this study leaves out, but none that there is not
+        _named_file("envs", name, folder, source, "per_environment")
     settings = {}
     for name in file.environments:
         given = _named_file("envs", name, folder, source, "environments")
@@ -427,7 +424,7 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
         for name in wanted
     }
     axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in (*SETTINGS_KEYS, "per_environment")}
-    axes["environment_seeds"] = {name: own.seeds for name, own in file.per_environment.items() if own.seeds}
+    axes["environment_seeds"] = {name: own.seeds for name, own in file.per_environment.items() if own.seeds and name in file.environments}
     return _validate(Study, {**axes, "settings": settings, "methods": methods, "annotator_settings": annotators}, source)
 
 

@@ -67,6 +67,8 @@ def compare(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 class Oracle:
     """Prefers the state of higher rank."""
 
+    nearer = False
+
     def __init__(self, nearer: bool = False):
         self.nearer = nearer
 

@@ -11,6 +11,9 @@ from sensei.errors import SenseiError
 OPERATIONAL = {"device", "tensorboard", "checkpoint_every"}
 
 
+DRAWN = {"robodesk"}  # families that draw a state again, so that the collector keeps no pictures
+
+
 def slice_of(study: Study, stage: str, environment: str = "", method: str = "", annotator: str = "") -> dict[str, Any]:
     """The part of `study` that `stage` depends on; a change outside it re-makes nothing of that stage.
 
@@ -88,17 +91,22 @@ def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
     return 4000 + 2 * kept * 3 * parts.world_model.image_size**2 // 10**6
 
 
+def pairs_processes(study: Study, environment: str) -> int:
+    """Processes that draw the frames of the pairs side by side: one where the collection keeps them."""
+    return 8 if study.settings[environment].environment.family in DRAWN else 1
+
+
 def pairs_minutes(study: Study, environment: str) -> int:
-    """Time limit of drawing the pairs: an hour, and a twentieth of a second for each of two sides in two views drawn by eight processes."""
+    """Time limit of drawing the pairs: an hour and, where frames are drawn, 0.05 s for each of two sides in two views, side by side."""
     parts = study.settings[environment]
-    drawn = 4 * parts.pairs.number * (parts.environment.family == "robodesk")
-    return int(60 + 0.05 * drawn / 8 / 60)
+    drawn = 4 * parts.pairs.number * (parts.environment.family in DRAWN)
+    return int(60 + 0.05 * drawn / pairs_processes(study, environment) / 60)
 
 
 def frames_memory(study: Study, environment: str) -> int:
     """Memory in MB of a job that holds every frame of the pairs: two a pair, 224 x 224 pixels where they are drawn, else 80 x 80."""
     parts = study.settings[environment]
-    side = 224 if parts.environment.family == "robodesk" else 80
+    side = 224 if parts.environment.family in DRAWN else 80
     return 4000 + 2 * parts.pairs.number * 3 * side**2 // 10**6
 
 

@@ -37,9 +37,9 @@ rule pairs:
     priority: 30
     conda:
         "../../envs/minihack.yaml"
-    threads: 8
+    threads: frame_cost(pairs_processes)
     resources:
-        mem_mb=frame_cost(frames_memory),
+        mem_mb=8000,
         runtime=frame_cost(pairs_minutes),
     params:
         code=fingerprint("pairs"),

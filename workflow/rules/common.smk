@@ -10,7 +10,7 @@ from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, PUBLISHED, check a
 from sensei.config import load_study
 from sensei.errors import SenseiError
 from sensei.manifest import fingerprint, record_study
-from sensei.study import check_folder, frames_memory, pairs_minutes, run_memory, run_minutes, slice_of
+from sensei.study import check_folder, frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes, slice_of
 
 SOURCE = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "the command line"
 try:

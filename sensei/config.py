@@ -54,11 +54,17 @@ class EnvironmentConfig(Section):
     events: list[str] = Field(min_length=1, description="events counted at each step, in the order of the figures")
     robodesk: RobodeskOptions | None = Field(None, description="choices of family robodesk; null: the paper's")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.robodesk and self.family != "robodesk":
+            raise ValueError(f"`robodesk` belongs to family robodesk, not to {self.family}; remove it")
+        return self
+
 
 class WorldModelConfig(Section):
     """World model (paper section 7.1 and 7.2 of the notes, Appendix B)."""
 
-    size: Literal["XS", "S", "M", "L", "XL"] = Field("S", description="network preset, see sensei/world_model/sizes.py")
+    size: Literal["tiny", "XS", "S", "M", "L", "XL"] = Field("S", description="network preset, see sensei/world_model/sizes.py")
     image_size: int = Field(64, ge=16, multiple_of=8, description="side of the agent's picture in pixels (paper: 64)")
     free_nats: float = Field(1.0, ge=0, description="KL below this many nats is not penalised")
     dynamics_scale: float = Field(0.5, ge=0, description="weight of the KL that moves the prior")
@@ -128,6 +134,7 @@ class TrainingConfig(Section):
     checkpoint_every: int = Field(5_000, ge=1, description="agent steps between checkpoints")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = Field("float32", description="autocast type on CUDA; the CPU always uses float32")
+    compile: Literal["off", "auto", "full"] = Field("auto", description="off: plain PyTorch; full: all of an update; auto: what pays")
     tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
 
 

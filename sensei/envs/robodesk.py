@@ -15,7 +15,7 @@ choose_backend()  # MuJoCo reads the choice when it is imported
 import mujoco  # noqa: E402
 
 from sensei.envs.robodesk_events import UNSTABLE, Readings, event_names, joint_positions  # noqa: E402
-from sensei.envs.robodesk_rendering import FAST_OVERSAMPLING, SIZE, Renderer, shrink  # noqa: E402
+from sensei.envs.robodesk_rendering import FAST_OVERSAMPLING, SIZE, Renderer, average, shrink  # noqa: E402
 from sensei.envs.robodesk_rewards import TASKS, Rewards  # noqa: E402
 from sensei.envs.robodesk_simulation import Simulation, locate  # noqa: E402
 
@@ -42,7 +42,7 @@ class RobodeskEnvironment(Environment):
         self._simulation = Simulation()
         self._rewards = Rewards(self._simulation, options.original_positions)
         self._readings = Readings(self._simulation)
-        self._renderer = Renderer(self._simulation.model, options.render_quality)
+        self._renderer = Renderer(self._simulation.model, options.render_quality, max(SIZE, FAST_OVERSAMPLING * image_size))
         self._drawn = mujoco.MjData(self._simulation.model)  # where states seen earlier are drawn again
         self._pictures: dict[str, np.ndarray] = {}  # of the present state, by camera
         self._solved = np.zeros(len(TASKS), bool)  # in this episode
@@ -92,8 +92,7 @@ class RobodeskEnvironment(Environment):
         size = self._image_size
         if self._options.render_quality == "full":
             return shrink(self.render_for_annotator(), size)
-        large = self._renderer.draw(self._simulation.data, AGENT_CAMERA, FAST_OVERSAMPLING * size)
-        return large.reshape(size, FAST_OVERSAMPLING, size, FAST_OVERSAMPLING, 3).mean((1, 3)).round().astype(np.uint8)
+        return average(self._renderer.draw(self._simulation.data, AGENT_CAMERA, FAST_OVERSAMPLING * size), FAST_OVERSAMPLING)
 
     def _state(self) -> dict[str, float]:
         return self._readings.state(stacked=self._rewards.success("stack"))

@@ -1,11 +1,17 @@
 """What is counted on the desk and what an oracle may look at (paper sections 3.6 and 5.5 of the notes)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sensei.envs.robodesk_simulation import BODIES, BUTTONS, Simulation
+if TYPE_CHECKING:  # names are read where there is no MuJoCo
+    from sensei.envs.robodesk_simulation import Simulation
 
+BODIES = ("ball", "upright_block", "flat_block")
+BUTTONS = ("red_button", "green_button", "blue_button")
 ENTITIES = ("drawer", "slide", *BUTTONS, *BODIES)
 INTERACTIONS = tuple(f"{entity}_moved" for entity in ENTITIES)
 MOVING = 0.02  # metres per second

@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+import importlib.util
 import json
 import os
 import subprocess
@@ -26,7 +27,10 @@ def choose_backend() -> None:
 
     Raises:
         SenseiError: none works, or the user's does not; names the packages to install.
+        ModuleNotFoundError: there is no MuJoCo.
     """
+    if importlib.util.find_spec("mujoco") is None:
+        raise ModuleNotFoundError("No module named 'mujoco'", name="mujoco")
     wanted = os.environ.get("MUJOCO_GL")
     if "MUJOCO_EGL_DEVICE_ID" not in os.environ and os.environ.get("CUDA_VISIBLE_DEVICES") and wanted in (None, "egl"):
         device = egl_device(os.environ["CUDA_VISIBLE_DEVICES"], _ask_cuda_numbers())

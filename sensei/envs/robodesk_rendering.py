@@ -31,17 +31,17 @@ class Renderer:
     smaller than a pixel.
     """
 
-    def __init__(self, model: mujoco.MjModel, quality: str):
+    def __init__(self, model: mujoco.MjModel, quality: str, largest: int = SIZE):
         self._model, self._full = model, quality == "full"
         merge_vertices(model, MERGED[quality])
-        model.vis.global_.offwidth, model.vis.global_.offheight = SIZE, SIZE
+        model.vis.global_.offwidth, model.vis.global_.offheight = largest, largest
         if not self._full:
             model.vis.quality.offsamples = 0  # has an effect only before the context is made
             # Most of the time goes into the corners of triangles, which Mesa's software OpenGL computes in one thread; the others would
             # only take cores from other workers.
             os.environ.setdefault("LP_NUM_THREADS", "1")
         try:
-            self._gl = mujoco.GLContext(SIZE, SIZE)
+            self._gl = mujoco.GLContext(largest, largest)
             self._gl.make_current()
             self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         except Exception as error:  # each OpenGL library has errors of its own
@@ -55,7 +55,7 @@ class Renderer:
         atexit.register(_close, weakref.ref(self))
 
     def draw(self, data: mujoco.MjData, camera: str, size: int = SIZE) -> np.ndarray:
-        """What `camera` sees, uint8 [size, size, 3]; `size` at most 224.
+        """What `camera` sees, uint8 [size, size, 3]; `size` at most `largest`.
 
         Raises:
             SenseiError: there is no such camera; names those there are.
@@ -87,6 +87,11 @@ def _close(renderer: weakref.ref[Renderer]) -> None:
 def shrink(picture: np.ndarray, size: int) -> np.ndarray:
     """`picture` with antialiasing at `size` x `size`, uint8 [size, size, 3]."""
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
+
+
+def average(picture: np.ndarray, side: int) -> np.ndarray:
+    """`picture` with every `side` x `side` pixels averaged into one."""
+    return np.asarray(Image.fromarray(picture).reduce(side))
 
 
 def _camera(azimuth: float, elevation: float, distance: float, lookat: tuple[float, float, float]) -> mujoco.MjvCamera:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensei.envs.robodesk_simulation import BODIES, Simulation
+from sensei.envs.robodesk_events import BODIES, BUTTONS
+from sensei.envs.robodesk_simulation import Simulation
 
 
 class Opening(NamedTuple):
@@ -54,7 +55,7 @@ class Rewards:
 
     def __init__(self, simulation: Simulation, original_positions: str):
         data, package = simulation.data, simulation.package
-        self._positions = {name: data.body(name).xpos for name in (*BODIES, "red_button", "green_button", "blue_button")}
+        self._positions = {name: data.body(name).xpos for name in (*BODIES, *BUTTONS)}
         self._joints = {data.joint(index).name: data.joint(index).qpos for index in range(simulation.model.njnt)}
         self._package, self._copies = package, original_positions == "copies"
         # The package looks names up in dm_control's indexers, which take longer than the arithmetic; dictionaries of views do not.

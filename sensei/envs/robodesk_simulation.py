@@ -9,9 +9,6 @@ import numpy as np
 with contextlib.redirect_stderr(io.StringIO()):  # gym, which robodesk imports, prints that it is unmaintained
     from robodesk import RoboDesk
 
-BODIES = ("ball", "upright_block", "flat_block")
-BUTTONS = ("red_button", "green_button", "blue_button")
-LIGHTS = ("red_light", "green_light", "blue_light")
 SUBSTEPS = 10  # simulator steps of 2 ms per action
 ROBOT_JOINTS, ARM_JOINTS, WRIST, FINGERS = 9, 6, 6, slice(7, 9)
 END_EFFECTOR_SCALE, WRIST_SCALE = 0.01, 0.02  # metres per action along x, y and z; share of the wrist's range

@@ -61,6 +61,12 @@ def test_training_starts_fill_upstreams_ranges_and_evaluations_start_in_their_mi
     np.testing.assert_allclose([evaluated[0][name] for name in names], (low + high) / 2, atol=1e-9)
 
 
+@pytest.mark.parametrize("image_size", [16, 120])
+def test_the_agents_picture_has_any_size(image_size):
+    with robodesk(image_size=image_size) as env:
+        assert env.reset(seed=0)[0]["image"].shape == (image_size, image_size, 3)
+
+
 @pytest.mark.parametrize("quality", ["full", "fast"])
 def test_the_agents_picture_is_the_annotators_made_smaller_with_antialiasing(quality):
     with robodesk({"render_quality": quality}) as env:
@@ -119,6 +125,8 @@ def test_unknown_names_are_errors_that_name_the_valid_ones(desk):
         make(robodesk_config(level="Kitchen"), 64)
     with pytest.raises(ValidationError, match="'full' or 'fast'"):
         robodesk_config({"render_quality": "best"})
+    with pytest.raises(ValidationError, match="`robodesk` belongs to family robodesk, not to toy"):
+        robodesk_config(family="toy")
 
 
 @pytest.mark.parametrize("action", [np.zeros(4), np.zeros((1, 5)), np.full(5, 1.01), np.array([0, 0, np.nan, 0, 0]), [np.inf] * 5, 1])

@@ -10,10 +10,12 @@ import pandas as pd
 
 from sensei.annotators.agreement import accuracy, cohen_kappa, order_bias
 from sensei.annotators.frames import Frames
-from sensei.annotators.oracle import can_rank, compare, make_annotator, ranks
+from sensei.annotators.oracle import can_rank, compare, ranks
 from sensei.annotators.pairs import SIDES, questions, read_pairs, states
 from sensei.annotators.preference import REPAIR, Label, Reply
-from sensei.config import AnnotatorConfig
+from sensei.annotators.prompts import load_prompt
+from sensei.annotators.registry import Assignment, make_annotator
+from sensei.config import OPERATIONAL, AnnotatorConfig
 from sensei.errors import SenseiError
 from sensei.io import atomic, sha256, write_json
 from sensei.progress import progress
@@ -28,7 +30,7 @@ def annotate_shard(
     shard: int,
     shards: int,
     output: str | Path,
-    seed: int,
+    assignment: Assignment,
 ) -> None:
     """Ask one annotator about every `shards`-th pair and keep each raw reply.
 
@@ -43,13 +45,14 @@ def annotate_shard(
         shard: which one, from 0.
         shards: how many there are.
         output: the shard's file.
-        seed: of the order shown and of the annotator's own noise; the same for all shards.
+        assignment: its seed is that of the order shown and of the annotator's own noise, the same for all shards.
 
     Raises:
         SenseiError: a file is damaged, or the annotator cannot answer about this environment.
     """
-    output = Path(output)
-    asked_for = json.dumps([sha256(pairs_path), name, config.model_dump(mode="json"), shard, shards, seed])
+    output, seed, prompt = Path(output), assignment.seed, assignment.prompt
+    what = [config.model_dump(mode="json", exclude=OPERATIONAL), load_prompt(prompt).sha256 if prompt else None]
+    asked_for = json.dumps([sha256(pairs_path), name, what, shard, shards, seed])
     # A name of its own for each question keeps the replies to another configuration from being taken for replies to this one.
     partial = output.with_name(f".{output.stem}.{hashlib.sha256(asked_for.encode()).hexdigest()[:16]}.partial.jsonl")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +63,7 @@ def annotate_shard(
     unasked = own & ~table["pair"].isin(answered).to_numpy()
     pairs = questions(table[unasked], Frames(frames_path), swapped[unasked])
     with open(partial, "a", encoding="utf-8") as file, progress(int(own.sum()), f"annotate {name}", "pairs", len(answered)) as bar:
-        for reply in make_annotator(config, seed).annotate(pairs):
+        for reply in make_annotator(config, assignment).annotate(pairs):
             file.write(json.dumps(reply.record()) + "\n")
             file.flush()
             bar.update()

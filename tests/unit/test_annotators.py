@@ -17,11 +17,12 @@ from sensei.annotators.frames import Frames
 from sensei.annotators.labels import annotate_shard, merge_shards, read_labels, read_replies
 from sensei.annotators.oracle import NoisyOracle, Oracle, compare, ranks
 from sensei.annotators.preference import Label, Pair, Reply, Side, soft_label
-from sensei.config import CONFIG_FOLDER, AnnotatorConfig, read_yaml
+from sensei.annotators.registry import Assignment, make_annotator
+from sensei.config import CONFIG_FOLDER, AnnotatorConfig, NoisyOracleConfig, OracleConfig, annotator_config, read_yaml
 from sensei.errors import SenseiError
 
 ROOM = ("key_in_view", "key_held", "closed_door_beside", "open_door_in_view", "stairs_in_view")
-ORACLE = AnnotatorConfig(kind="oracle")
+ORACLE = OracleConfig()
 
 
 def room(*true: str) -> dict[str, float]:
@@ -46,9 +47,14 @@ def write_pairs(folder: Path, number: int, seed: int = 0) -> Path:
     return folder / "main.parquet"
 
 
+def assignment(folder: Path, seed: int = 0) -> Assignment:
+    """What annotators of these tests are given."""
+    return Assignment(seed, None, folder, folder / "ledger.sqlite")
+
+
 def annotate(pairs: Path, output: Path, config: AnnotatorConfig = ORACLE, shard: int = 0, shards: int = 1, seed: int = 0) -> list[Reply]:
     """Annotate one shard without pictures."""
-    annotate_shard(pairs, pairs.with_suffix(".frames.npz"), "tested", config, shard, shards, output, seed)
+    annotate_shard(pairs, pairs.with_suffix(".frames.npz"), "tested", config, shard, shards, output, assignment(output.parent, seed))
     return read_replies(output)
 
 
@@ -105,7 +111,7 @@ def test_a_reply_is_mapped_back_to_the_pairs_own_order():
 @pytest.mark.parametrize(("planted", "bias"), [(0.85, 0.0), (0.7, 0.0), (1.0, 0.3), (0.85, 0.1)])
 def test_the_noisy_oracle_is_as_noisy_as_stated(tmp_path, planted, bias):
     pairs = write_pairs(tmp_path, 6000)
-    config = AnnotatorConfig(kind="noisy_oracle", accuracy=planted, first_bias=bias)
+    config = NoisyOracleConfig(accuracy=planted, first_bias=bias)
     annotate(pairs, tmp_path / "shard0.jsonl", config)
     card = merge_shards([tmp_path / "shard0.jsonl"], pairs, tmp_path / "labels.parquet", tmp_path / "card.json")
     expected = planted * (1 - bias) + bias / 2  # a replaced answer is right by chance, the order being random
@@ -122,7 +128,7 @@ def test_the_noisy_oracle_is_as_noisy_as_stated(tmp_path, planted, bias):
 
 
 def test_answers_depend_neither_on_the_shards_nor_on_the_run(tmp_path):
-    pairs, config = write_pairs(tmp_path, 300), AnnotatorConfig(kind="noisy_oracle", accuracy=0.7, first_bias=0.2)
+    pairs, config = write_pairs(tmp_path, 300), NoisyOracleConfig(accuracy=0.7, first_bias=0.2)
     whole = {reply.pair: reply for reply in annotate(pairs, tmp_path / "whole.jsonl", config)}
     assert {reply.swapped for reply in whole.values()} == {True, False}
     for shard in range(3):
@@ -171,7 +177,7 @@ def test_replies_to_another_configuration_are_not_taken_up(tmp_path, monkeypatch
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(labels_module, "make_annotator", lambda *_: Broken())
         annotate(pairs, tmp_path / "shard0.jsonl")
-    flipped = annotate(pairs, tmp_path / "shard0.jsonl", AnnotatorConfig(kind="noisy_oracle", accuracy=0.0))
+    flipped = annotate(pairs, tmp_path / "shard0.jsonl", NoisyOracleConfig(accuracy=0.0))
     assert [reply.pair for reply in flipped] == list(range(40))
     assert [reply.answer for reply in flipped] == [reply.answer.swapped for reply in annotate(pairs, tmp_path / "o.jsonl")]
 
@@ -206,7 +212,8 @@ def test_a_killed_shard_resumes_where_it_was(tmp_path):
     program = (
         "import sys, time\n"
         "from sensei.annotators import labels, oracle\n"
-        "from sensei.config import AnnotatorConfig\n"
+        "from sensei.annotators.registry import Assignment\n"
+        "from sensei.config import OracleConfig\n"
         "class Slow(oracle.Oracle):\n"
         "    def annotate(self, pairs):\n"
         "        for reply in super().annotate(pairs):\n"
@@ -227,9 +234,9 @@ def test_a_killed_shard_resumes_where_it_was(tmp_path):
     begun = partial.read_bytes()
     assert len(begun) >= 2000
     assert not output.exists()
-    annotate_shard(pairs, "none", "tested", ORACLE, 0, 1, output, 0)
+    annotate_shard(pairs, "none", "tested", ORACLE, 0, 1, output, assignment(tmp_path))
     assert output.read_bytes().startswith(begun[: begun.rfind(b"\n") + 1])
-    annotate_shard(pairs, "none", "tested", ORACLE, 0, 1, tmp_path / "undisturbed.jsonl", 0)
+    annotate_shard(pairs, "none", "tested", ORACLE, 0, 1, tmp_path / "undisturbed.jsonl", assignment(tmp_path))
     assert output.read_bytes() == (tmp_path / "undisturbed.jsonl").read_bytes()
 
 
@@ -270,6 +277,6 @@ def test_shards_must_answer_each_pair_once(tmp_path):
 
 def test_every_annotator_file_makes_an_annotator(tmp_path):
     pairs = write_pairs(tmp_path, 3)
-    for path in (CONFIG_FOLDER / "annotators").glob("*.yaml"):
-        assert len(annotate(pairs, tmp_path / f"{path.stem}.jsonl", AnnotatorConfig(**read_yaml(path)))) == 3
-    assert isinstance(labels_module.make_annotator(AnnotatorConfig(kind="noisy_oracle"), 0), NoisyOracle)
+    for path in (CONFIG_FOLDER / "annotators").glob("*oracle.yaml"):
+        assert len(annotate(pairs, tmp_path / f"{path.stem}.jsonl", annotator_config(read_yaml(path), path.name))) == 3
+    assert isinstance(make_annotator(NoisyOracleConfig(), assignment(tmp_path)), NoisyOracle)

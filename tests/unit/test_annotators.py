@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sensei.annotators import labels as labels_module
+from sensei.annotators import shards as shards_module
 from sensei.annotators.frames import Frames
-from sensei.annotators.labels import annotate_shard, merge_shards, read_labels, read_replies
+from sensei.annotators.labels import merge_shards, read_labels, read_replies
 from sensei.annotators.oracle import NoisyOracle, Oracle, compare, ranks
 from sensei.annotators.preference import Label, Pair, Reply, Side, soft_label
 from sensei.annotators.registry import Assignment, make_annotator
+from sensei.annotators.shards import annotate_shard
 from sensei.config import CONFIG_FOLDER, AnnotatorConfig, NoisyOracleConfig, OracleConfig, annotator_config, read_yaml
 from sensei.errors import SenseiError
 
@@ -155,13 +156,13 @@ def test_an_interrupted_shard_asks_only_what_is_unasked(tmp_path, monkeypatch):
                 yield reply
 
     for patience in (20, 15):
-        monkeypatch.setattr(labels_module, "make_annotator", lambda *_, patience=patience: Listening(patience))
+        monkeypatch.setattr(shards_module, "make_annotator", lambda *_, patience=patience: Listening(patience))
         with pytest.raises(KeyboardInterrupt):
             annotate(pairs, output)
         assert not output.exists()
         [partial] = tmp_path.glob(".shard0.*.partial.jsonl")
         partial.write_bytes(partial.read_bytes() + b'{"pair": 49, "swap')  # torn by the kill
-    monkeypatch.setattr(labels_module, "make_annotator", lambda *_: Listening(-1))
+    monkeypatch.setattr(shards_module, "make_annotator", lambda *_: Listening(-1))
     replies = annotate(pairs, output)
     assert asked == [reply.pair for reply in replies] == list(range(50))
     assert not list(tmp_path.glob(".shard0*"))
@@ -175,7 +176,7 @@ def test_replies_to_another_configuration_are_not_taken_up(tmp_path, monkeypatch
 
     pairs = write_pairs(tmp_path, 40)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(labels_module, "make_annotator", lambda *_: Broken())
+        patch.setattr(shards_module, "make_annotator", lambda *_: Broken())
         annotate(pairs, tmp_path / "shard0.jsonl")
     flipped = annotate(pairs, tmp_path / "shard0.jsonl", NoisyOracleConfig(accuracy=0.0))
     assert [reply.pair for reply in flipped] == list(range(40))
@@ -195,10 +196,10 @@ def test_failed_requests_are_asked_again_and_never_become_labels(tmp_path, monke
                 yield Reply(pair.pair, pair.swapped, "", None, "refused") if failed else Reply(pair.pair, pair.swapped, "tie", Label.TIE)
 
     pairs, output = write_pairs(tmp_path, 6), tmp_path / "shard0.jsonl"
-    monkeypatch.setattr(labels_module, "make_annotator", lambda *_: Failing(fails=False))
+    monkeypatch.setattr(shards_module, "make_annotator", lambda *_: Failing(fails=False))
     with pytest.raises(KeyboardInterrupt):
         annotate(pairs, output)
-    monkeypatch.setattr(labels_module, "make_annotator", lambda *_: Failing(fails=True))
+    monkeypatch.setattr(shards_module, "make_annotator", lambda *_: Failing(fails=True))
     assert [reply.pair for reply in annotate(pairs, output)] == [0, 1, 2, 3, 2, 4, 5]
     card = merge_shards([output], pairs, tmp_path / "labels.parquet", tmp_path / "card.json")
     assert (card["pairs"], card["errors"], card["counts"]["tie"], card["counts"]["unknown"]) == (6, 3, 3, 0)
@@ -211,7 +212,7 @@ def test_a_killed_shard_resumes_where_it_was(tmp_path):
     pairs = write_pairs(tmp_path, 400)
     program = (
         "import sys, time\n"
-        "from sensei.annotators import labels, oracle\n"
+        "from sensei.annotators import shards, oracle\n"
         "from sensei.annotators.registry import Assignment\n"
         "from sensei.config import OracleConfig\n"
         "class Slow(oracle.Oracle):\n"
@@ -219,8 +220,8 @@ def test_a_killed_shard_resumes_where_it_was(tmp_path):
         "        for reply in super().annotate(pairs):\n"
         "            time.sleep(0.02)\n"
         "            yield reply\n"
-        "labels.make_annotator = lambda *_: Slow()\n"
-        "labels.annotate_shard(sys.argv[1], 'none', 'tested', AnnotatorConfig(kind='oracle'), 0, 1, sys.argv[2], 0)\n"
+        "shards.make_annotator = lambda *_: Slow()\n"
+        "shards.annotate_shard(sys.argv[1], 'none', 'tested', OracleConfig(), 0, 1, sys.argv[2], Assignment(0, None, None, None))\n"
     )
     output = tmp_path / "shard0.jsonl"
     root = Path(__file__).resolve().parents[2]

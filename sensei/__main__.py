@@ -152,9 +152,12 @@ def annotate(
     config = resolved.settings[environment].pairs
     settings = slice_of(resolved, "annotate", environment, annotator=annotator)
     with stage("annotate", inputs=[study_path, pairs, frames], outputs=[output], settings=settings, seed=config.seeds[0]):
-        from sensei.annotators.labels import annotate_shard
+        from sensei.annotators.registry import Assignment
+        from sensei.annotators.shards import annotate_shard
 
-        annotate_shard(pairs, frames, annotator, resolved.annotator_settings[annotator], shard, config.shards, output, config.seeds[0])
+        prompt = resolved.prompt_of(annotator, environment)
+        assignment = Assignment(config.seeds[0], prompt, folder=output.parent, ledger=study_path.parent.parent / "ledger.sqlite")
+        annotate_shard(pairs, frames, annotator, resolved.annotator_settings[annotator], shard, config.shards, output, assignment)
 
 
 @app.command()

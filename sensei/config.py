@@ -8,7 +8,7 @@ changes). Methods and annotators are files of their own: `config/methods/`, `con
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -132,6 +132,7 @@ class PairsConfig(Section):
     number: int = Field(100_000, ge=1, description="pairs asked for")
     seeds: list[int] = Field([0], min_length=1, description="collection runs (exploration seeds) the frames come from")
     shards: int = Field(8, ge=1, le=200, description="annotation jobs the pairs are split into")
+    prompt: str = Field("general", description="file of config/prompts for annotators that are given none of their own")
 
 
 class RewardModelConfig(Section):
@@ -195,12 +196,70 @@ class Method(Section):
         return self
 
 
-class AnnotatorConfig(Section):
-    """Who answers which frame is more interesting."""
+class OracleConfig(Section):
+    """Reads the game state."""
 
-    kind: Literal["oracle", "noisy_oracle"]
-    accuracy: float = Field(1.0, ge=0, le=1, description="noisy_oracle: share of clear pairs answered correctly")
-    first_bias: float = Field(0.0, ge=0, le=1, description="noisy_oracle: share of answers replaced by `first image`")
+    kind: Literal["oracle"] = "oracle"
+
+
+class NoisyOracleConfig(Section):
+    """An oracle with planted faults."""
+
+    kind: Literal["noisy_oracle"] = "noisy_oracle"
+    accuracy: float = Field(1.0, ge=0, le=1, description="share of clear pairs answered correctly")
+    first_bias: float = Field(0.0, ge=0, le=1, description="share of answers replaced by `first image`")
+
+
+class PromptedConfig(Section):
+    """What annotators that are asked in words have in common."""
+
+    prompt: str | None = Field(None, description="file of config/prompts, or the path of one's own; null: the environment's")
+
+
+class Prices(Section):
+    """What a server takes and how it counts pictures, as its operator publishes it; changes no answer."""
+
+    input_per_million: float = Field(0.0, ge=0, description="US dollars for 10^6 tokens of questions")
+    output_per_million: float = Field(0.0, ge=0, description="US dollars for 10^6 tokens of replies")
+    batch_discount: float = Field(0.5, ge=0, le=1, description="share of the price that the Batch API saves")
+    as_of: str | None = Field(None, description="date on which these prices were read")
+    pictures: Literal["tiles", "patches"] = Field("tiles", description="a picture is counted in tiles of 512 or in patches of 32 pixels")
+    tile_tokens: tuple[int, int] = Field((85, 170), description="tiles: tokens of a picture, and of each of its tiles (detail high)")
+    patch_factor: float = Field(1.0, gt=0, description="patches: tokens of one")
+
+
+class RequestsConfig(Section):
+    """How fast questions are sent; changes no answer."""
+
+    at_once: int = Field(32, ge=1, description="requests in flight at any time")
+    per_minute: int | None = Field(None, ge=1, description="the account's limit of requests a minute; null: none")
+    tokens_per_minute: int | None = Field(None, ge=1, description="the account's limit of tokens a minute; null: none")
+    timeout: float = Field(60.0, gt=0, description="seconds until a request counts as lost")
+    attempts: int = Field(6, ge=1, description="times a request is sent before it counts as failed")
+    longest_wait: float = Field(60.0, ge=0, description="most seconds between two attempts, unless the server asks for more")
+    batch: bool = Field(False, description="use the Batch API: slower, cheaper")
+
+
+class OpenAIConfig(PromptedConfig):
+    """A model behind a server that speaks the OpenAI API; address and key are OPENAI_BASE_URL and OPENAI_API_KEY."""
+
+    kind: Literal["openai_api"] = "openai_api"
+    model: str = Field(description="the server's name of it")
+    temperature: float = Field(0.2, ge=0, le=2, description="paper: 0.2")
+    reply_tokens: int = Field(100, ge=1, description="most tokens of a reply (paper: 100)")
+    detail: Literal["low", "high", "auto"] = Field("low", description="how closely the model looks at a picture (paper: low)")
+    stitched: bool = Field(False, description="both pictures side by side in one; for models that take a single one")
+    structured: bool = Field(False, description="ask for JSON with one of the prompt's answers, where the server can")
+    prices: Prices = Prices()
+    max_usd: float | None = Field(None, ge=0, description="most dollars all questions to this model together may cost; null: no limit")
+    max_unreadable: float = Field(0.1, ge=0, le=1, description="largest share of replies without an answer before the stage fails")
+    requests: RequestsConfig = RequestsConfig()
+
+
+AnnotatorConfig = Annotated[OracleConfig | NoisyOracleConfig | OpenAIConfig, Field(discriminator="kind")]
+ANNOTATORS: dict[str, type[Section]] = {model.model_fields["kind"].default: model for model in get_args(get_args(AnnotatorConfig)[0])}
+# Where, how often and for how much, not what: these change no result, so they re-make nothing.
+OPERATIONAL = {"device", "tensorboard", "checkpoint_every", "requests", "prices", "max_usd", "max_unreadable"}
 
 
 class Study(Section):
@@ -243,6 +302,11 @@ class Study(Section):
                 offer = f"{frames} frames of {name} offer {frames * (frames - 1) // 2}"
                 raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")
         return self
+
+    def prompt_of(self, annotator: str, environment: str) -> str | None:
+        """Name or path of the prompt with which `annotator` is asked about `environment`; None for one that is not asked in words."""
+        config = self.annotator_settings[annotator]
+        return config.prompt or self.settings[environment].pairs.prompt if isinstance(config, PromptedConfig) else None
 
     def annotator_of(self, method: str) -> str:
         """The annotator whose reward model `method` maximises."""
@@ -338,11 +402,22 @@ def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     node = schema
     for part in location:
         node = node.get("properties", {}).get(part) or node.get("additionalProperties", {}) or node.get("items", {})
-        for option in (node, *node.get("anyOf", [])):
+        for option in (node, *node.get("anyOf", []), *node.get("oneOf", [])):
             if "$ref" in option:
                 node = schema["$defs"][option["$ref"].rsplit("/", 1)[1]]
                 break
     return list(node.get("properties", {}))
+
+
+def annotator_config(content: dict[str, Any], source: str) -> AnnotatorConfig:
+    """The configuration of an annotator from the content of its file.
+
+    Raises:
+        SenseiError: one line that names file, key and remedy.
+    """
+    if content.get("kind") not in ANNOTATORS:
+        raise SenseiError(f"{source}: `kind`", found=content.get("kind"), expected=f"one of {', '.join(ANNOTATORS)}")
+    return _validate(ANNOTATORS[content["kind"]], content, source)
 
 
 def load_study(content: dict[str, Any] | str | Path, source: str | None = None, folder: Path = CONFIG_FOLDER) -> Study:
@@ -373,7 +448,7 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
             methods[name] = _validate(Method, _named_file("methods", name, folder, source, axis), f"config/methods/{name}.yaml")
     wanted = dict.fromkeys([*file.annotators, *(m.annotator for m in methods.values() if m.annotator)])
     annotators = {
-        name: _validate(AnnotatorConfig, _named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
+        name: annotator_config(_named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
         for name in wanted
     }
     axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in SETTINGS_KEYS}

@@ -22,7 +22,7 @@ MODULES = {
     "explore": ("training.runs", "envs"),
     "collect": ("replay.store",),
     "pairs": ("annotators.pairs",),
-    "annotate": ("annotators.labels",),
+    "annotate": ("annotators.shards",),
     "labels": ("annotators.labels",),
     "distil": ("reward.distil",),
     "learn": ("training.runs", "envs"),

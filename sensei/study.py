@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sensei.config import Study, read_study
+from sensei.annotators.prompts import load_prompt
+from sensei.config import OPERATIONAL, Study, read_study
 from sensei.errors import SenseiError
-
-# Where and how often, not what: these change no result, so they re-make nothing.
-OPERATIONAL = {"device", "tensorboard", "checkpoint_every"}
 
 
 def slice_of(study: Study, stage: str, environment: str = "", method: str = "", annotator: str = "") -> dict[str, Any]:
@@ -22,7 +20,13 @@ def slice_of(study: Study, stage: str, environment: str = "", method: str = "", 
     if stage == "pairs":
         return {"number": settings["pairs"]["number"], "seeds": settings["pairs"]["seeds"], "environment": settings["environment"]}
     if stage == "annotate":
-        return {"annotator": study.annotator_settings[annotator].model_dump(mode="json"), "shards": settings["pairs"]["shards"]}
+        config = _settled(study.annotator_settings[annotator].model_dump(mode="json"))
+        prompt = study.prompt_of(annotator, environment)
+        return {
+            "annotator": config,
+            "shards": settings["pairs"]["shards"],
+            "prompt": load_prompt(prompt).sha256 if prompt else None,
+        }
     if stage == "distil":
         return {"reward": settings["reward"]}
     if stage in ("collect", "labels"):

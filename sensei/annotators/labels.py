@@ -1,82 +1,17 @@
-"""From pairs to labels: shards of raw replies, asked in parallel and resumable, then merged into one table and a card."""
+"""From raw replies to labels: shards are merged into one table and a card."""
 
-import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from sensei.annotators.agreement import accuracy, cohen_kappa, order_bias
-from sensei.annotators.frames import Frames
-from sensei.annotators.oracle import can_rank, compare, make_annotator, ranks
-from sensei.annotators.pairs import SIDES, questions, read_pairs, states
+from sensei.annotators.oracle import can_rank, compare, ranks
+from sensei.annotators.pairs import SIDES, read_pairs, states
 from sensei.annotators.preference import REPAIR, Label, Reply
-from sensei.config import AnnotatorConfig
 from sensei.errors import SenseiError
-from sensei.io import atomic, sha256, write_json
-from sensei.progress import progress
-from sensei.rng import generator
-
-
-def annotate_shard(
-    pairs_path: str | Path,
-    frames_path: str | Path,
-    name: str,
-    config: AnnotatorConfig,
-    shard: int,
-    shards: int,
-    output: str | Path,
-    seed: int,
-) -> None:
-    """Ask one annotator about every `shards`-th pair and keep each raw reply.
-
-    Replies are appended, as they come, to a hidden file beside `output`. An interrupted shard asks only what has no reply yet; failed
-    requests are asked again. The finished file is renamed to `output` (JSON lines: pair, swapped, text, answer, error).
-
-    Args:
-        pairs_path: table of `make_pairs`.
-        frames_path: its frames.
-        name: of the annotator, for the progress line.
-        config: of the annotator.
-        shard: which one, from 0.
-        shards: how many there are.
-        output: the shard's file.
-        seed: of the order shown and of the annotator's own noise; the same for all shards.
-
-    Raises:
-        SenseiError: a file is damaged, or the annotator cannot answer about this environment.
-    """
-    output = Path(output)
-    asked_for = json.dumps([sha256(pairs_path), name, config.model_dump(mode="json"), shard, shards, seed])
-    # A name of its own for each question keeps the replies to another configuration from being taken for replies to this one.
-    partial = output.with_name(f".{output.stem}.{hashlib.sha256(asked_for.encode()).hexdigest()[:16]}.partial.jsonl")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    table = read_pairs(pairs_path)
-    swapped = generator(seed, "order shown").random(len(table)) < 0.5
-    answered = {reply.pair for reply in _take_up(partial) if reply.error is None}
-    own = np.arange(len(table)) % shards == shard
-    unasked = own & ~table["pair"].isin(answered).to_numpy()
-    pairs = questions(table[unasked], Frames(frames_path), swapped[unasked])
-    with open(partial, "a", encoding="utf-8") as file, progress(int(own.sum()), f"annotate {name}", "pairs", len(answered)) as bar:
-        for reply in make_annotator(config, seed).annotate(pairs):
-            file.write(json.dumps(reply.record()) + "\n")
-            file.flush()
-            bar.update()
-        os.fsync(file.fileno())
-    os.replace(partial, output)
-
-
-def _take_up(partial: Path) -> list[Reply]:
-    """The replies of an interrupted shard; a last line that was not finished is cut off the file."""
-    if not partial.exists():
-        return []
-    content = partial.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(partial, whole)
-    return read_replies(partial)
+from sensei.io import atomic, write_json
 
 
 def read_replies(path: str | Path) -> list[Reply]:

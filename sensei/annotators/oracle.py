@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from sensei.annotators.preference import Label, Pair, Reply
-from sensei.config import AnnotatorConfig
 from sensei.errors import SenseiError
 from sensei.rng import generator
 
@@ -86,10 +85,3 @@ class NoisyOracle:
             answer = answer if right else answer.swapped
             answer = answer if unbiased else Label.FIRST
             yield Reply(pair.pair, pair.swapped, answer.name, answer)
-
-
-def make_annotator(config: AnnotatorConfig, seed: int) -> Oracle | NoisyOracle:
-    """The annotator a configuration describes."""
-    if config.kind == "oracle":
-        return Oracle()
-    return NoisyOracle(config.accuracy, config.first_bias, seed)

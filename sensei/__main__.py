@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sensei.bench import app as bench
 from sensei.config import CONFIG_FOLDER, Study, json_schema, load_study, read_study
 from sensei.errors import SenseiError
 from sensei.io import atomic
@@ -23,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(bench, name="bench")
 
 StudyPath = Annotated[Path, typer.Option("--study", help="resolved study, results/STUDY/study.yaml (see `study`)")]
 Environment = Annotated[str, typer.Option(help="environment of the study, e.g. minihack_keyroom_s15")]
@@ -79,14 +82,15 @@ def explore(
 def learn(
     study_path: StudyPath,
     environment: Environment,
+    task: Annotated[str, typer.Option(help="task of the environment, e.g. keyroom")],
     method: Method,
     seed: Seed,
     folder: RunFolder,
     explored: Annotated[Path | None, typer.Option(help="agent.pt of the exploration run, for methods that explore first")] = None,
     threads: Threads = 1,
 ) -> None:
-    """Learn the environment's task, from an explored agent or from scratch; resumes from the folder's checkpoint."""
-    resolved = _open(study_path, environment=environment, method=method)
+    """Learn one task of the environment, from an explored agent or from scratch; resumes from the folder's checkpoint."""
+    resolved = _open(study_path, environment=environment, task=task, method=method)
     needed = resolved.methods[method].explores
     if needed != (explored is not None):
         raise SenseiError(f"method {method} {'needs' if needed else 'takes no'} --explored", hint="stage `explore` makes agent.pt")
@@ -95,7 +99,7 @@ def learn(
     with stage("learn", inputs=inputs, outputs=_run_files(folder), settings=settings, seed=seed, threads=threads):
         from sensei.training.runs import learn
 
-        learn(resolved, environment, method, seed, folder, explored)
+        learn(resolved, environment, task, method, seed, folder, explored)
 
 
 @app.command()
@@ -270,11 +274,14 @@ def schema(output: Annotated[Path, typer.Argument(help="where to")] = CONFIG_FOL
         temporary.write_text(json_schema(), encoding="utf-8")
 
 
-def _open(path: Path, *, environment: str | None = None, method: str | None = None, annotator: str | None = None) -> Study:
+def _open(
+    path: Path, *, environment: str | None = None, task: str | None = None, method: str | None = None, annotator: str | None = None
+) -> Study:
     """The resolved study at `path`; what is asked for must be in it."""
     resolved = read_study(path)
     asked = (
         ("environment", environment, resolved.settings),
+        ("task", task, resolved.settings[environment].environment.tasks if environment in resolved.settings else ()),
         ("method", method, resolved.methods),
         ("annotator", annotator, resolved.annotator_settings),
     )

@@ -29,9 +29,12 @@ class Section(BaseModel):
 class EnvironmentConfig(Section):
     """What the environment is; everything here is a fact of the benchmark, not a choice of the study."""
 
-    family: Literal["minihack", "toy", "pixels"] = Field(description="module of sensei.envs that makes it")
+    family: Literal["minihack", "robodesk", "toy", "pixels"] = Field(description="module of sensei.envs that makes it")
     level: str = Field(description="name inside the family, e.g. KeyRoom-S15; for `pixels` a Gymnasium id")
-    task: str = Field(description="name of the task in paths, tables and figures")
+    tasks: list[str] = Field(
+        min_length=1,
+        description="tasks learned downstream, as named in paths and figures; exploration pays the first one's reward",
+    )
     title: str = Field(description="name in figures")
     episode_steps: int = Field(ge=1, description="agent steps until the episode is truncated")
     events: list[str] = Field(min_length=1, description="events counted at each step, in the order of the figures")
@@ -117,7 +120,9 @@ class DownstreamConfig(Section):
     """How a task run starts from an explored agent (paper section 10)."""
 
     behaviour: Literal["keep", "fresh"] = Field(
-        "keep", description="keep: the task actor and critic trained during exploration; fresh: initialised anew"
+        "keep",
+        description="keep: the task actor and critic trained during exploration, which is for the environment's first task (they begin "
+        "fresh for the others); fresh: initialised anew",
     )
 
 

@@ -54,7 +54,7 @@ def dial_study(**changes: dict[str, Any]) -> Study:
     about = {
         "family": "pixels",
         "level": "dial:Dial-v0",
-        "task": "dial",
+        "tasks": ["dial"],
         "title": "Dial",
         "episode_steps": 12,
         "events": ["environment_reward"],

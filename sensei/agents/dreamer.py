@@ -17,15 +17,17 @@ from sensei.world_model.model import Batch, WorldModel
 from sensei.world_model.rssm import Observed, State
 
 Phase = Literal["explore", "task"]
+TASK_HEADS = "world_model.task_heads."
 TASK_WEIGHTS = ExplorationConfig(go=Weights(extrinsic=1), explore=Weights(extrinsic=1))
 
 
 class Spaces(NamedTuple):
-    """What the agent has to know of an environment: number of flags, number of actions, and whether they are discrete."""
+    """What the agent has to know of an environment: number of flags, number of actions, whether they are discrete, number of tasks."""
 
     flags: int
     actions: int
     discrete: bool
+    tasks: int = 0
 
 
 class PolicyState(NamedTuple):
@@ -40,7 +42,7 @@ class DreamerAgent(nn.Module):
 
     Args:
         phase: `explore` acts with the exploration behaviour and keeps reward gradients out of the features; `task` acts
-            with the task behaviour, lets them in, and has no ensemble (paper sections 3 and 4).
+            with the task behaviour, lets them in, and has neither ensemble nor heads for other tasks (paper sections 3 and 4).
         weights: percentile and weights of the exploration behaviour.
         seed: fixes initialisation, imagination and acting.
     """
@@ -53,9 +55,10 @@ class DreamerAgent(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(integer_seed(seed, "agent", "initialisation"))
             config = settings.world_model
-            self.world_model = WorldModel(config, spaces.flags, spaces.actions, reward_gradient=phase == "task")
-            self.task = self._behaviour(["extrinsic"], Switch("none", TASK_WEIGHTS, ["extrinsic"], 0.99))
             exploring = phase == "explore"
+            tasks = spaces.tasks if exploring else 0
+            self.world_model = WorldModel(config, spaces.flags, spaces.actions, reward_gradient=not exploring, tasks=tasks)
+            self.task = self._behaviour(["extrinsic"], Switch("none", TASK_WEIGHTS, ["extrinsic"], 0.99))
             switch = Switch(method.gate, weights, method.sources, settings.behaviour.normaliser_decay)
             self.exploration = self._behaviour(method.sources, switch) if exploring else None
             needs_ensemble = exploring and "disagreement" in method.sources
@@ -64,6 +67,7 @@ class DreamerAgent(nn.Module):
         self.generators = {name: torch_generator(seed, "agent", name, device=self.device) for name in ("observe", "imagine", "act")}
         # Heads that only read the features are clipped apart: not even by a common gradient norm may a reward shape the model.
         readers = [self.world_model.reward_heads[name] for name in (("extrinsic", "semantic") if exploring else ("semantic",))]
+        readers += [self.world_model.task_heads] if tasks else []
         self.optimiser = Optimiser(self.world_model.parameters(), config.learning_rate, config.epsilon, config.clip, apart=readers)
         ensemble = settings.ensemble
         self.ensemble_optimiser = (
@@ -213,9 +217,14 @@ class DreamerAgent(nn.Module):
         for name, generator in self.generators.items():
             generator.set_state(checkpoint["generators"][name].cpu())
 
-    def start_from(self, explored: dict[str, Any]) -> None:
+    def start_from(self, explored: dict[str, Any], task: int | None = None) -> None:
         """Begin a task with an explored agent: world model and, if `downstream.behaviour` is keep, the task behaviour; each
         with its optimiser and normalisers (paper section 10).
+
+        Args:
+            explored: the `checkpoint` of an exploration run.
+            task: None for the task whose reward the exploration paid. Else the number of another one: its reward head becomes the
+                extrinsic one, and its behaviour begins fresh.
 
         Raises:
             SenseiError: the explored agent was trained in an environment with other spaces.
@@ -226,9 +235,25 @@ class DreamerAgent(nn.Module):
                 found=f"(flags, actions, discrete) {explored['spaces']}",
                 expected=tuple(self.spaces),
             )
-        parts = ("world_model", "task") if self.settings.downstream.behaviour == "keep" else ("world_model",)
-        weights = {key: value for key, value in explored["weights"].items() if key.split(".")[0] in parts}
-        self.load_state_dict({**self.state_dict(), **weights})
+        keep = self.settings.downstream.behaviour == "keep" and task is None
+        parts = ("world_model", "task") if keep else ("world_model",)
+        own = self.state_dict()
+        weights = {key: value for key, value in explored["weights"].items() if key.split(".")[0] in parts and key in own}
+        self.load_state_dict({**own, **weights})
         for name, optimiser in self._optimisers().items():
             if name.split(".")[0] in parts:
-                optimiser.adam.load_state_dict(explored["optimisers"][name])
+                self._take_over(optimiser, explored["optimisers"][name])
+        if task is not None:
+            heads = {key.removeprefix(TASK_HEADS): value for key, value in explored["weights"].items() if key.startswith(TASK_HEADS)}
+            head = self.world_model.reward_heads["extrinsic"]
+            head.load_head(heads, task)
+            for parameter in head.parameters():
+                self.optimiser.adam.state.pop(parameter, None)
+
+    @staticmethod
+    def _take_over(optimiser: Optimiser, explored: dict[str, Any]) -> None:
+        """Load the state of an optimiser; what it held of the heads of other tasks, whose parameters come last, is left out."""
+        group = explored["param_groups"][0]
+        known = group["params"][: len(optimiser.parameters)]
+        state = {index: explored["state"][index] for index in known if index in explored["state"]}
+        optimiser.adam.load_state_dict({"state": state, "param_groups": [{**group, "params": known}]})

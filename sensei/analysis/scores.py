@@ -21,9 +21,15 @@ def exploration_runs(study: Study) -> list[tuple[str, str, int]]:
     return [(environment, method, seed) for environment in study.environments for method in study.explore for seed in study.seeds]
 
 
-def task_runs(study: Study) -> list[tuple[str, str, int]]:
-    """(environment, method, seed) of every task run of the study."""
-    return [(environment, method, seed) for environment in study.environments for method in study.learn for seed in study.seeds]
+def task_runs(study: Study) -> list[tuple[str, str, str, int]]:
+    """(environment, task, method, seed) of every task run of the study."""
+    return [
+        (environment, task, method, seed)
+        for environment in study.environments
+        for task in study.settings[environment].environment.tasks
+        for method in study.learn
+        for seed in study.seeds
+    ]
 
 
 def exploration_folder(environment: str, method: str, seed: int) -> str:
@@ -31,9 +37,9 @@ def exploration_folder(environment: str, method: str, seed: int) -> str:
     return f"{environment}/explore/{method}/seed{seed}"
 
 
-def task_folder(study: Study, environment: str, method: str, seed: int) -> str:
+def task_folder(environment: str, task: str, method: str, seed: int) -> str:
     """Folder of a task run, relative to `results/{study}/`."""
-    return f"{environment}/learn/{study.settings[environment].environment.task}/{method}/seed{seed}"
+    return f"{environment}/learn/{task}/{method}/seed{seed}"
 
 
 def tabulate(study: Study, results: Path) -> pd.DataFrame:
@@ -59,9 +65,8 @@ def tabulate(study: Study, results: Path) -> pd.DataFrame:
             faults, folder, "events.parquet", lambda path, e=environment: exploration_scores(path, study.settings[e].environment.events)
         )
         rows += [{"environment": environment, "task": EXPLORE, "method": method, "seed": seed, **row} for row in found]
-    for environment, method, seed in task_runs(study):
-        task = study.settings[environment].environment.task
-        folder = Path(results) / task_folder(study, environment, method, seed)
+    for environment, task, method, seed in task_runs(study):
+        folder = Path(results) / task_folder(environment, task, method, seed)
         found = _gather(faults, folder, "metrics.jsonl", task_scores)
         rows += [{"environment": environment, "task": task, "method": method, "seed": seed, **row} for row in found]
     if faults:

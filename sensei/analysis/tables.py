@@ -59,7 +59,7 @@ def interactions(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
                     "method": method,
                     **_summary(scores, environment, EXPLORE, event, method),
                 }
-                key = (settings.task, event, method)
+                key = (settings.tasks[0], event, method)
                 theirs = bars.loc[key] if key in bars.index else pd.Series({"mean": np.nan, "error": np.nan, "steps": np.nan})
                 rows.append(row | {f"published_{name}": theirs[name] for name in ("mean", "error", "steps")})
     return pd.DataFrame(rows)

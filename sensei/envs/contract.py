@@ -22,6 +22,8 @@ class Outcome(NamedTuple):
     terminated: bool = False
     truncated: bool = False
     events: Mapping[str, float] = {}
+    task_rewards: Mapping[str, float] = {}  # of every task at once, where a family knows several
+    unstable: bool = False  # the simulator broke: the episode ends as truncated and is no experience
 
 
 class Environment(gymnasium.Env):
@@ -29,13 +31,16 @@ class Environment(gymnasium.Env):
 
     observation = {"image": uint8 [image_size, image_size, 3], "flags": float32 [n]}, n may be 0; actions are Discrete(n) or
     Box([-1, 1], [d]). Every `info` holds "events" (dict[str, float], the names and order of the configuration: what happened at
-    this step, 0 at a reset) and "state" (dict[str, float], the same keys at every step). The time-out is always `truncated`.
+    this step, 0 at a reset), "state" (dict[str, float], the same keys at every step), "task_rewards" (dict[str, float], one entry
+    per `task_names`, 0 at a reset) and "unstable" (bool). The time-out is always `truncated`.
 
-    A family implements `_begin`, `_advance`, `_image`, `_flags`, `_state` and `render_for_annotator`.
+    A family implements `_begin`, `_advance`, `_image`, `_flags`, `_state` and `render_for_annotator`; one that knows several tasks
+    pays the reward of `self.task`, and one that starts evaluations in a way of their own looks at `self.evaluation`.
     """
 
     metadata = {"render_modes": ["rgb_array"]}
     render_mode = "rgb_array"
+    renders_states = False  # whether `render_state` can draw any state again, so that nobody has to keep pictures
 
     def __init__(
         self,
@@ -47,8 +52,10 @@ class Environment(gymnasium.Env):
         state_names: Iterable[str],
         annotator_image_shape: tuple[int, int, int],
         flags: int = 0,
+        task_names: Iterable[str] = (),
+        annotator_views: tuple[str, ...] = ("default",),
     ):
-        """Raises SenseiError where the configuration names an event that the family does not count."""
+        """Raises SenseiError where the configuration names an event that the family does not count, or a task that it does not know."""
         known = [*known_events, ENVIRONMENT_REWARD]
         for name in config.events:
             if name not in known:
@@ -58,7 +65,11 @@ class Environment(gymnasium.Env):
         self.config = config
         self.event_names = tuple(config.events)
         self.state_names = tuple(state_names)
-        self.annotator_image_shape = annotator_image_shape
+        self.task_names = tuple(task_names)
+        for name in config.tasks if self.task_names else ():
+            self._check_task(name, self.task_names)
+        self.task, self.evaluation = config.tasks[0], False
+        self.annotator_image_shape, self.annotator_views = annotator_image_shape, annotator_views
         self.action_space = action_space
         image = Box(0, 255, (image_size, image_size, 3), np.uint8)
         self.observation_space = Dict({"image": image, "flags": Box(0.0, 1.0, (flags,), np.float32)})
@@ -81,8 +92,27 @@ class Environment(gymnasium.Env):
         """What an oracle may look at now, one entry per state name."""
 
     @abstractmethod
-    def render_for_annotator(self) -> np.ndarray:
-        """The picture that annotators and the reward model see now, uint8 of `annotator_image_shape`."""
+    def render_for_annotator(self, view: str | None = None) -> np.ndarray:
+        """The picture that annotators see now, uint8 of `annotator_image_shape`; by default the first view, which the reward model sees."""
+
+    def render_state(self, state: Mapping[str, float], view: str | None = None) -> np.ndarray:
+        """The same of a state seen earlier, for families with `renders_states`."""
+        raise NotImplementedError(f"environment {self.config.level} cannot draw a state again")
+
+    def pursue(self, task: str | None = None, evaluation: bool = False) -> None:
+        """Choose the task whose reward is paid (by default the configuration's first) and whether episodes are evaluations.
+
+        Raises:
+            SenseiError: the environment has no such task; the message names those it has.
+        """
+        self.task, self.evaluation = task or self.config.tasks[0], evaluation
+        self._check_task(self.task, self.task_names or tuple(self.config.tasks))
+
+    def _check_task(self, task: str, known: tuple[str, ...]) -> None:
+        if task not in known:
+            raise SenseiError(
+                f"environment {self.config.level}: unknown task in `tasks`", found=task, expected=f"one of {', '.join(known)}"
+            )
 
     def _flags(self) -> np.ndarray:
         return np.zeros(self.observation_space["flags"].shape, np.float32)
@@ -94,7 +124,7 @@ class Environment(gymnasium.Env):
         super().reset(seed=None if seed is None else int(seed))
         self._begin(int(self.np_random.integers(2**63 - 1)))
         self._steps, self._running = 0, True
-        return self._observation(), {"events": dict.fromkeys(self.event_names, 0.0), "state": self._state()}
+        return self._observation(), self._info(Outcome(), dict.fromkeys(self.event_names, 0.0))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Take one action; an invalid one raises a SenseiError that names the valid range."""
@@ -102,11 +132,16 @@ class Environment(gymnasium.Env):
             raise SenseiError(f"environment {self.config.level}: step() outside an episode", hint="call reset() first")
         outcome = self._advance(check_actions(self.action_space, action)[()])
         self._steps += 1
-        truncated = not outcome.terminated and (outcome.truncated or self._steps >= self.config.episode_steps)
+        late = self._steps >= self.config.episode_steps
+        truncated = not outcome.terminated and (outcome.truncated or outcome.unstable or late)
         self._running = not (outcome.terminated or truncated)
         happened = {**outcome.events, ENVIRONMENT_REWARD: outcome.reward}
         events = {name: float(happened.get(name, 0.0)) for name in self.event_names}
-        return self._observation(), float(outcome.reward), outcome.terminated, truncated, {"events": events, "state": self._state()}
+        return self._observation(), float(outcome.reward), outcome.terminated, truncated, self._info(outcome, events)
+
+    def _info(self, outcome: Outcome, events: dict[str, float]) -> dict[str, Any]:
+        rewards = {name: float(outcome.task_rewards.get(name, 0.0)) for name in self.task_names}
+        return {"events": events, "state": self._state(), "task_rewards": rewards, "unstable": outcome.unstable}
 
     def render(self) -> np.ndarray:
         """Gymnasium's name for `render_for_annotator`."""
@@ -207,8 +242,8 @@ def _moment(env: Environment, observation: Observation, reward: float, info: dic
         raise SenseiError(f"{level}: `render_for_annotator()`", found=f"{picture.dtype} {picture.shape}", expected=expected)
     if not np.isfinite(reward):
         raise SenseiError(f"{level}: `reward`", found=reward, expected="a finite number")
-    for key, names in (("events", env.event_names), ("state", env.state_names)):
+    for key, names in (("events", env.event_names), ("state", env.state_names), ("task_rewards", env.task_names)):
         if tuple(info[key]) != names or not np.isfinite(list(info[key].values())).all():
             raise SenseiError(f"{level}: `{key}`", found=info[key], expected=f"finite numbers for {', '.join(names)}")
     moment = {**{key: value.copy() for key, value in observation.items()}, "annotator_image": picture.copy(), "reward": reward}
-    return {**moment, **info["events"], **info["state"]}
+    return {**moment, **info["events"], **info["state"], **{f"task_rewards/{name}": value for name, value in info["task_rewards"].items()}}

@@ -58,7 +58,7 @@ class MiniHackEnvironment(Environment):
     def _state(self) -> dict[str, float]:
         return minihack_events.state(self._now, self._game.has_chest)
 
-    def render_for_annotator(self) -> np.ndarray:
+    def render_for_annotator(self, view: str | None = None) -> np.ndarray:
         """The 5x5 view at 16 pixels a cell, uint8 [80, 80, 3]."""
         return self._picture
 

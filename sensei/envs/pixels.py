@@ -62,7 +62,7 @@ class PixelEnvironment(Environment):
     def _state(self) -> dict[str, float]:
         return {}
 
-    def render_for_annotator(self) -> np.ndarray:
+    def render_for_annotator(self, view: str | None = None) -> np.ndarray:
         """The whole frame."""
         return self._frame
 

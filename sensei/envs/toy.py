@@ -53,13 +53,15 @@ class Counting(Environment):
     def _state(self) -> dict[str, float]:
         return {"steps": float(self._count), "last_action": float(self._last_action), "seed": float(self._seed)}
 
-    def render_for_annotator(self) -> np.ndarray:
+    def render_for_annotator(self, view: str | None = None) -> np.ndarray:
         """The agent's picture at 32x32."""
         return np.broadcast_to(self._colour(), self.annotator_image_shape).copy()
 
 
 class KeyDoor(Environment):
-    """KeyRoom in miniature: a 4x4 grid, seen whole; fetch the key, then walk to the door for reward 1, which ends the episode.
+    """KeyRoom in miniature: a 4x4 grid, seen whole; fetch the key, then walk to the door, which ends the episode.
+
+    Two tasks, each paid with 1: `keydoor`, reaching the door with the key, and `fetch_key`.
 
     The door stands in the lower right corner; hero and key begin on two other cells, drawn from the seed. Four moves; at the door
     without the key nothing happens. flags = [key held]. The state has the keys by which the oracle ranks KeyRoom.
@@ -77,6 +79,7 @@ class KeyDoor(Environment):
             state_names=("stairs_in_view", "open_door_in_view", "closed_door_beside", "key_held", "key_in_view", "x", "y"),
             annotator_image_shape=(80, 80, 3),
             flags=1,
+            task_names=("keydoor", "fetch_key"),
         )
         self._door = (self.SIZE - 1, self.SIZE - 1)
 
@@ -91,7 +94,9 @@ class KeyDoor(Environment):
         picked_up = self._hero == self._key and not self._held
         self._held = self._held or picked_up
         self._open = self._held and self._hero == self._door
-        return Outcome(float(self._open), terminated=self._open, events={"key_picked_up": picked_up, "door_opened": self._open})
+        rewards = {"keydoor": float(self._open), "fetch_key": float(picked_up)}
+        events = {"key_picked_up": picked_up, "door_opened": self._open}
+        return Outcome(rewards[self.task], terminated=self._open, events=events, task_rewards=rewards)
 
     def _draw(self, side: int) -> np.ndarray:
         grid = np.full((self.SIZE, self.SIZE, 3), self.FLOOR, np.uint8)
@@ -113,7 +118,7 @@ class KeyDoor(Environment):
         state = (self._open, self._open, beside, self._held, not self._held, self._hero[1], self._hero[0])
         return dict(zip(self.state_names, map(float, state), strict=True))
 
-    def render_for_annotator(self) -> np.ndarray:
+    def render_for_annotator(self, view: str | None = None) -> np.ndarray:
         """The grid at 20 pixels a cell."""
         return self._draw(self.annotator_image_shape[0])
 

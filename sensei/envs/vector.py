@@ -32,15 +32,26 @@ class VectorEnvironment:
     """`workers` copies of an environment that step together.
 
     `reset`, `step` and `restore` return rows, one per worker: image uint8 [W, H, H, 3], flags float32 [W, n], reward float32 [W],
-    is_first, is_last, is_terminal bool [W], events float32 [W, E], state float32 [W, S] and, if asked for, annotator_image
-    uint8 [W, h, w, 3]; they are copies. The step after an `is_last` row ignores that worker's action, begins its next episode and
-    returns its first row with reward 0. Episode k of worker w is seeded integer_seed(seed, stream, "worker", w, "episode", k).
+    is_first, is_last, is_terminal, is_unstable bool [W], events float32 [W, E], state float32 [W, S], task_rewards float32 [W, T]
+    and, if asked for, annotator_image uint8 [W, h, w, 3]; they are copies. The step after an `is_last` row ignores that worker's
+    action, begins its next episode and returns its first row with reward 0. Episode k of worker w is seeded
+    integer_seed(seed, stream, "worker", w, "episode", k).
 
     Every method raises a SenseiError that names environment, seed, worker, episode and step where a worker fails or dies; all workers
     are ended then. `close`, a `with` block, garbage collection and the end of the parent end them too.
     """
 
-    def __init__(self, config: EnvironmentConfig, image_size: int, seed: int, stream: str, workers: int, annotator_images: bool = False):
+    def __init__(
+        self,
+        config: EnvironmentConfig,
+        image_size: int,
+        seed: int,
+        stream: str,
+        workers: int,
+        annotator_images: bool = False,
+        task: str | None = None,
+        evaluation: bool = False,
+    ):
         self.config, self.seed, self.stream, self.workers = config, seed, stream, workers
         self._arrays: Rows = {}
         self._processes: list[subprocess.Popen] = []
@@ -48,7 +59,7 @@ class VectorEnvironment:
         self._end = weakref.finalize(self, _end_workers, self._processes, self._connections)
         with tempfile.TemporaryFile() as memory:
             for index in range(workers):
-                self._start(Task(config, image_size, seed, stream, index, annotator_images), memory.fileno())
+                self._start(Task(config, image_size, seed, stream, index, annotator_images, task, evaluation), memory.fileno())
             descriptions = [self._receive(index) for index in range(workers)]
             self._adopt(descriptions[0])
             layout = self._layout(annotator_images)
@@ -121,7 +132,8 @@ class VectorEnvironment:
         self.action_space = description.action_space
         self.image_shape, self.flags_size = description.image_shape, description.flags_size
         self.annotator_image_shape = description.annotator_image_shape
-        self.event_names, self.state_names = description.event_names, description.state_names
+        self.event_names, self.state_names, self.task_names = description.event_names, description.state_names, description.task_names
+        self.renders_states = description.renders_states
 
     def _layout(self, annotator_images: bool) -> Layout:
         action = ((), "int64") if isinstance(self.action_space, Discrete) else (self.action_space.shape, "float32")
@@ -132,8 +144,10 @@ class VectorEnvironment:
             "is_first": ((), "bool"),
             "is_last": ((), "bool"),
             "is_terminal": ((), "bool"),
+            "is_unstable": ((), "bool"),
             "events": ((len(self.event_names),), "float32"),
             "state": ((len(self.state_names),), "float32"),
+            "task_rewards": ((len(self.task_names),), "float32"),
             **({"annotator_image": (self.annotator_image_shape, "uint8")} if annotator_images else {}),
             "action": action,
             "episode": ((), "int64"),

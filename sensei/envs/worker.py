@@ -30,6 +30,8 @@ class Task(NamedTuple):
     stream: str
     index: int
     annotator_images: bool
+    task: str | None
+    evaluation: bool
 
 
 class Description(NamedTuple):
@@ -41,6 +43,8 @@ class Description(NamedTuple):
     annotator_image_shape: tuple[int, int, int]
     event_names: tuple[str, ...]
     state_names: tuple[str, ...]
+    task_names: tuple[str, ...]
+    renders_states: bool
 
 
 class Failure(NamedTuple):
@@ -92,7 +96,9 @@ class Worker:
         row = self._row
         row["image"][0], row["flags"][0], row["reward"][0] = observation["image"], observation["flags"], reward
         row["is_first"][0], row["is_last"][0], row["is_terminal"][0] = first, terminated or truncated, terminated
-        row["events"][0], row["state"][0] = tuple(info["events"].values()), tuple(info["state"].values())
+        row["is_unstable"][0] = info["unstable"]
+        for name in ("events", "state", "task_rewards"):
+            row[name][0] = tuple(info[name].values())
         if "annotator_image" in row:
             row["annotator_image"][0] = self._env.render_for_annotator()
 
@@ -101,14 +107,14 @@ def describe(env: Environment) -> Description:
     """What the parent has to know of `env`."""
     spaces = env.observation_space
     shapes = spaces["image"].shape, spaces["flags"].shape[0], env.annotator_image_shape
-    return Description(env.action_space, *shapes, env.event_names, env.state_names)
+    return Description(env.action_space, *shapes, env.event_names, env.state_names, env.task_names, env.renders_states)
 
 
 def serve(connection: Connection, memory: int) -> None:
     """Make the environment, then obey (name of a Worker method, arguments) until the pipe closes; answer None or a Failure."""
     task: Task = connection.recv()
     try:
-        env = make(task.config, task.image_size)
+        env = make(task.config, task.image_size, task.task, task.evaluation)
         connection.send(describe(env))
         worker = Worker(task, env, map_arrays(memory, connection.recv()))
         while True:

@@ -35,9 +35,17 @@ class Replay:
     def __len__(self) -> int:
         return sum(min(count, self.readable) for count in self.counts)
 
-    def add(self, step: dict[str, np.ndarray]) -> None:
-        """Append one step of every worker; every array is [workers, ...]."""
+    def add(self, step: dict[str, np.ndarray], discard: np.ndarray | None = None) -> None:
+        """Append one step of every worker; every array is [workers, ...].
+
+        Args:
+            discard: bool [workers]; where true the worker's episode so far is forgotten instead (it must be shorter than `slack`).
+        """
         for worker, count in enumerate(self.counts):
+            if discard is not None and discard[worker]:
+                if self.starts[worker]:
+                    self.counts[worker] = self.starts[worker].pop()
+                continue
             if step["is_first"][worker] or not self.starts[worker]:
                 self.starts[worker].append(count)
             for name, array in self.arrays.items():

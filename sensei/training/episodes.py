@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sensei.io import atomic
-from sensei.replay.store import episode_name, load_episode, save_episode
+from sensei.replay.store import ROWS, episode_name, load_episode, save_episode
 
 
 class Episodes:
@@ -26,7 +26,7 @@ class Episodes:
         self.actions: list[list] = [[] for _ in range(workers)]
         self.rows: list[list[dict]] = [[] for _ in range(workers)]
         self.numbers = [-1] * workers
-        self.totals = {f"events/{name}": 0.0 for name in event_names}
+        self.totals = {f"events/{name}": 0.0 for name in event_names} | {"unstable_episodes": 0.0}
 
     def observe(self, rows: dict[str, np.ndarray], semantic: np.ndarray, step: int, workers: Iterable[int] | None = None) -> None:
         """Take in what the environments returned.
@@ -48,8 +48,9 @@ class Episodes:
             for name, value in zip(self.event_names, rows["events"][worker].tolist(), strict=True):
                 current[name] += value
                 self.totals[f"events/{name}"] += value
+            self.totals["unstable_episodes"] += bool(rows["is_unstable"][worker])
             if self.keep:
-                self.rows[worker].append({name: values[worker] for name, values in rows.items()})
+                self.rows[worker].append({name: rows[name][worker] for name in ROWS})
             if rows["is_last"][worker]:
                 self._end(worker)
 

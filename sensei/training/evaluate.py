@@ -32,7 +32,13 @@ class Evaluator:
         self.workers = min(self.episodes, training.workers)
         self.rounds = -(-self.episodes // self.workers)
         self.environments = VectorEnvironment(
-            run.settings.environment, run.settings.world_model.image_size, run.seed, "evaluation", self.workers
+            run.settings.environment,
+            run.settings.world_model.image_size,
+            run.seed,
+            "evaluation",
+            self.workers,
+            task=run.task,
+            evaluation=True,
         )
 
     def if_due(self, step: int, policy: RandomPolicy, initial_state: Callable[[int], Any], logger: Logger) -> None:
@@ -77,7 +83,7 @@ def record_video(run: Run, path: Path, policy: Policy, initial_state: Callable[[
     """Write one episode of a policy, seen through the annotator's camera, as MP4."""
     settings = run.settings
     with VectorEnvironment(
-        settings.environment, settings.world_model.image_size, run.seed, "video", 1, annotator_images=True
+        settings.environment, settings.world_model.image_size, run.seed, "video", 1, annotator_images=True, task=run.task, evaluation=True
     ) as environments:
         rows, state = environments.reset(), initial_state(1)
         frames = [rows["annotator_image"][0]]

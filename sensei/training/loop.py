@@ -25,7 +25,7 @@ from sensei.training.logger import Logger
 from sensei.training.outputs import STATE, start_anew, write_outputs
 from sensei.training.run import Run
 
-STORED = ("image", "flags", "reward", "is_first", "is_terminal")
+STORED = ("image", "flags", "reward", "task_rewards", "is_first", "is_terminal")
 log = logging.getLogger("sensei.training")
 
 
@@ -40,9 +40,8 @@ def train(run: Run) -> None:
     settings = run.settings
     start_anew(run)
     images = run.keep_episodes or run.reward_model is not None
-    with VectorEnvironment(
-        settings.environment, settings.world_model.image_size, run.seed, run.phase, settings.training.workers, annotator_images=images
-    ) as environments:
+    size, workers = settings.world_model.image_size, settings.training.workers
+    with VectorEnvironment(settings.environment, size, run.seed, run.phase, workers, images, task=run.task) as environments:
         loop = Loop(run, environments)
         try:
             loop.run_to_the_end()
@@ -54,7 +53,7 @@ def spaces_of(environments: VectorEnvironment) -> Spaces:
     """What the agent has to know of the environments."""
     space = environments.action_space
     discrete = isinstance(space, Discrete)
-    return Spaces(environments.flags_size, int(space.n) if discrete else space.shape[0], discrete)
+    return Spaces(environments.flags_size, int(space.n) if discrete else space.shape[0], discrete, len(environments.task_names))
 
 
 class Loop:
@@ -82,7 +81,9 @@ class Loop:
             return RandomAgent(self.environments.action_space, run.seed)
         agent = DreamerAgent(spaces_of(self.environments), run.settings, run.method, run.weights, run.phase, run.seed, run.device)
         if run.explored_agent is not None:
-            agent.start_from(checkpoint.load(run.explored_agent, run.device)["agent"])
+            names, explored_task = self.environments.task_names, run.settings.environment.tasks[0]
+            task = None if run.task == explored_task else names.index(run.task)
+            agent.start_from(checkpoint.load(run.explored_agent, run.device)["agent"], task)
         return agent
 
     def _replay(self) -> Replay:
@@ -93,6 +94,7 @@ class Loop:
             "flags": ((environments.flags_size,), np.dtype(np.float32)),
             "action": (space.shape, np.dtype(space.dtype)),
             **{name: ((), np.dtype(np.float32)) for name in ("reward", "semantic")},
+            "task_rewards": ((len(environments.task_names),), np.dtype(np.float32)),
             **{name: ((), np.dtype(bool)) for name in ("is_first", "is_terminal")},
         }
         capacity = min(training.replay_capacity, 2 * self.run.steps)
@@ -125,7 +127,8 @@ class Loop:
                 rows = {**rows, "is_first": np.ones_like(rows["is_first"])}
             action, self.policy_state = self.agent.policy(rows, self.policy_state)
         if self.learns:
-            self.replay.add({**{name: self.rows[name] for name in STORED}, "action": action, "semantic": np.nan_to_num(self.semantic)})
+            step = {**{name: self.rows[name] for name in STORED}, "action": action, "semantic": np.nan_to_num(self.semantic)}
+            self.replay.add(step, discard=self.rows["is_unstable"])
         self.episodes.act(action)
         self._observe(self.environments.step(action))
         if self.learns:

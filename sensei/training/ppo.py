@@ -69,7 +69,9 @@ def train_ppo(run: Run) -> None:
             expected=f"at least {SMALLEST_IMAGE}",
         )
     start_anew(run)
-    environments = VectorEnvironment(settings.environment, settings.world_model.image_size, run.seed, run.phase, settings.training.workers)
+    environments = VectorEnvironment(
+        settings.environment, settings.world_model.image_size, run.seed, run.phase, settings.training.workers, task=run.task
+    )
     with environments:
         experiment = Experiment(run, environments)
         try:

@@ -16,6 +16,7 @@ class Run:
 
     Attributes:
         folder: where the outputs go; the state that a resumed run needs is in `folder/checkpoint`.
+        task: whose reward is paid.
         steps: agent steps.
         reward_model: file of the semantic reward model, None if the method needs none.
         explored_agent: `agent.pt` a task run starts from, None from scratch.
@@ -28,6 +29,7 @@ class Run:
     settings: Settings
     weights: ExplorationConfig
     phase: Literal["explore", "task"]
+    task: str
     steps: int
     seed: int
     folder: Path
@@ -38,7 +40,7 @@ class Run:
     @property
     def title(self) -> str:
         """Name for progress lines and errors."""
-        return f"{self.environment}/{self.phase}/{self.method_name}/seed{self.seed}"
+        return f"{self.environment}/{self.phase if self.phase == 'explore' else self.task}/{self.method_name}/seed{self.seed}"
 
     @property
     def state_folder(self) -> Path:
@@ -54,7 +56,8 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """All that determines the result, flat and comparable; a checkpoint of another identity is refused."""
         parts = {"settings": self.settings.model_dump(mode="json"), "method": self.method.model_dump(mode="json")}
-        parts |= {"weights": self.weights.model_dump(mode="json"), "phase": self.phase, "steps": self.steps, "seed": self.seed}
+        parts |= {"weights": self.weights.model_dump(mode="json")}
+        parts |= {name: getattr(self, name) for name in ("phase", "task", "steps", "seed")}
         for name in ("reward_model", "explored_agent"):
             path = getattr(self, name)
             parts[name] = sha256(path) if path else None
@@ -72,18 +75,19 @@ def exploration_run(study: Study, environment: str, method: str, seed: int, fold
         settings,
         study.weights(environment, method),
         "explore",
+        settings.environment.tasks[0],
         settings.training.explore_steps,
         seed,
         Path(folder),
     )
 
 
-def task_run(study: Study, environment: str, method: str, seed: int, folder: Path) -> Run:
-    """The task run of `method` as `study` describes it."""
+def task_run(study: Study, environment: str, task: str, method: str, seed: int, folder: Path) -> Run:
+    """The run of `method` on `task` as `study` describes it."""
     run = exploration_run(study, environment, method, seed, folder)
     training = run.settings.training
     steps = training.ppo_steps if run.method.algorithm == "ppo" and training.ppo_steps else training.learn_steps
-    return replace(run, phase="task", steps=steps)
+    return replace(run, phase="task", task=task, steps=steps)
 
 
 def _flat(value: Any, prefix: str = ""):

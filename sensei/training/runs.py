@@ -29,13 +29,13 @@ def explore(
     _carry_out(replace(run, reward_model=reward_model if run.method.needs_reward_model else None, keep_episodes=keep_episodes))
 
 
-def learn(study: Study, environment: str, method: str, seed: int, folder: Path, explored_agent: Path | None = None) -> None:
+def learn(study: Study, environment: str, task: str, method: str, seed: int, folder: Path, explored_agent: Path | None = None) -> None:
     """Task run, from an explored agent or from scratch; writes the outputs of a run into `folder`.
 
     Raises:
         SenseiError: the method explores first and no explored agent is given, or as `sensei.training.loop.train`.
     """
-    run = task_run(study, environment, method, seed, folder)
+    run = task_run(study, environment, task, method, seed, folder)
     if run.method.explores and explored_agent is None:
         raise SenseiError(f"{run.title} starts from an explored agent and none is given", hint="give `--explored-agent agent.pt`")
     _carry_out(replace(run, explored_agent=explored_agent if run.method.explores else None))

@@ -23,6 +23,7 @@ class Batch(NamedTuple):
         flags: float [..., flags].
         action: float [..., actions], the action taken *after* the step (one-hot where discrete).
         reward, semantic: float, what arrived with the observation; semantic is R_psi of the observation.
+        task_rewards: float [..., tasks], the rewards of all tasks that the environment knows.
         is_first, is_terminal: bool.
     """
 
@@ -31,6 +32,7 @@ class Batch(NamedTuple):
     action: torch.Tensor
     reward: torch.Tensor
     semantic: torch.Tensor
+    task_rewards: torch.Tensor
     is_first: torch.Tensor
     is_terminal: torch.Tensor
 
@@ -41,9 +43,10 @@ class WorldModel(nn.Module):
     Args:
         reward_gradient: whether the reward head shapes the features (task phase) or only reads them (exploration). The
             semantic head always only reads them.
+        tasks: reward heads beside these, one a task, which only read the features: what the model knows of tasks nobody pays for.
     """
 
-    def __init__(self, config: WorldModelConfig, flags: int, actions: int, reward_gradient: bool):
+    def __init__(self, config: WorldModelConfig, flags: int, actions: int, reward_gradient: bool, tasks: int = 0):
         super().__init__()
         size = SIZES[config.size]
         self.config, self.size, self.flags, self.reward_gradient = config, size, flags, reward_gradient
@@ -61,6 +64,7 @@ class WorldModel(nn.Module):
         self.reward_heads = nn.ModuleDict(
             {name: BatchedMLP(1, size.deter, flat, 0, size.units, size.layers, BINS, scale=0) for name in ("extrinsic", "semantic")}
         )
+        self.task_heads = BatchedMLP(tasks, size.deter, flat, 0, size.units, size.layers, BINS, scale=0) if tasks else None
 
     def embed(self, image: torch.Tensor, flags: torch.Tensor) -> torch.Tensor:
         """uint8 [rows, H, W, 3], float [rows, flags] -> float [rows, embedding]."""
@@ -93,6 +97,9 @@ class WorldModel(nn.Module):
         for name, head, states, target in (("reward", "extrinsic", inputs, batch.reward), ("semantic", "semantic", frozen, batch.semantic)):
             log_p = torch.log_softmax(self.reward_heads[head](*states)[0].float(), -1)
             losses[name] = two_hot_loss(log_p, target.flatten())
+        if self.task_heads is not None:
+            log_p = torch.log_softmax(self.task_heads(*frozen).float(), -1)
+            losses["tasks"] = two_hot_loss(log_p, batch.task_rewards.flatten(0, 1).t()).sum(0)
         losses = {name: loss.view(shape) for name, loss in losses.items()}
         losses["dynamics"] = self.config.dynamics_scale * self._free(categorical_kl(observed.posterior.detach(), observed.prior))
         losses["representation"] = self.config.representation_scale * self._free(

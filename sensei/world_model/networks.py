@@ -127,6 +127,13 @@ class BatchedMLP(nn.Module):
         x = F.layer_norm(x, (self.units,), eps=NORM_EPSILON)
         return F.silu(torch.addcmul(self.norm_bias[layer], x, self.norm_weight[layer]))
 
+    def load_head(self, weights: dict[str, torch.Tensor], head: int) -> None:
+        """Take over one head of another module's `state_dict`; this module has a single head and otherwise the same shapes."""
+        axes = self.head_axes()
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                parameter.copy_(weights[name].narrow(axes[parameter], head, 1))
+
     def head_axes(self) -> dict[nn.Parameter, int]:
         """For each parameter the axis that runs over heads, for gradient clipping per head."""
         first = {weight: 1 for weight in (self.from_deter, self.from_stoch, self.from_extra) if weight is not None}

@@ -23,7 +23,7 @@ def config(path: Path, **changes) -> EnvironmentConfig:
 
 
 def pixels(level: str, **changes) -> EnvironmentConfig:
-    given = {"family": "pixels", "level": level, "task": "t", "title": "T", "episode_steps": 30, "events": ["environment_reward"]}
+    given = {"family": "pixels", "level": level, "tasks": ["t"], "title": "T", "episode_steps": 30, "events": ["environment_reward"]}
     return EnvironmentConfig(**{**given, **changes})
 
 

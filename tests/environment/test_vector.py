@@ -26,7 +26,7 @@ def config(name: str, **changes) -> EnvironmentConfig:
 
 def misbehaving(kind: str) -> EnvironmentConfig:
     events = ["environment_reward"]
-    return EnvironmentConfig(family="pixels", level=f"misbehaving:{kind}-v0", task="t", title="T", episode_steps=9, events=events)
+    return EnvironmentConfig(family="pixels", level=f"misbehaving:{kind}-v0", tasks=["t"], title="T", episode_steps=9, events=events)
 
 
 def expected_rows(settings: EnvironmentConfig, worker: int, actions: np.ndarray, image_size: int = 16) -> list[dict]:
@@ -41,7 +41,7 @@ def expected_rows(settings: EnvironmentConfig, worker: int, actions: np.ndarray,
             (observation, reward, terminated, truncated, info), first = env.step(action), False
         ended = terminated or truncated
         row = {"is_first": first, "is_last": ended, "is_terminal": terminated, "reward": np.float32(reward), **observation}
-        row |= {"events": list(info["events"].values()), "state": list(info["state"].values())}
+        row |= {name: list(info[name].values()) for name in ("events", "state", "task_rewards")} | {"is_unstable": info["unstable"]}
         rows.append({**row, "annotator_image": env.render_for_annotator().copy()})
     env.close()
     return rows
@@ -62,8 +62,8 @@ def test_rows_are_those_of_single_environments(name):
     assert any(row["is_terminal"].any() for row in rows) or name != "toy_counting"
     dtypes = {key: (value.dtype.name, value.shape[0]) for key, value in rows[0].items()}
     assert dtypes == {
-        **dict.fromkeys(("flags", "reward", "events", "state"), ("float32", 3)),
-        **dict.fromkeys(("is_first", "is_last", "is_terminal"), ("bool", 3)),
+        **dict.fromkeys(("flags", "reward", "events", "state", "task_rewards"), ("float32", 3)),
+        **dict.fromkeys(("is_first", "is_last", "is_terminal", "is_unstable"), ("bool", 3)),
         **dict.fromkeys(("image", "annotator_image"), ("uint8", 3)),
     }
 

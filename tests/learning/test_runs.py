@@ -42,7 +42,7 @@ study = toy_study("toy_keydoor", 20)
 if stage == "explore":
     runs.explore(study, "toy_keydoor", method, 0, folder, keep_episodes=True)
 else:
-    runs.learn(study, "toy_keydoor", method, 0, folder)
+    runs.learn(study, "toy_keydoor", "keydoor", method, 0, folder)
 """
 
 
@@ -95,7 +95,7 @@ def test_killed_and_resumed_equals_uninterrupted(stage, method, step, tmp_path):
         if stage == "explore":
             explore(study, TOY, method, 0, tmp_path / name, keep_episodes=True)
         else:
-            learn(study, TOY, method, 0, tmp_path / name)
+            learn(study, TOY, "keydoor", method, 0, tmp_path / name)
     assert saved
     assert_same_run(tmp_path / "killed", tmp_path / "whole")
 
@@ -139,7 +139,7 @@ def run_with_rewards(folder: Path, factor: float, monkeypatch, stage: str) -> di
         if stage == "explore":
             explore(study, TOY, "plan2explore", 0, folder)
         else:
-            learn(study, TOY, "dreamerv3", 0, folder)
+            learn(study, TOY, "keydoor", "dreamerv3", 0, folder)
     return agent_tensors(folder)
 
 
@@ -178,14 +178,14 @@ def test_a_method_that_needs_a_reward_model_or_an_explored_agent_says_so(tmp_pat
     with pytest.raises(SenseiError, match="has no reward model"):
         explore(study, TOY, "sensei", 0, tmp_path)
     with pytest.raises(SenseiError, match="starts from an explored agent"):
-        learn(study, TOY, "plan2explore", 0, tmp_path)
+        learn(study, TOY, "keydoor", "plan2explore", 0, tmp_path)
 
 
 @pytest.mark.parametrize("behaviour", ["keep", "fresh"])
 def test_a_task_run_takes_over_the_explored_agent(behaviour, tmp_path):
     study = toy_study(TOY, 20, downstream={"behaviour": behaviour}, training={"learn_steps": 1})  # over before the first update
     explore(study, TOY, "plan2explore", 0, tmp_path / "explored")
-    learn(study, TOY, "plan2explore", 0, tmp_path / "task", tmp_path / "explored" / "agent.pt")
+    learn(study, TOY, "keydoor", "plan2explore", 0, tmp_path / "task", tmp_path / "explored" / "agent.pt")
     explored, begun = agent_tensors(tmp_path / "explored"), agent_tensors(tmp_path / "task")
     kept = {name: torch.equal(value, explored[name]) for name, value in begun.items() if name.startswith("/weights/")}
     assert all(same for name, same in kept.items() if name.startswith("/weights/world_model."))
@@ -200,7 +200,7 @@ def test_a_task_run_takes_over_the_explored_agent(behaviour, tmp_path):
 def test_an_agent_of_another_environment_is_refused(tmp_path):
     explore(toy_study("toy_counting", 20), "toy_counting", "plan2explore", 0, tmp_path / "explored")
     with pytest.raises(SenseiError, match="belongs to another environment"):
-        learn(toy_study(TOY, 20), TOY, "plan2explore", 0, tmp_path / "task", tmp_path / "explored" / "agent.pt")
+        learn(toy_study(TOY, 20), TOY, "keydoor", "plan2explore", 0, tmp_path / "task", tmp_path / "explored" / "agent.pt")
 
 
 def test_label_coding_is_the_published_one():

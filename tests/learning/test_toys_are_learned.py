@@ -48,7 +48,7 @@ PPO = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "changes", "seed"), [("dreamerv3", DREAMER, 1), ("ppo", PPO, 0)])
 def test_the_agent_learns_to_fetch_the_key_and_open_the_door(method, changes, seed, tmp_path):
-    learn(toy_study("toy_keydoor", episode_steps=20, **changes), "toy_keydoor", method, seed, tmp_path)
+    learn(toy_study("toy_keydoor", episode_steps=20, **changes), "toy_keydoor", "keydoor", method, seed, tmp_path)
     returns = scores(tmp_path)
     assert returns[0] < AT_FIRST, returns
     assert np.mean(returns[-2:]) > SOLVED, returns
@@ -78,12 +78,21 @@ def _moves(folder, tried: int) -> Replay:
     config = toy_study("toy_keydoor").settings["toy_keydoor"].environment
     env, rng = make(config, 16), generator(0, "moves")
     spec = {"image": ((16, 16, 3), np.uint8), "flags": ((1,), np.float32), "action": ((), np.int64)}
-    spec |= dict.fromkeys(("reward", "semantic"), ((), np.float32)) | dict.fromkeys(("is_first", "is_terminal"), ((), bool))
+    spec |= dict.fromkeys(("reward", "semantic"), ((), np.float32)) | {"task_rewards": ((0,), np.float32)}
+    spec |= dict.fromkeys(("is_first", "is_terminal"), ((), bool))
     replay = Replay(folder, spec, capacity=2000, workers=1, slack=1)
     observation, first, ended, terminated, reward = env.reset(seed=0)[0], True, False, False, 0.0
     for _ in range(1500):
         action = int(rng.integers(tried))
-        step = {"action": action, "reward": reward, "semantic": 0.0, "is_first": first, "is_terminal": terminated, **observation}
+        step = {
+            "action": action,
+            "reward": reward,
+            "semantic": 0.0,
+            "task_rewards": np.zeros(0),
+            "is_first": first,
+            "is_terminal": terminated,
+            **observation,
+        }
         replay.add({name: np.asarray(value)[None] for name, value in step.items()})
         if ended:
             observation, first, ended, terminated, reward = env.reset()[0], True, False, False, 0.0

@@ -63,7 +63,7 @@ def write_runs(study: Study, results: Path) -> None:
     """Every run that the axes of the study name."""
     rng = np.random.default_rng(0)
     for environment in study.environments:
-        task = study.settings[environment].environment.task
+        task = study.settings[environment].environment.tasks[0]
         runs = [("explore", index, method) for index, method in enumerate(study.explore)]
         runs += [(f"learn/{task}", index, method) for index, method in enumerate(study.learn)]
         for phase, index, method in runs:

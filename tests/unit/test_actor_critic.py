@@ -360,7 +360,7 @@ def test_critics_learn_the_discounted_sum():
 
 
 def dreamer(discrete: bool, phase: str = "explore") -> DreamerAgent:
-    environment = EnvironmentConfig(family="toy", level="-", task="-", title="-", episode_steps=5, events=["environment_reward"])
+    environment = EnvironmentConfig(family="toy", level="-", tasks=["-"], title="-", episode_steps=5, events=["environment_reward"])
     small = WorldModelConfig(size="XS", image_size=16)
     settings = Settings(environment=environment, world_model=small, behaviour=BehaviourConfig(horizon=HORIZON))
     method = Method(title="-", sources=["disagreement", "semantic", "extrinsic"], gate="reward_quantile")

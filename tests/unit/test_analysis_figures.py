@@ -38,7 +38,7 @@ def at_full_scale():
         for method, event in itertools.product(study.explore, config.events):
             rows.append((environment, "explore", method, seed, 500_000, event, float(rng.poisson(300))))
         for method, step in itertools.product(study.learn, range(50_000, 1_000_001, 50_000)):
-            rows.append((environment, config.task, method, seed, step, "score", float(rng.random())))
+            rows.append((environment, config.tasks[0], method, seed, step, "score", float(rng.random())))
     return study, pd.DataFrame(rows, columns=["environment", "task", "method", "seed", "step", "metric", "value"])
 
 
@@ -165,7 +165,7 @@ def test_published_bars_of_the_same_steps_stand_beside_ours(at_full_scale):
 
 def test_an_environment_that_was_not_published_has_no_published_panel():
     study = make_study(("minihack_keyroom_s5",), (0, 1))
-    assert interactions.published_values(study.settings["minihack_keyroom_s5"].environment.task).empty
+    assert interactions.published_values(study.settings["minihack_keyroom_s5"].environment.tasks[0]).empty
     assert downstream.published_values(7, "keyroom_s5").empty
 
 

@@ -64,7 +64,8 @@ def test_what_is_not_in_the_study_is_refused(write_study, tmp_path):
         command = ["-m", "sensei", "explore", "--method", method, "--environment", environment_name, *common]
         fails_in_three_lines(run_python(*command, cwd=tmp_path), *words)
     command = ["-m", "sensei", "learn", "--method", "sensei", "--environment", "minihack_keyroom_s5", *common]
-    fails_in_three_lines(run_python(*command, cwd=tmp_path), "--explored")
+    fails_in_three_lines(run_python(*command, "--task", "keyroom_s5", cwd=tmp_path), "--explored")
+    fails_in_three_lines(run_python(*command, "--task", "escape", cwd=tmp_path), "no task 'escape'", "keyroom_s5")
     assert not (tmp_path / "run").exists()
 
 

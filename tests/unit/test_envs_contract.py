@@ -11,7 +11,9 @@ from sensei.envs.contract import Outcome, check_actions, check_environment
 from sensei.envs.toy import Counting, KeyDoor
 from sensei.errors import SenseiError
 
-CONFIG = EnvironmentConfig(family="toy", level="Counting", task="t", title="T", episode_steps=12, events=["odd_step", "environment_reward"])
+CONFIG = EnvironmentConfig(
+    family="toy", level="Counting", tasks=["keydoor"], title="T", episode_steps=12, events=["odd_step", "environment_reward"]
+)
 BOX = Box(-1, 1, (2,), np.float32)
 
 
@@ -122,3 +124,37 @@ def test_the_checker_finds_an_environment_that_never_ends():
 
     with pytest.raises(SenseiError, match="end of the episode: found terminated=False, truncated=False at step 12"):
         check_environment(breach(step=step, _begin=lambda self, seed: Counting._begin(self, 2)))
+
+
+def test_a_family_of_several_tasks_pays_for_the_one_pursued_and_reports_all():
+    config = CONFIG.model_copy(update={"level": "KeyDoor", "events": ["key_picked_up", "environment_reward"]})
+    env = KeyDoor(config, 16)
+    assert (env.task, env.task_names) == ("keydoor", ("keydoor", "fetch_key"))
+    env.pursue("fetch_key")
+    rng = np.random.default_rng(0)
+    _, info = env.reset(seed=3)
+    assert info["task_rewards"] == {"keydoor": 0.0, "fetch_key": 0.0}
+    ended, paid = False, 0.0
+    while not ended:
+        _, reward, terminated, truncated, info = env.step(int(rng.integers(4)))
+        assert reward == info["task_rewards"]["fetch_key"] == info["events"]["key_picked_up"]
+        paid, ended = paid + reward, terminated or truncated
+    with pytest.raises(SenseiError, match="unknown task in `tasks`: found fly, expected one of keydoor, fetch_key"):
+        env.pursue("fly")
+    with pytest.raises(SenseiError, match="unknown task in `tasks`: found fly, expected one of keydoor, fetch_key"):
+        KeyDoor(config.model_copy(update={"tasks": ["keydoor", "fly"]}), 16)
+
+
+class Breaks(Counting):
+    """The simulator breaks at the fifth step."""
+
+    def _advance(self, action):
+        return super()._advance(action)._replace(unstable=self._count == 5)
+
+
+def test_an_unstable_simulator_ends_the_episode_as_truncated_and_says_so():
+    env = Breaks(CONFIG, 16)
+    env.reset(seed=2)
+    steps = [env.step(0) for _ in range(5)]
+    assert [step[4]["unstable"] for step in steps] == [False] * 4 + [True]
+    assert [step[2:4] for step in steps] == [(False, False)] * 4 + [(False, True)]

@@ -12,7 +12,8 @@ from sensei.errors import SenseiError
 
 
 def make(level: str, steps: int = 50, events: tuple[str, ...] = ("environment_reward",), image_size: int = 24):
-    config = EnvironmentConfig(family="toy", level=level, task="t", title="T", episode_steps=steps, events=list(events))
+    tasks = ["keydoor" if level == "KeyDoor" else "counting"]
+    config = EnvironmentConfig(family="toy", level=level, tasks=tasks, title="T", episode_steps=steps, events=list(events))
     return make_toy(config, image_size)
 
 

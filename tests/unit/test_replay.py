@@ -145,3 +145,22 @@ def test_steps_lie_on_disk_and_samples_are_copies(tmp_path):
     sample = replay.sample(3, 4, np.random.default_rng(0))
     sample["number"][:] = -1
     assert (replay.sample(3, 4, np.random.default_rng(0))["number"] >= 0).all()
+
+
+def test_a_discarded_episode_is_never_sampled_and_the_others_stay(tmp_path):
+    """Worker 0's second episode breaks at its third step; what came before and after, and the other worker, is all there."""
+    replay, counter = Replay(tmp_path, SPEC, 100, 2, slack=5), Counter([[4], [6]])
+    for _ in range(16):
+        rows = counter.rows()
+        broke = rows["episode"][0] == 1 and rows["step"][0] == 2
+        replay.add(rows, discard=np.array([broke, False]))
+        if broke:
+            counter.step[0], counter.episode[0] = 0, 2
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(60):
+        batch = replay.sample(4, 6, rng)
+        seen |= set(zip(*(batch[key].ravel().tolist() for key in ("worker", "episode", "step")), strict=True))
+    assert not {place for place in seen if place[:2] == (0, 1)}
+    assert {place[1] for place in seen if place[0] == 0} == {0, 2, 3, 4}
+    assert {place[2] for place in seen if place[0] == 1 and place[1] == 0} == set(range(6))
+    assert len(replay) == 16 + 16 - 3

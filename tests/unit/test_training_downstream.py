@@ -53,6 +53,30 @@ def test_the_model_goes_on_and_the_task_behaviour_only_if_kept(explored, behavio
     assert not {"exploration", "ensemble"} & ours.keys(), "nothing explores in the task phase"
 
 
+def test_another_task_begins_with_its_own_reward_head_and_a_fresh_behaviour(tmp_path):
+    explore(toy_study("toy_keydoor"), "toy_keydoor", "plan2explore", 0, tmp_path)
+    before = torch.load(tmp_path / "agent.pt", weights_only=True)["agent"]
+    study = toy_study("toy_keydoor")
+    agent, new = (
+        DreamerAgent(
+            Spaces(1, 4, True, 2),
+            study.settings["toy_keydoor"],
+            study.methods["plan2explore"],
+            study.weights("toy_keydoor", "plan2explore"),
+            "task",
+            1,
+        )
+        for _ in range(2)
+    )
+    agent.start_from(before, task=1)
+    heads, head = "world_model.task_heads.", agent.world_model.reward_heads["extrinsic"].state_dict()
+    assert torch.equal(head["output"], before["weights"][heads + "output"][1:])
+    assert torch.equal(head["from_deter"], before["weights"][heads + "from_deter"][:, 1:])
+    assert torch.equal(head["norm_weight"], before["weights"][heads + "norm_weight"][:, 1:])
+    assert torch.equal(agent.world_model.rssm.gates.weight, before["weights"]["world_model.rssm.gates.weight"])
+    assert_equal(by_part(agent.checkpoint())["task"], by_part(new.checkpoint())["task"])
+
+
 @pytest.mark.parametrize("spaces", [Spaces(2, 3, True), Spaces(1, 4, True), Spaces(1, 3, False)])
 def test_an_agent_of_another_environment_is_refused(explored, spaces):
     with pytest.raises(SenseiError, match="the explored agent belongs to another environment: found .*expected"):
@@ -61,8 +85,8 @@ def test_an_agent_of_another_environment_is_refused(explored, spaces):
 
 def test_a_task_run_starts_from_the_file_and_says_so(explored, tmp_path):
     study = toy_study()
-    learn(study, "toy_counting", "plan2explore", 0, tmp_path / "explored", explored)
-    learn(study, "toy_counting", "dreamerv3", 0, tmp_path / "scratch")
+    learn(study, "toy_counting", "counting", "plan2explore", 0, tmp_path / "explored", explored)
+    learn(study, "toy_counting", "counting", "dreamerv3", 0, tmp_path / "scratch")
     assert len(scores(tmp_path / "explored")) == len(scores(tmp_path / "scratch")) == 4
     first, scratch = (next(line for line in lines(tmp_path / name) if "loss/image" in line) for name in ("explored", "scratch"))
     assert first["loss/image"] < scratch["loss/image"], "an explored model knows the pictures"
@@ -72,10 +96,10 @@ def test_a_task_run_starts_from_the_file_and_says_so(explored, tmp_path):
 
 def test_a_run_without_its_explored_agent_or_with_a_damaged_one_is_refused(explored, tmp_path):
     with pytest.raises(SenseiError, match="starts from an explored agent and none is given"):
-        learn(toy_study(), "toy_counting", "plan2explore", 0, tmp_path)
+        learn(toy_study(), "toy_counting", "counting", "plan2explore", 0, tmp_path)
     broken = tmp_path / "broken.pt"
     broken.write_bytes(explored.read_bytes()[:1000])
     with pytest.raises(SenseiError, match=r"broken\.pt is damaged"):
-        learn(toy_study(), "toy_counting", "plan2explore", 0, tmp_path, broken)
+        learn(toy_study(), "toy_counting", "counting", "plan2explore", 0, tmp_path, broken)
     with pytest.raises(SenseiError, match="belongs to another environment"):
-        learn(toy_study("toy_keydoor"), "toy_keydoor", "plan2explore", 0, tmp_path, explored)
+        learn(toy_study("toy_keydoor"), "toy_keydoor", "keydoor", "plan2explore", 0, tmp_path, explored)

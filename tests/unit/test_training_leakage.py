@@ -11,7 +11,7 @@ from toys import agent_tensors, toy_study
 from sensei.agents.dreamer import DreamerAgent, Spaces
 from sensei.training.runs import explore
 
-KEYDOOR = Spaces(flags=1, actions=4, discrete=True)
+KEYDOOR = Spaces(flags=1, actions=4, discrete=True, tasks=2)
 
 
 def make_agent(phase: str, method: str = "plan2explore", **changes) -> DreamerAgent:
@@ -28,6 +28,7 @@ def batch(seed: int) -> dict[str, np.ndarray]:
         "action": rng.integers(0, 4, shape),
         "reward": rng.normal(size=shape).astype(np.float32),
         "semantic": rng.normal(size=shape).astype(np.float32),
+        "task_rewards": rng.normal(size=(*shape, 2)).astype(np.float32),
         "is_first": rng.random(shape) < 0.2,
         "is_terminal": rng.random(shape) < 0.1,
     }
@@ -47,6 +48,16 @@ def differing(weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor])
 
 def all_below(names: Iterable[str], prefixes: tuple[str, ...]) -> bool:
     return all(name.startswith(prefixes) for name in names)
+
+
+@pytest.mark.parametrize("clip", [1000.0, 0.01], ids=["gradients as they are", "gradients clipped"])
+def test_rewards_of_all_tasks_reach_their_heads_alone(clip):
+    weights, others = (
+        learn_from(make_agent("explore", "plan2explore", world_model={"clip": clip}), "task_rewards", factor) for factor in (1, -50)
+    )
+    changed = differing(weights, others)
+    assert changed
+    assert all_below(changed, ("world_model.task_heads.",))
 
 
 @pytest.mark.parametrize("clip", [1000.0, 0.01], ids=["gradients as they are", "gradients clipped"])
@@ -92,7 +103,8 @@ def test_whole_exploration_runs_with_other_task_rewards_act_alike(tmp_path, monk
 
     monkeypatch.setattr(DreamerAgent, "update", changed)
     for factor["is"] in (1, -50):
-        explore(toy_study("toy_keydoor", episode_steps=20), "toy_keydoor", "plan2explore", 0, tmp_path / str(factor["is"]))
+        study = toy_study("toy_keydoor", episode_steps=20, training={"explore_steps": 480})
+        explore(study, "toy_keydoor", "plan2explore", 0, tmp_path / str(factor["is"]))
     one, other = tmp_path / "1", tmp_path / "-50"
     assert (one / "events.parquet").read_bytes() == (other / "events.parquet").read_bytes()
     assert _differing_parts(one, other) == {"world_model.reward_heads", "task"}

@@ -56,12 +56,12 @@ def test_a_finished_episode_is_begun_anew_within_the_step(environments):
 
 
 def test_pictures_too_small_for_its_convolutions_are_refused(tmp_path):
-    with pytest.raises(SenseiError, match=r"toy_counting/task/ppo/seed0: `world_model.image_size` .* found 16, expected at least 36"):
-        learn(toy_study(), "toy_counting", "ppo", 0, tmp_path)
+    with pytest.raises(SenseiError, match=r"toy_counting/counting/ppo/seed0: `world_model.image_size` .* found 16, expected at least 36"):
+        learn(toy_study(), "toy_counting", "counting", "ppo", 0, tmp_path)
 
 
 def test_continuous_actions_without_flags(tmp_path):
-    learn(dial_study(training={"learn_steps": 300}), "dial", "ppo", 0, tmp_path)
+    learn(dial_study(training={"learn_steps": 300}), "dial", "dial", "ppo", 0, tmp_path)
     assert len(scores(tmp_path)) == 4
     losses = [line for line in lines(tmp_path) if "loss/value_loss" in line]
     assert losses and all(np.isfinite(list(line.values())).all() for line in losses)

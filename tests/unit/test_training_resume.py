@@ -34,16 +34,16 @@ def explore_at_random(folder: Path, seed: int = 0, **changes) -> None:
 
 
 def learn_dreamer(folder: Path, seed: int = 0, **changes) -> None:
-    learn(toy_study(**changes), "toy_counting", "dreamerv3", seed, folder)
+    learn(toy_study(**changes), "toy_counting", "counting", "dreamerv3", seed, folder)
 
 
 def learn_ppo(folder: Path, seed: int = 0, **changes) -> None:
     training = {"learn_steps": 700, "evaluate_every": 300, "checkpoint_every": 100, **changes.pop("training", {})}
-    learn(toy_study(world_model={"image_size": 40}, training=training, **changes), "toy_counting", "ppo", seed, folder)
+    learn(toy_study(world_model={"image_size": 40}, training=training, **changes), "toy_counting", "counting", "ppo", seed, folder)
 
 
 def learn_continuous(folder: Path, seed: int = 0) -> None:
-    learn(dial_study(), "dial", "dreamerv3", seed, folder)
+    learn(dial_study(), "dial", "dial", "dreamerv3", seed, folder)
 
 
 RUNS = [explore_and_keep, explore_at_random, learn_dreamer, learn_ppo]

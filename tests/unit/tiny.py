@@ -19,7 +19,7 @@ def shake(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     return module
 
 
-def random_batch(batch: int, time: int, image_size: int, flags: int, actions: int, seed: int = 0) -> Batch:
+def random_batch(batch: int, time: int, image_size: int, flags: int, actions: int, seed: int = 0, tasks: int = 0) -> Batch:
     """A replay batch of noise with some episode borders."""
     rng = np.random.default_rng(seed)
     shape = (batch, time)
@@ -31,4 +31,5 @@ def random_batch(batch: int, time: int, image_size: int, flags: int, actions: in
         semantic=torch.from_numpy(5 * rng.normal(size=shape).astype(np.float32)),
         is_first=torch.from_numpy(rng.random(shape) < 0.2),
         is_terminal=torch.from_numpy(rng.random(shape) < 0.2),
+        task_rewards=torch.from_numpy(rng.normal(size=(*shape, tasks)).astype(np.float32)),
     )

@@ -33,7 +33,7 @@ wildcard_constraints:
     environment="|".join(map(re.escape, STUDY.settings)),
     annotator="|".join(map(re.escape, STUDY.annotator_settings)),
     method="|".join(map(re.escape, STUDY.methods)),
-    task="|".join(re.escape(parts.environment.task) for parts in STUDY.settings.values()),
+    task="|".join(re.escape(task) for parts in STUDY.settings.values() for task in parts.environment.tasks),
     figure="|".join(KNOWN_FIGURES),
     seed=r"\d+",
     shard=r"\d+",
@@ -49,7 +49,7 @@ LEARN_RUNS = [
     for run in expand(
         LEARN_RUN,
         environment=environment,
-        task=STUDY.settings[environment].environment.task,
+        task=STUDY.settings[environment].environment.tasks,
         method=STUDY.learn,
         seed=STUDY.seeds,
     )

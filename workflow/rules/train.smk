@@ -79,5 +79,5 @@ rule learn:
     message:
         "{wildcards.method} learns {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python -m sensei learn --study {STUDY_FILE} --environment {wildcards.environment} --method {wildcards.method}"
-        " --seed {wildcards.seed} --folder {params.state} {params.explored} --threads {threads} > {log} 2>&1"
+        "python -m sensei learn --study {STUDY_FILE} --environment {wildcards.environment} --task {wildcards.task}"
+        " --method {wildcards.method} --seed {wildcards.seed} --folder {params.state} {params.explored} --threads {threads} > {log} 2>&1"

@@ -44,16 +44,15 @@ def load(study: Study, results: Path) -> pd.DataFrame:
     return read_scores(Path(results) / "scores.parquet")
 
 
-def measured(study: Study, scores: pd.DataFrame, environment: str, methods: list[str], window: int = 1) -> pd.DataFrame:
-    """Ours, of one environment, as drawn: a "mean" row with its bootstrap interval and a "seed" row per run, for every method and step."""
-    task = study.settings[environment].environment.task
+def measured(study: Study, scores: pd.DataFrame, environment: str, task: str, methods: list[str], window: int = 1) -> pd.DataFrame:
+    """Ours, of one task, as drawn: a "mean" row with its bootstrap interval and a "seed" row per run, for every method and step."""
     chosen = scores[(scores["environment"] == environment) & (scores["task"] == task) & (scores["metric"] == "score")]
     tables = []
     for method in methods:
         runs = chosen[chosen["method"] == method].pivot(index="step", columns="seed", values="value").dropna()
         smoothing = window if len(runs) >= 10 * window else 1
         values = statistics.moving_average(runs.to_numpy().T, smoothing)  # [seeds, steps]
-        low, high = statistics.bootstrap_band(values, generator(0, "downstream", environment, method))
+        low, high = statistics.bootstrap_band(values, generator(0, "downstream", environment, task, method))
         same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": smoothing}
         means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
         tables.append(means.assign(drawn="mean", band="95 % bootstrap", **same))
@@ -91,15 +90,16 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
 def draw_methods(study: Study, scores: pd.DataFrame, methods: list[str], figure: int) -> Drawing:
     """As `draw`, of `methods` only, with the published curves of `figure`."""
     columns = []
-    for environment in study.environments:
+    for environment, task in ((name, task) for name in study.environments for task in study.settings[name].environment.tasks):
         settings = study.settings[environment].environment
-        ours, theirs = measured(study, scores, environment, methods, WINDOWS[figure]), published_values(figure, settings.task)
+        title = settings.title if len(settings.tasks) == 1 else f"{settings.title}, {task.replace('_', ' ')}"
+        ours, theirs = measured(study, scores, environment, task, methods, WINDOWS[figure]), published_values(figure, task)
         theirs = theirs[theirs["method"].isin(methods)]
-        stack = {f"{settings.title}, {captions.number(int(ours['seeds'].max()), 'seed')}": ours}
+        stack = {f"{title}, {captions.number(int(ours['seeds'].max()), 'seed')}": ours}
         if agree(ours, theirs):
             stack = {next(iter(stack)): pd.concat([ours, theirs])}
         elif not theirs.empty:
-            stack[f"{settings.title}, published, {theirs['seeds'].max()} seeds"] = theirs
+            stack[f"{title}, published, {theirs['seeds'].max()} seeds"] = theirs
         columns.append(stack)
     return panels(columns, _caption(study, columns, methods, figure), X_LABELS[figure])
 

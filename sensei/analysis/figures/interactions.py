@@ -65,7 +65,7 @@ def rows_of_panels(study: Study, scores: pd.DataFrame) -> list[tuple[str, pd.Dat
     rows = []
     for environment in study.environments:
         settings = study.settings[environment].environment
-        ours, theirs = measured(study, scores, environment), published_values(settings.task)
+        ours, theirs = measured(study, scores, environment), published_values(settings.tasks[0])
         steps, seeds = style.count(ours["steps"].max()), captions.number(int(ours["seeds"].max()), "seed")
         title = f"{settings.title}: {steps} steps, {seeds}"
         if agree(study, environment, ours, theirs):

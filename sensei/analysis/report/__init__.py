@@ -100,8 +100,10 @@ def _videos(study: Study, results: Path) -> list[dict[str, Any]]:
             )
         for method in study.learn:
             steps = training.ppo_steps or training.learn_steps if study.methods[method].algorithm == "ppo" else training.learn_steps
-            path = results / task_folder(study, environment, method, seed) / "video.mp4"
-            videos.append({"method": method, "path": path, "caption": f"{title}: task policy after {steps:,} task steps, seed {seed}"})
+            for task in study.settings[environment].environment.tasks:
+                path = results / task_folder(environment, task, method, seed) / "video.mp4"
+                caption = f"{title}: policy of task {task} after {steps:,} task steps, seed {seed}"
+                videos.append({"method": method, "path": path, "caption": caption})
     return [{**video, "title": study.methods[video["method"]].title} for video in videos]
 
 

@@ -1,0 +1,13 @@
+"""`python -m sensei bench`: how fast each part is on this machine; every number of docs/performance.md comes from here.
+
+Each module holds one command. Heavy modules are imported inside the commands, as in `sensei.__main__`.
+"""
+
+import typer
+
+app = typer.Typer(help="Measure speed; prints JSON.", no_args_is_help=True)
+
+
+@app.callback()
+def bench() -> None:
+    """Measure speed; prints JSON."""

@@ -245,7 +245,7 @@ class OpenAIConfig(PromptedConfig):
 
     kind: Literal["openai_api"] = "openai_api"
     model: str = Field(description="the server's name of it")
-    temperature: float = Field(0.2, ge=0, le=2, description="paper: 0.2")
+    temperature: float | None = Field(0.2, ge=0, le=2, description="paper: 0.2; null: not sent, for models that take none")
     reply_tokens: int = Field(100, ge=1, description="most tokens of a reply (paper: 100)")
     detail: Literal["low", "high", "auto"] = Field("low", description="how closely the model looks at a picture (paper: low)")
     stitched: bool = Field(False, description="both pictures side by side in one; for models that take a single one")

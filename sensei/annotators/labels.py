@@ -43,12 +43,12 @@ def merge_shards(shard_paths: list[Path], pairs_path: str | Path, labels_path: s
         pairs_path: table of `make_pairs`.
         labels_path: parquet, one row a pair: pair, label (0 first, 1 second, 2 tie, 3 unknown, in the pair's own order; null if the
             request failed), swapped (second side shown first), answer (as label, in the order shown), oracle (as label; null if the
-            environment's state cannot be ranked), text, error.
+            environment's state cannot be ranked), text, error, fault (why an answer is unknown, if the reply was none of those asked for).
         card_path: json, the returned card.
 
     Returns:
-        pairs, counts and shares of the labels, errors; order_bias: share of "first one shown" among clear answers; oracle: accuracy on
-        the pairs clear to both, and Cohen's kappa over all codes. Shares with 95 % Wilson intervals.
+        pairs, counts and shares of the labels, errors, faults (kind -> number); order_bias: share of "first one shown" among clear
+        answers; oracle: accuracy on the pairs clear to both, and Cohen's kappa over all codes. Shares with 95 % Wilson intervals.
 
     Raises:
         SenseiError: a shard is damaged, or the shards do not answer each pair once.
@@ -70,7 +70,7 @@ def merge_shards(shard_paths: list[Path], pairs_path: str | Path, labels_path: s
     labels.insert(1, "label", pd.array([reply.label for reply in ordered], dtype="Int8"))
     labels["oracle"] = pd.array(oracle_labels(table), dtype="Int8")
     with atomic(labels_path) as temporary:
-        labels.astype({"text": str, "error": "string"}).to_parquet(temporary, index=False)
+        labels.astype({"text": str, "error": "string", "fault": "string"}).to_parquet(temporary, index=False)
     card = _card(labels)
     write_json(card_path, card)
     return card
@@ -90,6 +90,7 @@ def _card(labels: pd.DataFrame) -> dict[str, object]:
     card: dict[str, object] = {
         "pairs": len(labels),
         "errors": len(labels) - len(answered),
+        "faults": {kind: int(number) for kind, number in answered["fault"].value_counts().items()},
         "counts": counts,
         "shares": {name: count / len(answered) if len(answered) else None for name, count in counts.items()},
         "order_bias": order_bias(answer),

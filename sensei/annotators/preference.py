@@ -76,7 +76,7 @@ class Reply:
     """What came back for one pair.
 
     text: the raw reply. answer: the label in the order shown; None, with `error` set, if there was no reply to read (a failed request
-    is not an answer).
+    is not an answer). fault: why the answer is unknown, if the reply was none of those asked for.
     """
 
     pair: int
@@ -84,6 +84,7 @@ class Reply:
     text: str
     answer: Label | None
     error: str | None = None
+    fault: str | None = None
 
     @property
     def label(self) -> Label | None:
@@ -98,6 +99,7 @@ class Reply:
             "text": self.text,
             "answer": None if self.answer is None else self.answer.name,
             "error": self.error,
+            "fault": self.fault,
         }
 
     @classmethod
@@ -109,7 +111,7 @@ class Reply:
         """
         try:
             answer = None if record["answer"] is None else Label[record["answer"]]
-            reply = cls(record["pair"], record["swapped"], record["text"], answer, record["error"])
+            reply = cls(record["pair"], record["swapped"], record["text"], answer, record["error"], record.get("fault"))
         except (TypeError, KeyError) as error:
             raise SenseiError(f"{where} is damaged", found=f"no valid {error}", expected="a reply", hint=REPAIR) from error
         whole = isinstance(reply.pair, int) and isinstance(reply.swapped, bool) and isinstance(reply.text, str)

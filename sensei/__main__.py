@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sensei.bench import app as bench
-from sensei.config import CONFIG_FOLDER, Study, json_schema, load_study, read_study
+from sensei.config import CONFIG_FOLDER, OpenAIConfig, Study, json_schema, load_study, read_study
 from sensei.errors import SenseiError
 from sensei.io import atomic
 from sensei.manifest import record_study
@@ -142,13 +142,22 @@ def annotate(
     study_path: StudyPath,
     environment: Environment,
     annotator: Annotator,
-    shard: Annotated[int, typer.Option(min=0, help="which share of the pairs, from 0")],
-    pairs: Pairs,
-    frames: Frames,
-    output: Annotated[Path, typer.Option(help="raw replies of this shard (jsonl)")],
+    shard: Annotated[int | None, typer.Option(min=0, help="which share of the pairs, from 0")] = None,
+    pairs: Annotated[Path | None, Pairs.__metadata__[0]] = None,
+    frames: Annotated[Path | None, Frames.__metadata__[0]] = None,
+    output: Annotated[Path | None, typer.Option(help="raw replies of this shard (jsonl)")] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="only say what all shards would take; send nothing")] = False,
 ) -> None:
-    """Ask an annotator about one shard of the pairs; keeps the replies it already has."""
+    """Ask an annotator about one shard of the pairs; keeps the replies it already has.
+
+    With --estimate, pairs, tokens, price and time of all shards: of --pairs with --frames, or before there are any, of the study's number.
+    """
     resolved = _open(study_path, environment=environment, annotator=annotator)
+    if estimate:
+        _estimate(resolved, study_path, environment, annotator, pairs, frames)
+        return
+    if None in (shard, pairs, frames, output):
+        raise SenseiError("annotate needs --shard, --pairs, --frames and --output", hint="--estimate does without them")
     config = resolved.settings[environment].pairs
     settings = slice_of(resolved, "annotate", environment, annotator=annotator)
     with stage("annotate", inputs=[study_path, pairs, frames], outputs=[output], settings=settings, seed=config.seeds[0]):
@@ -156,8 +165,36 @@ def annotate(
         from sensei.annotators.shards import annotate_shard
 
         prompt = resolved.prompt_of(annotator, environment)
-        assignment = Assignment(config.seeds[0], prompt, folder=output.parent, ledger=study_path.parent.parent / "ledger.sqlite")
+        assignment = Assignment(config.seeds[0], prompt, folder=output.parent, ledger=_ledger(study_path))
         annotate_shard(pairs, frames, annotator, resolved.annotator_settings[annotator], shard, config.shards, output, assignment)
+
+
+def _estimate(resolved: Study, study_path: Path, environment: str, annotator: str, pairs: Path | None, frames: Path | None) -> None:
+    config, settings = resolved.annotator_settings[annotator], resolved.settings[environment]
+    if not isinstance(config, OpenAIConfig):
+        print(f"annotator {annotator} sends nothing and costs nothing")
+        return
+    from sensei.annotators.estimate import blank_pairs, estimate
+
+    prompt = resolved.prompt_of(annotator, environment)
+    if pairs and frames:
+        from sensei.annotators.frames import Frames
+        from sensei.annotators.pairs import questions, read_pairs
+        from sensei.annotators.shards import order_shown
+
+        table = read_pairs(pairs)
+        asked = questions(table, Frames(frames), order_shown(len(table), settings.pairs.seeds[0]))
+    else:
+        from sensei.envs.registry import make
+
+        shape = make(settings.environment, settings.world_model.image_size).annotator_image_shape
+        asked = blank_pairs(settings.pairs.number, shape, prompt)
+    print("\n".join(estimate(config, prompt, _ledger(study_path), asked).lines(config)))
+
+
+def _ledger(study_path: Path) -> Path:
+    """The ledger that all studies share, results/ledger.sqlite."""
+    return study_path.parent.parent / "ledger.sqlite"
 
 
 @app.command()
@@ -265,6 +302,56 @@ def published(folder: Annotated[Path, typer.Option(help="where the figures go")]
         from sensei.analysis.figures import draw_published
 
         draw_published(folder)
+
+
+ledger = typer.Typer(help="What models were asked, and answered, in all studies.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
+LedgerPath = Annotated[Path, typer.Option("--path", help="the ledger")]
+LEDGER = Path("results/ledger.sqlite")
+
+
+@ledger.command()
+def stats(path: LedgerPath = LEDGER) -> None:
+    """Questions, unreadable replies, tokens and dollars of each model and prompt."""
+    book = _open_ledger(path)
+    print(book.statistics().to_string(index=False))
+    flight, flight_usd, lost, lost_usd = book.open_claims()
+    print(f"in flight: {flight} questions, at most {flight_usd:.4f} $; lost in flight: {lost}, at most {lost_usd:.4f} $")
+
+
+@ledger.command()
+def export(output: Annotated[Path, typer.Argument(help="where to, ending in .csv, .parquet or .jsonl")], path: LedgerPath = LEDGER) -> None:
+    """Write every question with its answer as a table."""
+    table = _open_ledger(path).table()
+    writers = {
+        ".csv": lambda file: table.to_csv(file, index=False),
+        ".parquet": lambda file: table.to_parquet(file, index=False),
+        ".jsonl": lambda file: table.to_json(file, orient="records", lines=True),
+    }
+    if output.suffix not in writers:
+        raise SenseiError(f"cannot write {output}", found=output.suffix or "no suffix", expected=f"one of {', '.join(writers)}")
+    with atomic(output) as temporary:
+        writers[output.suffix](temporary)
+
+
+@ledger.command()
+def verify(path: LedgerPath = LEDGER) -> None:
+    """Check that the file is whole, each answer that of its question, and the sums right."""
+    book = _open_ledger(path)
+    if faults := book.faults():
+        raise SenseiError(f"the ledger {path} has {len(faults)} faults", found=faults[0], hint="go back to a copy of the file")
+    statistics = book.statistics()
+    print(f"{path}: {int(statistics['questions'].sum())} answers, all whole")
+    for row in statistics[statistics["servers"] > 1].itertuples():
+        print(f"{row.model}: its answers come from {row.servers} servers")
+
+
+def _open_ledger(path: Path):
+    from sensei.annotators.ledger import Ledger
+
+    if not path.exists():
+        raise SenseiError(f"there is no ledger {path}", hint="name it with --path; annotators that ask a model make it")
+    return Ledger(path)
 
 
 @app.command()

@@ -99,8 +99,11 @@ class Chat:
 
     def most_usd(self, inquiry: Inquiry) -> float:
         """What a question can cost at most."""
-        output = dict(inquiry.question.parameters)["reply_tokens"]
-        return dollars(self.input_tokens(inquiry), output, self.config.prices, self.config.requests.batch)
+        return self._usd(inquiry, self.input_tokens(inquiry), dict(inquiry.question.parameters)["reply_tokens"])
+
+    def _usd(self, inquiry: Inquiry, input_tokens: int, output_tokens: int) -> float:
+        batch = self.config.requests.batch and len(inquiry.sides) == 2  # a first turn is never put off
+        return dollars(input_tokens, output_tokens, self.config.prices, batch)
 
     def read(self, inquiry: Inquiry, content: bytes | dict[str, Any], **circumstances: Any) -> Answer:
         """The answer in a response's body, be it JSON or not; `circumstances` are further fields of `Answer`.
@@ -130,9 +133,8 @@ class Chat:
         given = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
         most = self.input_tokens(inquiry), dict(inquiry.question.parameters)["reply_tokens"]
         tokens = [count if isinstance(count, int) and count >= 0 else limit for count, limit in zip(given, most, strict=True)]
-        usd = dollars(*tokens, self.config.prices, self.config.requests.batch)
         fields["reply"] = fields["reply"].encode(errors="replace").decode()  # half a surrogate is JSON, but no text
-        return Answer(input_tokens=tokens[0], output_tokens=tokens[1], usd=usd, **fields)
+        return Answer(input_tokens=tokens[0], output_tokens=tokens[1], usd=self._usd(inquiry, *tokens), **fields)
 
 
 def reply_to(pair: Pair, answer: Answer) -> Reply:

@@ -54,7 +54,7 @@ def annotate_shard(
     partial = output.with_name(f".{output.stem}.{hashlib.sha256(asked_for.encode()).hexdigest()[:16]}.partial.jsonl")
     output.parent.mkdir(parents=True, exist_ok=True)
     table = read_pairs(pairs_path)
-    swapped = generator(seed, "order shown").random(len(table)) < 0.5
+    swapped = order_shown(len(table), seed)
     answered = {reply.pair for reply in _take_up(partial) if reply.error is None}
     own = np.arange(len(table)) % shards == shard
     unasked = own & ~table["pair"].isin(answered).to_numpy()
@@ -66,6 +66,11 @@ def annotate_shard(
             bar.update()
         os.fsync(file.fileno())
     os.replace(partial, output)
+
+
+def order_shown(pairs: int, seed: int) -> np.ndarray:
+    """Whether each of a table of pairs is asked about in reverse order, bool [pairs]."""
+    return generator(seed, "order shown").random(pairs) < 0.5
 
 
 def _take_up(partial: Path) -> list[Reply]:

@@ -159,6 +159,16 @@ class LabelsConfig(Section):
     )
     largest_unknown: float | None = Field(None, ge=0, le=1, description="share of unknown labels; null: no limit")
 
+    @property
+    def reversed_share(self) -> float:
+        """Share of the pairs that are asked in both orders."""
+        return 1.0 if self.order == "both" else self.both_orders
+
+    @property
+    def asked_views(self) -> list[str | None]:
+        """Views in which each question is asked; None is the first one."""
+        return self.views or [None]
+
 
 class RewardModelConfig(Section):
     """Bradley-Terry reward model R_psi (paper section 6)."""

@@ -5,6 +5,7 @@ is used like any other CLIP model: it sees pixels alone. The loss is SigLIP's (Z
 each caption of a batch either belong together or do not, and whether they do is known from the statements behind the caption.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from sensei.annotators.clip import Clip, ClipAnnotator
 from sensei.annotators.frames import Frames
 from sensei.annotators.labels import oracle_labels
 from sensei.annotators.pairs import SIDES, questions, read_pairs
-from sensei.annotators.preference import Label
-from sensei.annotators.prompts import load_prompt
+from sensei.annotators.preference import Annotator, Label
+from sensei.annotators.prompts import PLACE, load_prompt
 from sensei.annotators.registry import MODEL_FILES
 from sensei.config import CaptionedClipConfig, EnvironmentConfig
 from sensei.envs.registry import Captions, captions
@@ -64,7 +65,7 @@ def train(
         The card: pictures seen and held out; retrieval: share of held-out pictures to whose things, one by one, the model gives the
         higher probability than to any thing that is not in view; agreement with the oracle on pairs of held-out frames, drawn as often
         as they are met: accuracy on pairs clear to both, share of equal labels, kappa, shares of the model's labels; None if the oracle
-        cannot rank these states.
+        cannot rank these states. The same without what the inventory sentence says, from pixels alone.
 
     Raises:
         SenseiError: a file is damaged, or the environment does not describe its pictures in words.
@@ -79,11 +80,14 @@ def train(
     folder = Path(folder)
     save(model, folder)
     clip = Clip(str(folder), None)
-    annotator = ClipAnnotator(clip, load_prompt(prompt), config.margin)
+    asked = load_prompt(prompt)
+    unheard = replace(asked, positive=tuple(text for text in asked.positive if text != PLACE))
+    checked = held_out_pairs(table, np.isin(picture_of_frame, held_out), generator(seed, "captioned_clip", "checked"))
     card = {
         "pictures": {"seen": len(seen), "held_out": len(held_out)},
         "retrieval": retrieval(clip, pictures[held_out], holds[held_out], words),
-        "oracle": _agreement(annotator, table, frames, np.isin(picture_of_frame, held_out), generator(seed, "captioned_clip", "checked")),
+        "oracle": agreement(ClipAnnotator(clip, asked, config.margin), checked, frames),
+        "oracle_without_inventory": agreement(ClipAnnotator(clip, unheard, config.margin), checked, frames),
         "config": config.model_dump(mode="json"),
         "seed": seed,
     }
@@ -183,26 +187,20 @@ def retrieval(clip: Clip, pictures: np.ndarray, holds: np.ndarray, words: Captio
     return proportion(np.where(holds, logits, np.inf).min(1) > np.where(holds, -np.inf, logits).max(1))
 
 
-def _agreement(
-    annotator: ClipAnnotator, table: pd.DataFrame, frames: Frames, held_out: np.ndarray, rng: np.random.Generator
-) -> dict[str, object] | None:
-    """How well the annotator's labels of pairs of held-out frames agree with the oracle's.
-
-    Args:
-        held_out: bool [F], which frames are.
-        rng: of the pairs; their sides are sides of `table`, so that a frame comes as often as it is met.
-    """
-    sides = [
-        table[[name for name in table if name.startswith(side)]].rename(columns=lambda name, s=side: name.removeprefix(s)) for side in SIDES
-    ]
-    met = pd.concat(sides, ignore_index=True)
+def held_out_pairs(table: pd.DataFrame, held_out: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    """`CHECKED` pairs of `held_out` frames, bool [F]; sides are drawn from those of `table`, so that a frame comes as often as it is met."""
+    met = pd.concat([table.filter(regex=f"^{side}").rename(columns=lambda name, s=side: name.removeprefix(s)) for side in SIDES])
     met = met[held_out[met["frame"]]]
     drawn = [met.iloc[rng.integers(len(met), size=CHECKED)].reset_index(drop=True).add_prefix(side) for side in SIDES]
-    pairs = pd.concat([pd.Series(np.arange(CHECKED), name="pair"), *drawn], axis=1)
+    return pd.concat([pd.Series(np.arange(CHECKED), name="pair"), *drawn], axis=1)
+
+
+def agreement(annotator: Annotator, pairs: pd.DataFrame, frames: Frames) -> dict[str, object] | None:
+    """How well an annotator's labels of `pairs` agree with the oracle's; None if it cannot rank their states."""
     oracle = oracle_labels(pairs)
     if oracle[0] is None:
         return None
-    labels = np.array([reply.answer for reply in annotator.annotate(questions(pairs, frames, np.zeros(CHECKED, bool)))])
+    labels = np.array([reply.answer for reply in annotator.annotate(questions(pairs, frames, np.zeros(len(pairs), bool)))])
     return {
         "accuracy": accuracy(labels, oracle),
         "same": proportion(labels == oracle),

@@ -45,13 +45,13 @@ class Chat:
     def about_environment(self, side: Side) -> Inquiry:
         """The prompt's first turn, about one picture."""
         self._earlier = side
-        return Inquiry(self._question(_hash(side.frames, side.frame), "", self.prompt.first_turn, ()), (side,))
+        return Inquiry(self._question(_hash(side.frames, side.frame, side.view), "", self.prompt.first_turn, ()), (side,))
 
     def about(self, pair: Pair, history: tuple[str, ...]) -> Inquiry:
         """The question about a pair; `history` is the first turn with its reply, if the prompt has one."""
         text = self.prompt.question(pair)
         text = f"{text}\n\n{STITCHED}" if self.config.stitched else text
-        first, second = (_hash(side.frames, side.frame) for side in (pair.first, pair.second))
+        first, second = (_hash(side.frames, side.frame, side.view) for side in (pair.first, pair.second))
         return Inquiry(self._question(first, second, text, history), (pair.first, pair.second))
 
     def _question(self, first: str, second: str, text: str, history: tuple[str, ...]) -> Question:
@@ -99,8 +99,11 @@ class Chat:
 
     def most_usd(self, inquiry: Inquiry) -> float:
         """What a question can cost at most."""
-        output = dict(inquiry.question.parameters)["reply_tokens"]
-        return dollars(self.input_tokens(inquiry), output, self.config.prices, self.config.requests.batch)
+        return self._usd(inquiry, self.input_tokens(inquiry), dict(inquiry.question.parameters)["reply_tokens"])
+
+    def _usd(self, inquiry: Inquiry, input_tokens: int, output_tokens: int) -> float:
+        batch = self.config.requests.batch and len(inquiry.sides) == 2  # a first turn is never put off
+        return dollars(input_tokens, output_tokens, self.config.prices, batch)
 
     def read(self, inquiry: Inquiry, content: bytes | dict[str, Any], **circumstances: Any) -> Answer:
         """The answer in a response's body, be it JSON or not; `circumstances` are further fields of `Answer`.
@@ -130,9 +133,8 @@ class Chat:
         given = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
         most = self.input_tokens(inquiry), dict(inquiry.question.parameters)["reply_tokens"]
         tokens = [count if isinstance(count, int) and count >= 0 else limit for count, limit in zip(given, most, strict=True)]
-        usd = dollars(*tokens, self.config.prices, self.config.requests.batch)
         fields["reply"] = fields["reply"].encode(errors="replace").decode()  # half a surrogate is JSON, but no text
-        return Answer(input_tokens=tokens[0], output_tokens=tokens[1], usd=usd, **fields)
+        return Answer(input_tokens=tokens[0], output_tokens=tokens[1], usd=self._usd(inquiry, *tokens), **fields)
 
 
 def reply_to(pair: Pair, answer: Answer) -> Reply:
@@ -151,7 +153,7 @@ def _text(text: str) -> dict[str, Any]:
 
 
 def _picture(side: Side, detail: str) -> dict[str, Any]:
-    return _image_url(_frame_url(side.frames, side.frame), detail)
+    return _image_url(_frame_url(side.frames, side.frame, side.view), detail)
 
 
 def _image_url(url: str, detail: str) -> dict[str, Any]:
@@ -169,10 +171,10 @@ def _data_url(image: np.ndarray) -> str:
 
 
 @functools.lru_cache(maxsize=2048)  # a few hundred megabytes at most
-def _frame_url(frames: Frames, frame: int) -> str:
-    return _data_url(frames.image[frame])
+def _frame_url(frames: Frames, frame: int, view: str | None) -> str:
+    return _data_url(Side(frames, frame, {}, view).image)
 
 
 @functools.lru_cache(maxsize=2**20)
-def _hash(frames: Frames, frame: int) -> str:
-    return picture_hash(frames.image[frame])
+def _hash(frames: Frames, frame: int, view: str | None) -> str:
+    return picture_hash(Side(frames, frame, {}, view).image)

@@ -33,15 +33,15 @@ class Frames:
             raise self._damaged(f"image {image.dtype} {list(image.shape)} and flags {flags.dtype} {list(flags.shape)}")
         return image, flags
 
-    def of(self, view: str | None) -> np.ndarray:
-        """The pictures in one view, uint8 [F, h, w, 3]; None: the first view.
+    def of(self, view: str) -> np.ndarray:
+        """The pictures in one view, uint8 [F, h, w, 3].
 
         Raises:
             SenseiError: the frames were not drawn in that view.
         """
-        if view is not None and view not in self._views:
+        if view not in self._views:
             self._views[view] = self._read(view)
-        return self.image if view is None else self._views[view]
+        return self._views[view]
 
     def _read(self, view: str) -> np.ndarray:
         try:

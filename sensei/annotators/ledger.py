@@ -189,22 +189,26 @@ class Ledger:
             self._insert("claims", question.key, question.model, usd, self._owner, time.time() + seconds, None)
             return True
 
-    def claim_batch(self, questions: list[Question], usd: list[float], *, max_usd: float | None, token: str) -> list[Question]:
+    def claim_batch(self, model: str, questions: list[Question], usd: list[float], *, max_usd: float | None, token: str) -> list[Question]:
         """Reserve questions for a batch that is about to be submitted under `token`: as many of the first as the budget allows.
 
         Questions that are answered or claimed already are left out. A batch's claims outlive its process: the server works on.
+
+        Raises:
+            OverBudget: the budget does not allow a single one, and nothing is in flight that could turn out cheaper.
         """
         taken = []
         with self._transaction() as execute:
             self._bury()
-            [model] = {question.model for question in questions}
-            left = float("inf") if max_usd is None else max_usd - self._spent(model)
-            left -= execute("SELECT TOTAL(usd) FROM claims WHERE model = ?", (model,)).fetchone()[0]
+            in_flight, reserved = execute("SELECT COUNT(*), TOTAL(usd) FROM claims WHERE model = ?", (model,)).fetchone()
+            left = float("inf") if max_usd is None else max_usd - self._spent(model) - reserved
             for question, price in zip(questions, usd, strict=True):
                 key = (question.key,)
                 if execute("SELECT 1 FROM answers WHERE key = ?1 UNION ALL SELECT 1 FROM claims WHERE key = ?1", key).fetchone():
                     continue
                 if price > left:
+                    if not taken and not in_flight:
+                        raise OverBudget
                     break
                 left -= price
                 self._insert("claims", question.key, model, price, self._owner, float("inf"), token)
@@ -218,10 +222,10 @@ class Ledger:
         with self._translated():
             return {key for (key,) in self._connection.execute("SELECT key FROM claims WHERE batch = ?", (token,))}
 
-    def batch_of(self, question: Question) -> str | None:
-        """Token of the batch with which a question was submitted and has no answer yet."""
+    def claimed_by(self, question: Question) -> str | None:
+        """Who asks a question that has no answer yet: the token of a batch, or "" for a process; None: nobody."""
         with self._translated():
-            row = self._connection.execute("SELECT batch FROM claims WHERE key = ?", (question.key,)).fetchone()
+            row = self._connection.execute("SELECT coalesce(batch, '') FROM claims WHERE key = ?", (question.key,)).fetchone()
         return row and row[0]
 
     def batches(self, model: str) -> list[Batch]:

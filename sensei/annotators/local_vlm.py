@@ -1,4 +1,4 @@
-"""Any Hugging Face model that takes pictures and text, in this process: from a folder or the hub, in batches, with its own chat template."""
+"""Any Hugging Face model that takes pictures and text, in this process: a folder or the hub, batches, the model's own chat template."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice

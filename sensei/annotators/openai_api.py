@@ -37,29 +37,33 @@ class OpenAIAnnotator:
         self.config, self.folder = config, assignment.folder
         self.chat, self.ledger = Chat(config, load_prompt(assignment.prompt)), Ledger(assignment.ledger)
         self.server = Server(config, self.ledger)
+        self._reason: Failed | None = None
 
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair."""
-        if self.config.requests.batch:
-            from sensei.annotators.openai_batch import Batches as Way
-        else:
-            Way = OneByOne
         pairs = iter(pairs)
         counts = Counter()
         for first in pairs:  # the first turn is about the first picture of all, so there must be a pair to find it by
             with asyncio.Runner() as runner:
-                way = Way(self, runner)
+                one_by_one = OneByOne(self, runner)
                 try:
-                    history = self._first_turn(first, way)
+                    history = self._first_turn(first, one_by_one)
                     inquiries = ((pair, self.chat.about(pair, history)) for pair in itertools.chain([first], pairs))
-                    for pair, answer in way.answers(inquiries):
+                    for pair, answer in self._way(one_by_one, runner).answers(inquiries):
                         yield self._reply(pair, answer, counts)
                 except OverBudget:
                     raise self._over_budget() from None
                 finally:
-                    way.close()
+                    one_by_one.close()
                     runner.run(self.server.close())
         self._check(counts)
+
+    def _way(self, one_by_one: "OneByOne", runner: asyncio.Runner) -> "Way":
+        if not self.config.requests.batch:
+            return one_by_one
+        from sensei.annotators.openai_batch import Batches
+
+        return Batches(self, runner)
 
     def _first_turn(self, pair: Pair, way: "Way") -> tuple[str, ...]:
         """The prompt's first turn and its reply, kept in first_turn.json beside the labels; nothing for a prompt of one turn."""
@@ -80,6 +84,7 @@ class OpenAIAnnotator:
         counts["asked"] += 1
         if isinstance(answer, Failed):
             counts["failed"] += 1
+            self._reason = answer
             return Reply(pair.pair, pair.swapped, "", None, str(answer))
         counts["unreadable"] += answer.fault is not None
         if counts["asked"] >= EARLY:
@@ -90,6 +95,7 @@ class OpenAIAnnotator:
         if counts["failed"]:
             raise SenseiError(
                 f"{counts['failed']} of {counts['asked']} questions to {self.config.model} at {self.server.host} failed",
+                found=self._reason,
                 hint="run again: it asks these alone, all other answers are kept",
             )
         self._check_readable(counts)
@@ -124,10 +130,6 @@ class Way(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Wait for what is in flight, and end."""
-        ...
-
 
 class OneByOne:
     """A request for each question, many at a time."""
@@ -148,7 +150,7 @@ class OneByOne:
             yield from answered
 
     def close(self) -> None:
-        """See `Way`."""
+        """Wait for what is in flight, and end."""
         self._runner.run(self._drain())
 
     async def _advance(self, inquiries: Iterator, window: deque) -> list[tuple[Pair, Answer | Failed]]:
@@ -190,7 +192,7 @@ class OneByOne:
         while not self.ledger.claim(inquiry.question, usd, **limits):
             if known := self.ledger.find(inquiry.question):
                 return known
-            if self.ledger.batch_of(inquiry.question):
+            if self.ledger.claimed_by(inquiry.question):
                 raise SenseiError(
                     f"a batch was submitted with questions to {config.model}", hint="set `requests: {batch: true}` to collect it"
                 )

@@ -80,18 +80,14 @@ class Server:
                     request=response.headers.get("x-request-id"),
                 )
             )
-        except openai.BadRequestError as error:
-            if error.code in UNSUITABLE:
-                return Answer(self.said(error), None, REFUSED, server=self.host, request=error.request_id)
-            if "image" in f"{error.code} {error.message}".lower():
-                return Answer(self.said(error), None, REJECTED, server=self.host, request=error.request_id)
-            raise await self.final(error) from error
         except openai.APIStatusError as error:
+            if fault := fault_of(error.status_code, error.code, error.message):
+                return self.keyless(Answer(self.said(error), None, fault, server=self.host, request=error.request_id))
             if not transient(error):
-                raise await self.final(error) from error
-            raise Failed(f"{error.status_code} {self.said(error)}") from error
+                raise await self.final(error) from None  # the cause may repeat the key
+            raise Failed(f"{error.status_code} {self.said(error)}") from None
         except (openai.APIConnectionError, TimeoutError) as error:
-            raise Failed(_what_broke(error)) from error
+            raise Failed(_what_broke(error)) from None
 
     def attempts(self) -> AsyncRetrying:
         """Attempts at a request, with growing random waits between them, and as long as the server asks for."""
@@ -159,15 +155,16 @@ class Server:
     def said(self, error: openai.APIStatusError) -> str:
         """A server's complaint, shortened, without the key."""
         body = error.body if isinstance(error.body, dict) else {}
-        return self._scrubbed(str(body.get("message") or error.message))[:SHOWN]
+        return self.scrubbed(str(body.get("message") or error.message))[:SHOWN]
 
     def keyless(self, answer: Answer) -> Answer:
         """An answer without the key, should the server repeat it."""
         if self._key in f"{answer.reply}{answer.request}":
-            return dataclasses.replace(answer, reply=self._scrubbed(answer.reply), request=self._scrubbed(str(answer.request)))
+            return dataclasses.replace(answer, reply=self.scrubbed(answer.reply), request=self.scrubbed(str(answer.request)))
         return answer
 
-    def _scrubbed(self, text: str) -> str:
+    def scrubbed(self, text: str) -> str:
+        """A text without the key."""
         return text.replace(self._key, "***") if len(self._key) >= SECRET else text
 
 
@@ -181,6 +178,13 @@ def _key() -> str:
     if address and not address.startswith(("http://", "https://")):
         raise SenseiError(f"{ADDRESS} is no address", expected="http://HOST:PORT/v1 or https://HOST/v1")
     return key
+
+
+def fault_of(status: int, code: str | None, message: str) -> str | None:
+    """What is the matter with a question that the server does not want to answer; None if it is not the question's fault."""
+    if status == 400 and code in UNSUITABLE:
+        return REFUSED
+    return REJECTED if status == 400 and "image" in f"{code} {message}".lower() else None
 
 
 def transient(error: BaseException) -> bool:

@@ -54,7 +54,7 @@ class Side:
     @property
     def image(self) -> np.ndarray:
         """The annotator's picture, uint8 [h, w, 3]."""
-        return self.frames.of(self.view)[self.frame]
+        return (self.frames.image if self.view is None else self.frames.of(self.view))[self.frame]
 
     @property
     def flags(self) -> np.ndarray:

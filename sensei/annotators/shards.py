@@ -61,8 +61,7 @@ def annotate_shard(
     answered = {(reply.pair, reply.swapped, reply.view) for reply in _take_up(partial) if reply.error is None}
     rows, swapped = plan(len(table), asking, seed)
     own = rows % shards == shard
-    rows, swapped = rows[own], swapped[own]
-    views = asking.views or [None]
+    rows, swapped, views = rows[own], swapped[own], asking.asked_views
     with (
         open(partial, "a", encoding="utf-8") as file,
         progress(len(rows) * len(views), f"annotate {name}", "questions", len(answered)) as bar,
@@ -84,8 +83,7 @@ def plan(pairs: int, asking: LabelsConfig, seed: int) -> tuple[np.ndarray, np.nd
     Every pair in one order, drawn evenly; then some (`order: both`: all) in the other one.
     """
     swapped = generator(seed, "order shown").random(pairs) < 0.5
-    share = 1.0 if asking.order == "both" else asking.both_orders
-    again = np.flatnonzero(generator(seed, "both orders").random(pairs) < share)
+    again = np.flatnonzero(generator(seed, "both orders").random(pairs) < asking.reversed_share)
     return np.concatenate([np.arange(pairs), again]), np.concatenate([swapped, ~swapped[again]])
 
 

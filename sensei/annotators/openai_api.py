@@ -193,9 +193,8 @@ class OneByOne:
             if known := self.ledger.find(inquiry.question):
                 return known
             if self.ledger.claimed_by(inquiry.question):
-                raise SenseiError(
-                    f"a batch was submitted with questions to {config.model}", hint="set `requests: {batch: true}` to collect it"
-                )
+                what = f"a batch with questions to {config.model} was submitted and not collected"
+                raise SenseiError(what, hint="set `requests: {batch: true}` and run again")
             await asyncio.sleep(GLANCE)
         return None
 

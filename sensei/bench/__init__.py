@@ -5,9 +5,14 @@ Each module holds one command. Heavy modules are imported inside the commands, a
 
 import typer
 
+from sensei.bench.annotate import annotate
+
 app = typer.Typer(help="Measure speed; prints JSON.", no_args_is_help=True)
 
 
 @app.callback()
 def bench() -> None:
     """Measure speed; prints JSON."""
+
+
+app.command()(annotate)

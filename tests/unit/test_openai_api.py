@@ -289,7 +289,7 @@ def test_5000_pairs_end_with_5000_answers_through_ten_kills(tmp_path, address):
     told(address, BROKEN | BAD_REPLIES | {"bad_image": 0.01, "hang": 0.0005})
     requests = {"at_once": 32, "timeout": 10.0, "longest_wait": 0.5, "attempts": 12}
     study = study_in(tmp_path, 5000, max_unreadable=1.0, requests=requests)
-    frames = write_frames(tmp_path, 120)
+    write_frames(tmp_path, 120)
     write_pairs(tmp_path, 5000, 120)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     for kill in range(10):
@@ -297,17 +297,16 @@ def test_5000_pairs_end_with_5000_answers_through_ten_kills(tmp_path, address):
         kill_at(process, address, 450 * (kill + 1))
         assert process.returncode == -signal.SIGKILL, "it was killed in the middle"
     subprocess.run(command(tmp_path, study), cwd=ROOT, env=environment, check=True, capture_output=True)
-    replies = read_replies(study.parent / "shard0.jsonl")
-    assert sorted(reply.pair for reply in replies) == list(range(5000))
+    replies = {reply.pair: reply for reply in read_replies(study.parent / "shard0.jsonl")}
+    assert replies.keys() == set(range(5000))
     count, ledger = counted(address), Ledger(study.parent.parent / "ledger.sqlite")
     table = ledger.table()
     assert len(table) == 5000
-    assert count["questions"] == 5000 - (table["fault"] == "rejected").sum() or count["repeated"] > 0
+    assert sum(reply.error is not None for reply in replies.values()) == (table["fault"] == "rejected").sum() < 200
     assert count["repeated"] <= 10 * 32
     assert count["repeated"] <= ledger.open_claims()[2], "whatever may have been bought twice is on the books"
     assert ledger.open_claims()[0] == 0
     assert ledger.faults() == []
-    assert len(frames.image) == 120
 
 
 @pytest.mark.slow

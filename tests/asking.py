@@ -37,11 +37,10 @@ def draw(frames: Frames, number: int, seed: int = 1) -> list[Pair]:
 
 
 def write_pairs(folder: Path, number: int, frames: int) -> Path:
-    """The table of such pairs, no two alike, with a state for the inventory sentence."""
+    """The table of such pairs, no two alike in either order, with a state for the inventory sentence."""
     rng = np.random.default_rng(2)
-    chosen = rng.choice(frames * (frames - 1), size=number, replace=False)
-    first, second = chosen // (frames - 1), chosen % (frames - 1)
-    second = second + (second >= first)
+    every = np.stack(np.triu_indices(frames, 1), 1)
+    first, second = rng.permuted(rng.choice(every, size=number, replace=False), axis=1).T
     table = pd.DataFrame({"pair": np.arange(number), "first_frame": first, "second_frame": second})
     for side in ("first", "second"):
         table[f"{side}_state_{STATE}"] = rng.integers(2, size=number).astype(float)

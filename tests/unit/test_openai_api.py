@@ -351,8 +351,8 @@ def test_the_key_is_written_nowhere(tmp_path, address):
 
 def test_a_stop_signal_keeps_what_was_answered(tmp_path, address):
     study = study_in(tmp_path, 2000)
-    write_frames(tmp_path, 60)
-    write_pairs(tmp_path, 2000, 60)
+    write_frames(tmp_path, 80)
+    write_pairs(tmp_path, 2000, 80)
     process = subprocess.Popen(command(tmp_path, study), cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while counted(address)["bought"] < 100:
         time.sleep(0.02)

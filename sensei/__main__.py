@@ -3,16 +3,18 @@
 Heavy modules are imported inside the commands, so that `--help` is quick and threads are set before torch starts.
 """
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sensei.annotators.registry import MODEL_FILES, Assignment, sources
 from sensei.bench import app as bench
-from sensei.config import CONFIG_FOLDER, OpenAIConfig, Study, json_schema, load_study, read_study
+from sensei.config import CONFIG_FOLDER, CaptionedClipConfig, OpenAIConfig, Study, json_schema, load_study, read_study
 from sensei.errors import SenseiError
-from sensei.io import atomic
+from sensei.io import atomic, read_json, write_json
 from sensei.manifest import record_study
 from sensei.stage import stage
 from sensei.study import check_folder, slice_of
@@ -158,15 +160,14 @@ def annotate(
         return
     if None in (shard, pairs, frames, output):
         raise SenseiError("annotate needs --shard, --pairs, --frames and --output", hint="--estimate does without them")
-    config = resolved.settings[environment].pairs
+    config, parts = resolved.annotator_settings[annotator], resolved.settings[environment]
     settings = slice_of(resolved, "annotate", environment, annotator=annotator)
-    with stage("annotate", inputs=[study_path, pairs, frames], outputs=[output], settings=settings, seed=config.seeds[0]):
-        from sensei.annotators.registry import Assignment
+    seed, inputs = parts.pairs.seeds[0], [study_path, pairs, frames, *sources(config, output.parent)]
+    with stage("annotate", inputs=inputs, outputs=[output], settings=settings, seed=seed):
         from sensei.annotators.shards import annotate_shard
 
-        prompt = resolved.prompt_of(annotator, environment)
-        assignment = Assignment(config.seeds[0], prompt, folder=output.parent, ledger=_ledger(study_path))
-        annotate_shard(pairs, frames, annotator, resolved.annotator_settings[annotator], shard, config.shards, output, assignment)
+        assignment = Assignment(seed, resolved.prompt_of(annotator, environment), folder=output.parent, ledger=_ledger(study_path))
+        annotate_shard(pairs, frames, annotator, config, shard, parts.pairs.shards, output, assignment, parts.labels)
 
 
 def _estimate(resolved: Study, study_path: Path, environment: str, annotator: str, pairs: Path | None, frames: Path | None) -> None:
@@ -180,15 +181,17 @@ def _estimate(resolved: Study, study_path: Path, environment: str, annotator: st
     if pairs and frames:
         from sensei.annotators.frames import Frames
         from sensei.annotators.pairs import questions, read_pairs
-        from sensei.annotators.shards import order_shown
+        from sensei.annotators.shards import plan
 
-        table = read_pairs(pairs)
-        asked = questions(table, Frames(frames), order_shown(len(table), settings.pairs.seeds[0]))
+        table, shown = read_pairs(pairs), Frames(frames)
+        rows, swapped = plan(len(table), settings.labels, settings.pairs.seeds[0])
+        asked = itertools.chain.from_iterable(questions(table.iloc[rows], shown, swapped, view) for view in settings.labels.asked_views)
     else:
         from sensei.envs.registry import make
 
         shape = make(settings.environment, settings.world_model.image_size).annotator_image_shape
-        asked = blank_pairs(settings.pairs.number, shape, prompt)
+        repeats = (1 + settings.labels.reversed_share) * len(settings.labels.asked_views)
+        asked = blank_pairs(round(repeats * settings.pairs.number), shape, prompt)
     print("\n".join(estimate(config, prompt, _ledger(study_path), asked).lines(config)))
 
 
@@ -197,18 +200,63 @@ def _ledger(study_path: Path) -> Path:
     return study_path.parent.parent / "ledger.sqlite"
 
 
+@app.command(name="caption-clip")
+def caption_clip(
+    study_path: StudyPath,
+    environment: Environment,
+    annotator: Annotator,
+    pairs: Pairs,
+    frames: Frames,
+    folder: Annotated[Path, typer.Option(help="where the model goes: open_clip_config.json, open_clip_model.safetensors, card.json")],
+    threads: Threads = 1,
+) -> None:
+    """Train the model of an annotator of kind captioned_clip on the frames of the pairs and the environment's words for them."""
+    resolved = _open(study_path, environment=environment, annotator=annotator)
+    config, parts = resolved.annotator_settings[annotator], resolved.settings[environment]
+    if not isinstance(config, CaptionedClipConfig):
+        raise SenseiError(f"annotator {annotator} is not trained", found=f"kind {config.kind}", expected="kind captioned_clip")
+    settings = slice_of(resolved, "caption-clip", environment, annotator=annotator)
+    outputs, seed = [folder / name for name in (*MODEL_FILES, "card.json")], parts.pairs.seeds[0]
+    with stage("caption-clip", inputs=[study_path, pairs, frames], outputs=outputs, settings=settings, seed=seed, threads=threads):
+        from sensei.annotators.captioned_clip import train
+
+        train(config, parts.environment, pairs, frames, seed, resolved.prompt_of(annotator, environment), folder)
+
+
 @app.command()
 def labels(
+    study_path: StudyPath,
+    environment: Environment,
     shard: Annotated[list[Path], typer.Option(help="raw replies, once per shard")],
     pairs: Pairs,
     labels: Annotated[Path, typer.Option(help="output: one row a pair (parquet)")],
     card: Annotated[Path, typer.Option(help="output: shares, order bias, agreement (json)")],
 ) -> None:
     """Merge the shards of an annotator into labels and describe them."""
-    with stage("labels", inputs=[*shard, pairs], outputs=[labels, card]):
+    resolved = _open(study_path, environment=environment)
+    settings = slice_of(resolved, "labels", environment)
+    with stage("labels", inputs=[study_path, *shard, pairs], outputs=[labels, card], settings=settings):
         from sensei.annotators.labels import merge_shards
 
-        merge_shards(shard, pairs, labels, card)
+        merge_shards(shard, pairs, labels, card, resolved.settings[environment].labels.order)
+
+
+@app.command()
+def trust(
+    study_path: StudyPath,
+    environment: Environment,
+    annotator: Annotator,
+    card: Annotated[Path, typer.Option(help="card.json of the stage `labels`")],
+    verdict: Annotated[Path, typer.Option(help="output: the limits that the labels keep to (json)")],
+) -> None:
+    """Stop here if an annotator's labels are beyond the study's limits: nothing is distilled from them."""
+    resolved = _open(study_path, environment=environment, annotator=annotator)
+    settings = slice_of(resolved, "trust", environment)
+    with stage("trust", inputs=[study_path, card], outputs=[verdict], settings=settings):
+        from sensei.annotators.trust import require_trust
+
+        require_trust(read_json(card), resolved.settings[environment].labels, annotator, environment)
+        write_json(verdict, settings)
 
 
 @app.command()
@@ -222,6 +270,7 @@ def distil(
     model: Annotated[Path, typer.Option(help="output: reward.safetensors")],
     curves: Annotated[Path, typer.Option(help="output: loss and accuracy per epoch (csv)")],
     card: Annotated[Path, typer.Option(help="output: chosen epoch and why, held-out accuracy (json)")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="share of the labels to learn from; held out are always the same")] = 1.0,
     threads: Threads = 1,
 ) -> None:
     """Train the reward model on the labels of one annotator."""
@@ -239,7 +288,7 @@ def distil(
     ):
         from sensei.reward.distil import distil
 
-        distil(labels, pairs, frames, parts.reward, seed, model, curves, card, device=parts.training.device)
+        distil(labels, pairs, frames, parts.reward, seed, model, curves, card, parts.training.device, share)
 
 
 @app.command()

@@ -135,6 +135,41 @@ class PairsConfig(Section):
     prompt: str = Field("general", description="file of config/prompts for annotators that are given none of their own")
 
 
+class LabelsConfig(Section):
+    """How pairs are put to annotators, and how good a set of labels must be before anything is distilled from it.
+
+    A threshold stops the study if the 95 % interval of the measured share lies beyond it; what was not measured stops nothing.
+    """
+
+    order: Literal["random", "both"] = Field(
+        "random", description="random: each pair in one order, drawn; both: in both orders, and only consistent answers are kept"
+    )
+    both_orders: float = Field(
+        0.05, ge=0, le=1, description="order random: share of pairs asked in the other order too, to measure order bias (paper: 0)"
+    )
+    views: list[str] = Field([], description="views each pair is asked in; only what all say alike is kept; empty: the first view alone")
+    largest_order_bias: float | None = Field(
+        0.5, ge=0, le=1, description="share of clear answers that the position decides: 0 none, 1 all; null: no limit"
+    )
+    smallest_swap_consistency: float | None = Field(
+        0.5, ge=0, le=1, description="share of equal answers among pairs asked in both orders; null: no limit"
+    )
+    smallest_agreement: float | None = Field(
+        0.6, ge=0, le=1, description="accuracy against the oracle, where there is one; 0.5 is chance; null: no limit"
+    )
+    largest_unknown: float | None = Field(None, ge=0, le=1, description="share of unknown labels; null: no limit")
+
+    @property
+    def reversed_share(self) -> float:
+        """Share of the pairs that are asked in both orders."""
+        return 1.0 if self.order == "both" else self.both_orders
+
+    @property
+    def asked_views(self) -> list[str | None]:
+        """Views in which each question is asked; None is the first one."""
+        return self.views or [None]
+
+
 class RewardModelConfig(Section):
     """Bradley-Terry reward model R_psi (paper section 6)."""
 
@@ -159,6 +194,7 @@ class Settings(Section):
     training: TrainingConfig = TrainingConfig()
     downstream: DownstreamConfig = DownstreamConfig()
     pairs: PairsConfig = PairsConfig()
+    labels: LabelsConfig = LabelsConfig()
     reward: RewardModelConfig = RewardModelConfig()
 
 
@@ -256,10 +292,58 @@ class OpenAIConfig(PromptedConfig):
     requests: RequestsConfig = RequestsConfig()
 
 
-AnnotatorConfig = Annotated[OracleConfig | NoisyOracleConfig | OpenAIConfig, Field(discriminator="kind")]
+class LocalVLMConfig(PromptedConfig):
+    """A Hugging Face model that takes pictures and text, in this process."""
+
+    kind: Literal["local_vlm"] = "local_vlm"
+    model: str = Field(description="folder, or id on the hub")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub; null: its newest")
+    choice: Literal["logits", "text"] = Field(
+        "logits", description="logits: the most probable of the prompt's answers, never unreadable; text: generate a reply and read it"
+    )
+    reply_tokens: int = Field(100, ge=1, description="choice text: most tokens of a reply (paper: 100)")
+    temperature: float = Field(0.0, ge=0, le=2, description="choice text: 0 always takes the most probable token (paper: 0.2)")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: as the weights are stored")
+    pairs_at_once: int = Field(8, ge=1, description="pairs in a batch")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class DescriptionsConfig(PromptedConfig):
+    """What annotators that compare pictures with a prompt's descriptions have in common."""
+
+    margin: float = Field(0.05, ge=0, le=1, description="two pictures whose scores differ by no more are a tie")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class ClipConfig(DescriptionsConfig):
+    """A pretrained CLIP model, zero-shot."""
+
+    kind: Literal["clip"] = "clip"
+    model: str = Field(description="open_clip's name of an architecture, or a folder with open_clip_config.json and weights")
+    pretrained: str | None = Field(None, description="tag (downloaded once) or file of the weights; null for a folder")
+
+
+class CaptionedClipConfig(DescriptionsConfig):
+    """A small CLIP model that the study itself trains on captions of its frames."""
+
+    kind: Literal["captioned_clip"] = "captioned_clip"
+    steps: int = Field(300, ge=1, description="updates of its training")
+
+
+class ReplayedConfig(Section):
+    """Labels that are there already."""
+
+    kind: Literal["replayed"] = "replayed"
+    file: str = Field(description=".csv or .parquet with columns `pair` and `label`, or .npy [pairs]; 0 first, 1 second, 2 tie, 3 unknown")
+
+
+AnnotatorConfig = Annotated[
+    OracleConfig | NoisyOracleConfig | OpenAIConfig | LocalVLMConfig | ClipConfig | CaptionedClipConfig | ReplayedConfig,
+    Field(discriminator="kind"),
+]
 ANNOTATORS: dict[str, type[Section]] = {model.model_fields["kind"].default: model for model in get_args(get_args(AnnotatorConfig)[0])}
 # Where, how often and for how much, not what: these change no result, so they re-make nothing.
-OPERATIONAL = {"device", "tensorboard", "checkpoint_every", "requests", "prices", "max_usd", "max_unreadable"}
+OPERATIONAL = {"device", "tensorboard", "checkpoint_every", "requests", "prices", "max_usd", "max_unreadable", "pairs_at_once"}
 
 
 class Study(Section):
@@ -343,6 +427,7 @@ class StudyFile(Section):
     training: dict[str, Any] = Field({}, description="changes to TrainingConfig")
     downstream: dict[str, Any] = Field({}, description="changes to DownstreamConfig")
     pairs: dict[str, Any] = Field({}, description="changes to PairsConfig")
+    labels: dict[str, Any] = Field({}, description="changes to LabelsConfig")
     reward: dict[str, Any] = Field({}, description="changes to RewardModelConfig")
 
 

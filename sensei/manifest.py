@@ -23,7 +23,9 @@ MODULES = {
     "collect": ("replay.store",),
     "pairs": ("annotators.pairs",),
     "annotate": ("annotators.shards",),
+    "caption-clip": ("annotators.captioned_clip", "envs.minihack_captions"),
     "labels": ("annotators.labels",),
+    "trust": ("annotators.trust",),
     "distil": ("reward.distil",),
     "learn": ("training.runs", "envs"),
     "tabulate": ("analysis.scores",),
@@ -45,6 +47,8 @@ PACKAGES = (
     "stable-baselines3",
     "pandas",
     "pyarrow",
+    "open_clip_torch",
+    "transformers",
     "matplotlib",
     "snakemake",
 )

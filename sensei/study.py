@@ -8,6 +8,8 @@ from sensei.annotators.prompts import load_prompt
 from sensei.config import OPERATIONAL, Study, read_study
 from sensei.errors import SenseiError
 
+ASKING = ("order", "both_orders", "views")  # how pairs are asked; what else is under `labels` are limits
+
 
 def slice_of(study: Study, stage: str, environment: str = "", method: str = "", annotator: str = "") -> dict[str, Any]:
     """The part of `study` that `stage` depends on; a change outside it re-makes nothing of that stage.
@@ -26,10 +28,18 @@ def slice_of(study: Study, stage: str, environment: str = "", method: str = "", 
             "annotator": config,
             "shards": settings["pairs"]["shards"],
             "prompt": load_prompt(prompt).sha256 if prompt else None,
+            "asking": {key: settings["labels"][key] for key in ASKING},
         }
+    if stage == "caption-clip":
+        asked = slice_of(study, "annotate", environment, annotator=annotator)
+        return {"annotator": asked["annotator"], "prompt": asked["prompt"], "environment": settings["environment"]}
+    if stage == "labels":
+        return {"order": settings["labels"]["order"]}
+    if stage == "trust":
+        return {key: value for key, value in settings["labels"].items() if key not in ASKING}
     if stage == "distil":
         return {"reward": settings["reward"]}
-    if stage in ("collect", "labels"):
+    if stage == "collect":
         return {}
     assert stage in ("explore", "learn"), stage
     other_steps = ("learn_steps", "ppo_steps", "evaluate_every", "evaluate_episodes") if stage == "explore" else ("explore_steps",)

@@ -45,13 +45,13 @@ class Chat:
     def about_environment(self, side: Side) -> Inquiry:
         """The prompt's first turn, about one picture."""
         self._earlier = side
-        return Inquiry(self._question(_hash(side.frames, side.frame), "", self.prompt.first_turn, ()), (side,))
+        return Inquiry(self._question(_hash(side.frames, side.frame, side.view), "", self.prompt.first_turn, ()), (side,))
 
     def about(self, pair: Pair, history: tuple[str, ...]) -> Inquiry:
         """The question about a pair; `history` is the first turn with its reply, if the prompt has one."""
         text = self.prompt.question(pair)
         text = f"{text}\n\n{STITCHED}" if self.config.stitched else text
-        first, second = (_hash(side.frames, side.frame) for side in (pair.first, pair.second))
+        first, second = (_hash(side.frames, side.frame, side.view) for side in (pair.first, pair.second))
         return Inquiry(self._question(first, second, text, history), (pair.first, pair.second))
 
     def _question(self, first: str, second: str, text: str, history: tuple[str, ...]) -> Question:
@@ -153,7 +153,7 @@ def _text(text: str) -> dict[str, Any]:
 
 
 def _picture(side: Side, detail: str) -> dict[str, Any]:
-    return _image_url(_frame_url(side.frames, side.frame), detail)
+    return _image_url(_frame_url(side.frames, side.frame, side.view), detail)
 
 
 def _image_url(url: str, detail: str) -> dict[str, Any]:
@@ -171,10 +171,10 @@ def _data_url(image: np.ndarray) -> str:
 
 
 @functools.lru_cache(maxsize=2048)  # a few hundred megabytes at most
-def _frame_url(frames: Frames, frame: int) -> str:
-    return _data_url(frames.image[frame])
+def _frame_url(frames: Frames, frame: int, view: str | None) -> str:
+    return _data_url(Side(frames, frame, {}, view).image)
 
 
 @functools.lru_cache(maxsize=2**20)
-def _hash(frames: Frames, frame: int) -> str:
-    return picture_hash(frames.image[frame])
+def _hash(frames: Frames, frame: int, view: str | None) -> str:
+    return picture_hash(Side(frames, frame, {}, view).image)

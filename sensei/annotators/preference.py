@@ -44,16 +44,17 @@ def soft_label(labels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of two game states: a frame, and what an oracle may look at besides."""
+    """One of two game states: a frame in one view (None: the first there is), and what an oracle may look at besides."""
 
     frames: Frames
     frame: int
     state: dict[str, float]
+    view: str | None = None
 
     @property
     def image(self) -> np.ndarray:
         """The annotator's picture, uint8 [h, w, 3]."""
-        return self.frames.image[self.frame]
+        return (self.frames.image if self.view is None else self.frames.of(self.view))[self.frame]
 
     @property
     def flags(self) -> np.ndarray:

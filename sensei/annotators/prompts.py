@@ -25,7 +25,7 @@ from pathlib import Path
 
 import yaml
 
-from sensei.annotators.preference import Label, Pair
+from sensei.annotators.preference import Label, Pair, Side
 from sensei.config import CONFIG_FOLDER
 from sensei.errors import SenseiError
 
@@ -63,16 +63,24 @@ class Prompt:
         """
         if self.inventory is None:
             return self.pair_turn
-        key = self.inventory["state"]
-        if key not in pair.first.state or key not in pair.second.state:
-            raise SenseiError(
-                f"prompt {self.name} speaks of the state {key!r}, which this environment has not",
-                found=", ".join(pair.first.state) or "no state",
-                hint="choose another prompt with `pairs.prompt` or the annotator's `prompt`",
-            )
-        first, second = (side.state[key] > 0.5 for side in (pair.first, pair.second))
+        first, second = self.carries(pair.first), self.carries(pair.second)
         case = {(True, False): "first", (False, True): "second", (True, True): "both", (False, False): "neither"}[first, second]
         return self.pair_turn.replace(PLACE, self.inventory[case])
+
+    def carries(self, side: Side) -> bool:
+        """Whether what the inventory sentence speaks of is true of `side`.
+
+        Raises:
+            SenseiError: the environment's state lacks it.
+        """
+        key = self.inventory["state"]
+        if key not in side.state:
+            raise SenseiError(
+                f"prompt {self.name} speaks of the state {key!r}, which this environment has not",
+                found=", ".join(side.state) or "no state",
+                hint="choose another prompt with `pairs.prompt` or the annotator's `prompt`",
+            )
+        return side.state[key] > 0.5
 
     def parse(self, reply: str) -> Label:
         """The label of a reply; unknown for anything outside the grammar."""

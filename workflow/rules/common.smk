@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, check as check_figures, inputs as figure_inputs
+from sensei.annotators.registry import MODEL_FILES, sources
 from sensei.config import load_study
 from sensei.errors import SenseiError
 from sensei.manifest import fingerprint, record_study
@@ -37,6 +38,7 @@ wildcard_constraints:
     figure="|".join(KNOWN_FIGURES),
     seed=r"\d+",
     shard=r"\d+",
+    share=r"0\.\d+",
 
 
 AXES = {"environment": STUDY.environments, "seed": STUDY.seeds}

@@ -17,8 +17,10 @@ FIGURES = {
     "interactions": "interactions during exploration (paper Fig. 5)",
     "downstream": "score of the task over task steps (paper Fig. 7)",
     "reward_model": "loss and accuracy of the reward models over epochs",
+    "labels": "how good the labels are, and what a reward model learns from how many of them",
     "ppo_convergence": "PPO alone, until it converges (paper Fig. 13)",
 }
+PARTS = ("share0.01/", "share0.1/", "")  # folders of reward models that learned from 1 %, 10 % and all of the labels
 SUFFIXES = (".pdf", ".png", ".csv")
 
 
@@ -41,6 +43,10 @@ def inputs(name: str, study: Study) -> list[str]:
     check([name])
     if name == "semantic_reward":
         return [file for environment in study.environments for file in _semantic_reward_inputs(study, environment)]
+    if name == "labels":
+        folders = [(environment, annotator) for environment in study.environments for annotator in study.annotators]
+        files = ["labels/{}/labels.parquet", "labels/{}/card.json", *(f"reward/{{}}/{part}card.json" for part in PARTS)]
+        return [f"{environment}/{file.format(annotator)}" for environment, annotator in folders for file in files]
     if name == "reward_model":
         folders = [f"{environment}/reward/{annotator}" for environment in study.environments for annotator in study.annotators]
         return [f"{folder}/{file}" for folder in folders for file in ("curves.csv", "card.json")]

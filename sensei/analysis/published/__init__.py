@@ -19,3 +19,8 @@ def curves(figure: int) -> pd.DataFrame:
     """The curves of all panels of one figure of the paper, as `paper_curves.csv` has them."""
     table = pd.read_csv(FOLDER / "paper_curves.csv", dtype={"figure": str})
     return table[table["figure"].str.fullmatch(rf"{figure}[a-z]?")].reset_index(drop=True)
+
+
+def label_shares() -> pd.DataFrame:
+    """The published sets of labels of Robodesk frames: annotator, pairs, and how many are first, second, tie and unknown."""
+    return pd.read_csv(FOLDER / "robodesk_label_distribution.csv")

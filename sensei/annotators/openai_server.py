@@ -37,7 +37,7 @@ class Server:
     """The server that the environment variables name, as one annotator uses it.
 
     Raises:
-        SenseiError: on making it: the key is unset or the address none. On asking: what no second attempt can mend, see `_final`.
+        SenseiError: on making it: the key is unset or the address none. On asking: what no second attempt can mend, see `final`.
     """
 
     def __init__(self, config: OpenAIConfig, ledger: Ledger):

@@ -56,7 +56,8 @@ def test_every_pair_gets_its_answer_and_is_bought_once(tmp_path, address, settin
     if not settings.get("stitched"):  # the server compares two pictures
         assert [reply.answer for reply in replies] == [truth(pair) for pair in pairs]
     assert counted(address)["bought"] == distinct(pairs)
-    assert list(annotator(tmp_path, **settings).annotate(pairs)) == replies
+    again = annotator(tmp_path, **settings)
+    assert list(again.annotate(pairs[:9])) + list(again.annotate(pairs[9:])) == replies
     assert counted(address)["bought"] == distinct(pairs), "the second time all comes from the ledger"
     turned = [Pair(pair.pair, True, pair.second, pair.first) for pair in pairs[:5]]
     assert [reply.label for reply in annotator(tmp_path, **settings).annotate(turned)] == [reply.label for reply in replies[:5]] or settings
@@ -132,7 +133,8 @@ def test_an_unknown_model_is_named_with_those_there_are(tmp_path, address):
 def test_a_wrong_variable_is_named_before_anything_is_sent(tmp_path, address, monkeypatch, variable, value, message):
     monkeypatch.setenv(variable, value)
     with pytest.raises(SenseiError, match=message):
-        annotator(tmp_path)
+        list(annotator(tmp_path).annotate(draw(write_frames(tmp_path), 3)))
+    assert counted(address)["requests"] == {}
 
 
 def test_a_server_that_is_down_fails_with_a_count_and_what_was_answered_stays(tmp_path, address):
@@ -373,12 +375,12 @@ def test_estimate_agrees_with_the_bill(tmp_path, address):
     estimate = [*command(tmp_path, study)[:10], *files, "--estimate"]
     said = subprocess.run(estimate, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert counted(address)["requests"] == {}, "nothing is sent"
-    assert "pairs    60, of which the ledger knows 0" in said
+    assert "pairs    60: 60 questions, of which the ledger answers 0" in said
     assert not (study.parent.parent / "ledger.sqlite").exists()
     subprocess.run(command(tmp_path, study), cwd=ROOT, check=True, capture_output=True)
     ledger = Ledger(study.parent.parent / "ledger.sqlite")
     tokens = int(said.split("tokens")[1].split()[0])
     assert tokens == pytest.approx(ledger.table()["input_tokens"].sum(), rel=0.1)
     again = subprocess.run(estimate, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert "pairs    60, of which the ledger knows 60" in again
+    assert "pairs    60: 60 questions, of which the ledger answers 60" in again
     assert "price    0.00 $" in again

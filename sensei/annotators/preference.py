@@ -77,7 +77,8 @@ class Reply:
     """What came back for one pair.
 
     text: the raw reply. answer: the label in the order shown; None, with `error` set, if there was no reply to read (a failed request
-    is not an answer). fault: why the answer is unknown, if the reply was none of those asked for.
+    is not an answer). fault: why the answer is unknown, if the reply was none of those asked for. view: in which the
+    pair was shown; None: the first there is.
     """
 
     pair: int
@@ -86,6 +87,7 @@ class Reply:
     answer: Label | None
     error: str | None = None
     fault: str | None = None
+    view: str | None = None
 
     @property
     def label(self) -> Label | None:
@@ -101,6 +103,7 @@ class Reply:
             "answer": None if self.answer is None else self.answer.name,
             "error": self.error,
             "fault": self.fault,
+            "view": self.view,
         }
 
     @classmethod
@@ -112,7 +115,7 @@ class Reply:
         """
         try:
             answer = None if record["answer"] is None else Label[record["answer"]]
-            reply = cls(record["pair"], record["swapped"], record["text"], answer, record["error"], record.get("fault"))
+            reply = cls(record["pair"], record["swapped"], record["text"], answer, record["error"], record.get("fault"), record.get("view"))
         except (TypeError, KeyError) as error:
             raise SenseiError(f"{where} is damaged", found=f"no valid {error}", expected="a reply", hint=REPAIR) from error
         whole = isinstance(reply.pair, int) and isinstance(reply.swapped, bool) and isinstance(reply.text, str)

@@ -6,6 +6,7 @@ Each module holds one command. Heavy modules are imported inside the commands, a
 import typer
 
 from sensei.bench.annotate import annotate
+from sensei.bench.update import update
 
 app = typer.Typer(help="Measure speed; prints JSON.", no_args_is_help=True)
 
@@ -16,3 +17,4 @@ def bench() -> None:
 
 
 app.command()(annotate)
+app.command()(update)

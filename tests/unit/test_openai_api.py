@@ -257,11 +257,7 @@ def test_one_by_one_does_not_ask_what_a_batch_holds(tmp_path, address):
 def study_in(folder: Path, pairs: int, **changes: object) -> Path:
     """A resolved study of one annotator, gpt-4o, that asks about `pairs` pairs in one shard."""
     content = yaml.safe_load((CONFIG_FOLDER / "smoke.yaml").read_text())
-    content |= {
-        "annotators": ["gpt-4o"],
-        "pairs": {"number": pairs, "shards": 1},
-        "training": content["training"] | {"explore_steps": 9000},
-    }
+    content |= {"annotators": ["gpt-4o"], "pairs": {"number": pairs, "shards": 1}, "labels": {"both_orders": 0}}
     resolved = yaml.safe_load(dump_study(load_study(content, "the test")))
     resolved["annotator_settings"]["gpt-4o"] |= changes
     path = folder / "results" / "smoke" / "study.yaml"

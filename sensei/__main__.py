@@ -191,7 +191,7 @@ def _estimate(resolved: Study, study_path: Path, environment: str, annotator: st
 
         shape = make(settings.environment, settings.world_model.image_size).annotator_image_shape
         repeats = (1 + settings.labels.reversed_share) * len(settings.labels.asked_views)
-        asked = blank_pairs(round(repeats * settings.pairs.number), shape, prompt)
+        asked = blank_pairs(settings.pairs.number, repeats, shape, prompt)
     print("\n".join(estimate(config, prompt, _ledger(study_path), asked).lines(config)))
 
 

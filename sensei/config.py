@@ -43,7 +43,7 @@ class EnvironmentConfig(Section):
 class WorldModelConfig(Section):
     """World model (paper section 7.1 and 7.2 of the notes, Appendix B)."""
 
-    size: Literal["XS", "S", "M", "L", "XL"] = Field("S", description="network preset, see sensei/world_model/sizes.py")
+    size: Literal["tiny", "XS", "S", "M", "L", "XL"] = Field("S", description="network preset, see sensei/world_model/sizes.py")
     image_size: int = Field(64, ge=16, multiple_of=8, description="side of the agent's picture in pixels (paper: 64)")
     free_nats: float = Field(1.0, ge=0, description="KL below this many nats is not penalised")
     dynamics_scale: float = Field(0.5, ge=0, description="weight of the KL that moves the prior")
@@ -113,6 +113,7 @@ class TrainingConfig(Section):
     checkpoint_every: int = Field(5_000, ge=1, description="agent steps between checkpoints")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = Field("float32", description="autocast type on CUDA; the CPU always uses float32")
+    compile: Literal["off", "auto", "full"] = Field("auto", description="off: plain PyTorch; full: all of an update; auto: what pays")
     tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
 
 

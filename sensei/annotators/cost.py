@@ -48,8 +48,9 @@ def dollars(input_tokens: int, output_tokens: int, prices: Prices, batch: bool) 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is about to be asked. known: questions that the ledger answers. seconds: None where nothing is known of the model's speed."""
+    """What is about to be asked about a number of pairs. known: questions that the ledger answers already."""
 
+    pairs: int
     questions: int
     known: int
     input_tokens: int
@@ -67,7 +68,7 @@ class Estimate:
         limit = "no limit set (`max_usd`)" if config.max_usd is None else f"`max_usd` {config.max_usd:g} $ for all questions to the model"
         return [
             f"model    {config.model}",
-            f"pairs    {self.questions}, of which the ledger knows {self.known}",
+            f"pairs    {self.pairs}: {self.questions} questions, of which the ledger answers {self.known}",
             f"tokens   {self.input_tokens} of questions, {self.output_tokens} of replies",
             f"price    {self.usd:.2f} $ ({cost}{since}{half}); {limit}",
             f"time     {speed}",

@@ -29,7 +29,7 @@ def estimate(config: OpenAIConfig, prompt_name: str, ledger_path: Path, pairs: I
     prompt = load_prompt(prompt_name)
     chat, ledger = Chat(config, prompt), Ledger(ledger_path if ledger_path.exists() else ":memory:")
     count = known = tokens = 0
-    history = ()
+    numbers, history = set(), ()
     for pair in pairs:
         if prompt.first_turn and not history:
             first = chat.about_environment(Side(pair.first.frames, 0, {}))
@@ -37,6 +37,7 @@ def estimate(config: OpenAIConfig, prompt_name: str, ledger_path: Path, pairs: I
             history = prompt.first_turn, answer.reply if answer else REPLY
         inquiry = chat.about(pair, history)
         count += 1
+        numbers.add(pair.pair)
         if ledger.find(inquiry.question):
             known += 1
         else:
@@ -44,7 +45,7 @@ def estimate(config: OpenAIConfig, prompt_name: str, ledger_path: Path, pairs: I
     asked = count - known
     replies = min(ANSWER_TOKENS, config.reply_tokens) * asked
     seconds = _seconds(config, asked, tokens, ledger.typical_seconds(config.model) or SECONDS)
-    return Estimate(count, known, tokens, replies, dollars(tokens, replies, config.prices, config.requests.batch), seconds)
+    return Estimate(len(numbers), count, known, tokens, replies, dollars(tokens, replies, config.prices, config.requests.batch), seconds)
 
 
 def _seconds(config: OpenAIConfig, asked: int, tokens: int, latency: float) -> float:
@@ -65,9 +66,11 @@ class _Blank:
     image: np.ndarray
 
 
-def blank_pairs(number: int, shape: tuple[int, int, int], prompt_name: str) -> Iterable[Pair]:
-    """Pairs before there are any: pictures of `shape` [h, w, 3], and what the prompt's inventory sentence speaks of."""
+def blank_pairs(number: int, repeats: float, shape: tuple[int, int, int], prompt_name: str) -> Iterable[Pair]:
+    """`number` pairs before there are any, each asked `repeats` times: pictures of `shape` [h, w, 3], and what the inventory sentence
+    of the prompt speaks of.
+    """
     inventory = load_prompt(prompt_name).inventory
     frames = _Blank(np.full((1, *shape), 255, np.uint8))
     side = Side(frames, 0, {inventory["state"]: 1.0} if inventory else {})
-    return (Pair(pair, False, side, side) for pair in range(number))
+    return (Pair(question % number, False, side, side) for question in range(round(repeats * number)))

@@ -1,6 +1,7 @@
 """From raw replies to labels: shards are merged into one table and a card."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +46,16 @@ def merge_shards(
         pairs_path: table of `make_pairs`.
         labels_path: parquet, one row a pair: pair, label (0 first, 1 second, 2 tie, 3 unknown, in the pair's own order; null if a
             request failed; see `agreed`), swapped (second side shown first), answer (as label, in the order shown), oracle (as label;
-            null if the environment's state cannot be ranked), text, error. The last three but one are those of the pair's first question.
+            null if the environment's state cannot be ranked), text, error, fault (why an answer is unknown, if the reply was none of
+            those asked for). All but label and oracle are those of the pair's first question.
         card_path: json, the returned card.
         order: as in LabelsConfig.
 
     Returns:
-        pairs, counts and shares of the labels, errors; of all answers order_bias: share of "first one shown" among clear ones; of pairs
-        asked in both orders swap_consistency: share of equal labels, and first_twice and second_twice: share for which the same place
-        was preferred in both; view_consistency: share of pairs that all views agree on; oracle: accuracy of the labels on the pairs clear
-        to both, and Cohen's kappa over all codes. Shares with 95 % Wilson intervals.
+        pairs, counts and shares of the labels, errors; faults: kind -> number of replies; of all answers order_bias: share of "first one
+        shown" among clear ones; of pairs asked in both orders swap_consistency: share of equal labels, and first_twice and second_twice:
+        share for which the same place was preferred in both; view_consistency: share of pairs that all views agree on; oracle: accuracy
+        of the labels on the pairs clear to both, and Cohen's kappa over all codes. Shares with 95 % Wilson intervals.
 
     Raises:
         SenseiError: a shard is damaged, or the shards do not answer each pair once.
@@ -66,7 +68,7 @@ def merge_shards(
     labels.insert(1, "label", pd.array([agreed(list(asked.values()), order) for asked in replies], dtype="Int8"))
     labels["oracle"] = pd.array(oracle_labels(table), dtype="Int8")
     with atomic(labels_path) as temporary:
-        labels.astype({"text": str, "error": "string"}).to_parquet(temporary, index=False)
+        labels.astype({"text": str, "error": "string", "fault": "string"}).to_parquet(temporary, index=False)
     card = _card(labels, replies)
     write_json(card_path, card)
     return card
@@ -113,6 +115,7 @@ def _card(labels: pd.DataFrame, replies: list[dict[tuple[str | None, bool], Repl
     card: dict[str, object] = {
         "pairs": len(labels),
         "errors": len(labels) - len(answered),
+        "faults": dict(Counter(reply.fault for asked in replies for reply in asked.values() if reply.fault)),
         "counts": counts,
         "shares": {name: count / len(answered) if len(answered) else None for name, count in counts.items()},
         **_consistency(replies),

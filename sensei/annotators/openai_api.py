@@ -29,21 +29,20 @@ class OpenAIAnnotator:
     A question that fails for good is a reply with `error`; at the end, the failed ones are raised together.
 
     Raises:
-        SenseiError: the server cannot be used (`Server`), the budget is reached, too many replies are unreadable, or questions failed.
-            All answers until then are in the ledger.
+        SenseiError: on asking: the server cannot be used (`Server`), the budget is reached, too many replies are unreadable, or
+            questions failed. All answers until then are in the ledger.
     """
 
     def __init__(self, config: OpenAIConfig, assignment: Assignment):
         self.config, self.folder = config, assignment.folder
         self.chat, self.ledger = Chat(config, load_prompt(assignment.prompt)), Ledger(assignment.ledger)
-        self.server = Server(config, self.ledger)
         self._reason: Failed | None = None
 
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair."""
-        pairs = iter(pairs)
-        counts = Counter()
-        for first in pairs:  # the first turn is about the first picture of all, so there must be a pair to find it by
+        self.server = Server(self.config, self.ledger)
+        pairs, counts = iter(pairs), Counter()
+        for first in pairs:  # the first turn needs a pair to find the first picture of all by
             with asyncio.Runner() as runner:
                 one_by_one = OneByOne(self, runner)
                 try:
@@ -193,9 +192,8 @@ class OneByOne:
             if known := self.ledger.find(inquiry.question):
                 return known
             if self.ledger.claimed_by(inquiry.question):
-                raise SenseiError(
-                    f"a batch was submitted with questions to {config.model}", hint="set `requests: {batch: true}` to collect it"
-                )
+                what = f"a batch with questions to {config.model} was submitted and not collected"
+                raise SenseiError(what, hint="set `requests: {batch: true}` and run again")
             await asyncio.sleep(GLANCE)
         return None
 

@@ -37,7 +37,7 @@ class Server:
     """The server that the environment variables name, as one annotator uses it.
 
     Raises:
-        SenseiError: on making it: the key is unset or the address none. On asking: what no second attempt can mend, see `_final`.
+        SenseiError: on making it: the key is unset or the address none. On asking: what no second attempt can mend, see `final`.
     """
 
     def __init__(self, config: OpenAIConfig, ledger: Ledger):
@@ -107,17 +107,17 @@ class Server:
 
     async def _complete(self, body: dict[str, Any]) -> Any:
         """One chat completion; without what the server is known not to support."""
-        task = asyncio.current_task()
+        task, sent = asyncio.current_task(), self.supported(body)
         self.flying.add(task)
         try:
             async with asyncio.timeout(self.config.requests.timeout):  # the client's own limit is between bytes
-                return await self.client.chat.completions.with_raw_response.create(**self.supported(body))
+                return await self.client.chat.completions.with_raw_response.create(**sent)
         except openai.BadRequestError as error:
-            refused = {name for name in ("response_format", "max_tokens") if name in self.supported(body)}
-            refused = {name for name in refused if name in f"{error.param} {error.message}"}
+            refused = {name for name in ("response_format", "max_tokens") if name in sent and name in f"{error.param} {error.message}"}
             if not refused:
                 raise
-            log.warning("%s does not support %s: asking without", self.host, " and ".join(sorted(refused)))
+            if refused - self._unsupported:
+                log.warning("%s does not support %s: asking without", self.host, " and ".join(sorted(refused)))
             self._unsupported |= refused
         finally:
             self.flying.discard(task)

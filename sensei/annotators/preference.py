@@ -77,8 +77,8 @@ class Reply:
     """What came back for one pair.
 
     text: the raw reply. answer: the label in the order shown; None, with `error` set, if there was no reply to read (a failed request
-    is not an answer). fault: why the answer is unknown, if the reply was none of those asked for. view: in which view
-    the pair was shown, if it is asked in several; annotators leave it alone.
+    is not an answer). fault: why the answer is unknown, if the reply was none of those asked for. view: in which the
+    pair was shown; None: the first there is.
     """
 
     pair: int

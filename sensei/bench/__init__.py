@@ -5,9 +5,16 @@ Each module holds one command. Heavy modules are imported inside the commands, a
 
 import typer
 
+from sensei.bench.annotate import annotate
+from sensei.bench.update import update
+
 app = typer.Typer(help="Measure speed; prints JSON.", no_args_is_help=True)
 
 
 @app.callback()
 def bench() -> None:
     """Measure speed; prints JSON."""
+
+
+app.command()(annotate)
+app.command()(update)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sensei.config import Study, read_study
+from sensei.annotators.prompts import load_prompt
+from sensei.config import OPERATIONAL, Study, read_study
 from sensei.errors import SenseiError
 
-# Where and how often, not what: these change no result, so they re-make nothing.
-OPERATIONAL = {"device", "tensorboard", "checkpoint_every"}
+ASKING = ("order", "both_orders", "views")  # how pairs are asked; what else is under `labels` are limits
 
 
 DRAWN = {"robodesk"}  # families that draw a state again, so that the collector keeps no pictures
@@ -25,10 +25,24 @@ def slice_of(study: Study, stage: str, environment: str = "", method: str = "", 
     if stage == "pairs":
         return {key: settings["pairs"][key] for key in ("kind", "number", "seeds")} | {"environment": settings["environment"]}
     if stage == "annotate":
-        return {"annotator": study.annotator_settings[annotator].model_dump(mode="json"), "shards": settings["pairs"]["shards"]}
+        config = _settled(study.annotator_settings[annotator].model_dump(mode="json"))
+        prompt = study.prompt_of(annotator, environment)
+        return {
+            "annotator": config,
+            "shards": settings["pairs"]["shards"],
+            "prompt": load_prompt(prompt).sha256 if prompt else None,
+            "asking": {key: settings["labels"][key] for key in ASKING},
+        }
+    if stage == "caption-clip":
+        asked = slice_of(study, "annotate", environment, annotator=annotator)
+        return {"annotator": asked["annotator"], "prompt": asked["prompt"], "environment": settings["environment"]}
+    if stage == "labels":
+        return {"order": settings["labels"]["order"]}
+    if stage == "trust":
+        return {key: value for key, value in settings["labels"].items() if key not in ASKING}
     if stage == "distil":
         return {"reward": settings["reward"]}
-    if stage in ("collect", "labels"):
+    if stage == "collect":
         return {}
     assert stage in ("explore", "learn"), stage
     other_steps = ("learn_steps", "ppo_steps", "evaluate_every", "evaluate_episodes") if stage == "explore" else ("explore_steps",)
@@ -125,7 +139,13 @@ def _shared(study: Study, other: Study) -> dict[str, Any]:
             "collector": study.collector,
             "settings": {name: study.settings[name].model_dump(mode="json") for name in study.settings if name in other.settings},
             "methods": {name: study.methods[name].model_dump(mode="json") for name in methods},
-            "annotator of": {name: study.annotator_of(name) for name in methods if study.methods[name].needs_reward_model},
+            "annotator of": {
+                name: {
+                    environment: study.annotator_of(name, environment) for environment in study.settings if environment in other.settings
+                }
+                for name in methods
+                if study.methods[name].needs_reward_model
+            },
             "annotators": {
                 name: value.model_dump(mode="json") for name, value in study.annotator_settings.items() if name in other.annotator_settings
             },

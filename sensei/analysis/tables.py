@@ -39,7 +39,7 @@ def make(study: Study, results: Path, folder: Path) -> list[Path]:
 
 
 def _cards(study: Study, results: Path) -> dict[tuple[str, str], dict]:
-    keys = [(environment, annotator) for environment in study.environments for annotator in study.annotators]
+    keys = [(environment, annotator) for environment in study.environments for annotator in study.annotators_of(environment)]
     return {key: read_card(results / key[0] / "reward" / key[1] / "card.json") for key in keys}
 
 

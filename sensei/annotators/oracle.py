@@ -16,7 +16,6 @@ import numpy as np
 
 from sensei.annotators import robodesk_oracle
 from sensei.annotators.preference import Label, Pair, Reply
-from sensei.config import AnnotatorConfig
 from sensei.errors import SenseiError
 from sensei.rng import generator
 
@@ -102,10 +101,3 @@ class NoisyOracle(Oracle):
             answer = answer if right else answer.swapped
             answer = answer if unbiased else Label.FIRST
             yield Reply(pair.pair, pair.swapped, answer.name, answer)
-
-
-def make_annotator(config: AnnotatorConfig, seed: int) -> Oracle | NoisyOracle:
-    """The annotator a configuration describes."""
-    if config.kind == "oracle":
-        return Oracle(config.nearer)
-    return NoisyOracle(config.accuracy, config.first_bias, seed, config.nearer)

@@ -255,9 +255,11 @@ def states(table: pd.DataFrame, side: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): column.to_numpy() for name, column in table.items() if name.startswith(prefix)}
 
 
-def questions(table: pd.DataFrame, frames: Frames, swapped: np.ndarray) -> Iterator[Pair]:
-    """The pairs of a table as annotators are asked, in the reverse order where `swapped` bool [N] says so."""
+def questions(table: pd.DataFrame, frames: Frames, swapped: np.ndarray, view: str | None = None) -> Iterator[Pair]:
+    """The pairs of a table as annotators are asked in one view, in the reverse order where `swapped` bool [N] says so."""
     known = [(table[f"{side}frame"].to_numpy(), states(table, side)) for side in SIDES]
     for row, (pair, turned) in enumerate(zip(table["pair"], swapped, strict=True)):
-        sides = [Side(frames, int(frame[row]), {name: float(values[row]) for name, values in state.items()}) for frame, state in known]
+        sides = [
+            Side(frames, int(frame[row]), {name: float(values[row]) for name, values in state.items()}, view) for frame, state in known
+        ]
         yield Pair(int(pair), bool(turned), *(reversed(sides) if turned else sides))

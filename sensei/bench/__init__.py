@@ -5,6 +5,7 @@ Each module holds one command. Heavy modules are imported inside the commands, a
 
 import typer
 
+from sensei.bench.annotate import annotate
 from sensei.bench.environment import environment
 from sensei.bench.update import update
 
@@ -16,5 +17,6 @@ def bench() -> None:
     """Measure speed; prints JSON."""
 
 
+app.command()(annotate)
 app.command()(environment)
 app.command()(update)

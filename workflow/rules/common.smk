@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, PUBLISHED, check as check_figures, inputs as figure_inputs
+from sensei.annotators.registry import MODEL_FILES, sources
 from sensei.config import load_study
 from sensei.errors import SenseiError
 from sensei.manifest import fingerprint, record_study
@@ -37,6 +38,7 @@ wildcard_constraints:
     figure="|".join(KNOWN_FIGURES),
     seed=r"\d+",
     shard=r"\d+",
+    share=r"0\.\d+",
 
 
 EXPLORE_RUN = "<results>/{environment}/explore/{method}/seed{seed}"
@@ -58,12 +60,16 @@ LEARN_RUNS = [
     )
 ]
 RUNS = expand("{run}/agent.pt", run=EXPLORE_RUNS + LEARN_RUNS)
-LABELS = expand(
-    "<results>/{environment}/labels/{annotator}/{file}",
-    environment=STUDY.environments,
-    annotator=STUDY.annotators,
-    file=["labels.parquet", "card.json"],
-)
+LABELS = [
+    path
+    for environment in STUDY.environments
+    for path in expand(
+        "<results>/{environment}/labels/{annotator}/{file}",
+        environment=environment,
+        annotator=STUDY.annotators_of(environment),
+        file=["labels.parquet", "card.json"],
+    )
+]
 FIGURES = expand("<results>/figures/{figure}.{suffix}", figure=STUDY.figures, suffix=["pdf", "png", "csv"])
 
 

@@ -59,7 +59,11 @@ rule figure:
 rule tables:
     input:
         scores=rules.tabulate.output.scores,
-        cards=expand(rules.distil.output.card, environment=STUDY.environments, annotator=STUDY.annotators),
+        cards=[
+            path
+            for environment in STUDY.environments
+            for path in expand(rules.distil.output.card, environment=environment, annotator=STUDY.annotators_of(environment))
+        ],
     output:
         expand("<results>/tables/{table}.{suffix}", table=["interactions", "downstream", "reward_model"], suffix=["csv", "md"]),
     log:

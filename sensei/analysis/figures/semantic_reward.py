@@ -50,7 +50,7 @@ def load(study: Study, results: Path) -> list[EpisodeReward]:
         events = [event for parts in interactions(config.environment).values() for event in parts]
         chosen = choose(_read(folder / "explore" / study.collector / f"seed{seed}" / "events.parquet"), events)
         episode = with_pictures(load_episode(folder / "collect" / f"seed{seed}" / "episodes" / chosen, KEYS), config.environment)
-        scorer = RewardScorer.load(folder / "reward" / study.annotators[0] / "reward.safetensors")
+        scorer = RewardScorer.load(folder / "reward" / study.annotators_of(environment)[0] / "reward.safetensors")
         name = f"{chosen} of {study.methods[study.collector].title}, seed {seed}"
         rows.append(score(environment, name, episode, scorer, events))
     return rows
@@ -164,9 +164,11 @@ def _caption(study: Study, rows: list[EpisodeReward]) -> str:
     parts = [
         f"{study.settings[row.environment].environment.title}: {row.name}, {captions.number(len(row.rewards), 'step')}" for row in rows
     ]
+    names = dict.fromkeys(study.annotators_of(row.environment)[0].replace("_", " ") for row in rows)
+    annotators = f"annotator{'' if len(names) == 1 else 's'} {captions.listing(list(names))}"
     return (
         f"Semantic reward along one episode per environment: {'; '.join(parts)}. Raw output of the reward model trained on the labels of "
-        f"annotator {study.annotators[0].replace('_', ' ')}. The episode is the one with the most different events. Pictures are what the "
+        f"{annotators}. The episode is the one with the most different events. Pictures are what the "
         "annotator and the reward model see at the dotted steps: start, the first time of each event, end. One episode, no band; its "
         "frames belong to the data that the pairs were drawn from."
     )

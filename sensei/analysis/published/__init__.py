@@ -53,3 +53,8 @@ def early_checkpoints() -> pd.DataFrame:
     groups = runs.groupby(["metric", "method"], observed=True)
     rows = groups.agg(mean=("count", "mean"), error=("count", np.std), seeds=("count", "size"), steps=("steps", "max")).reset_index()
     return rows.astype({"metric": str}).assign(environment="robodesk", error_kind="standard_deviation")
+
+
+def label_shares() -> pd.DataFrame:
+    """The published sets of labels of Robodesk frames: annotator, pairs, and how many are first, second, tie and unknown."""
+    return pd.read_csv(FOLDER / "robodesk_label_distribution.csv")

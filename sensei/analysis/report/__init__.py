@@ -77,7 +77,7 @@ def _cards(study: Study, results: Path) -> list[tuple[str, Path]]:
     return [
         (f"{study.settings[environment].environment.title}, {annotator}: {title}", results / environment / folder / annotator / "card.json")
         for environment in study.environments
-        for annotator in study.annotators
+        for annotator in study.annotators_of(environment)
         for title, folder in (("labels", "labels"), ("reward model", "reward"))
     ]
 

@@ -131,7 +131,7 @@ def test_a_deleted_figure_is_drawn_again_alone_and_equal(finished):
 @pytest.mark.parametrize(
     "victim, target",
     [
-        ("minihack_keyroom_s5/labels/oracle_nearer/labels.parquet", "minihack_keyroom_s5/reward/oracle_nearer/reward.safetensors"),
+        ("minihack_keyroom_s5/labels/oracle/labels.parquet", "minihack_keyroom_s5/reward/oracle/reward.safetensors"),
         ("minihack_keyroom_s5/explore/sensei/seed0/agent.pt", "minihack_keyroom_s5/learn/keyroom_s5/sensei/seed0/agent.pt"),
         ("minihack_keyroom_s5/explore/plan2explore/seed0/episodes/worker00-000000.npz", "minihack_keyroom_s5/collect/seed0/index.parquet"),
         ("minihack_keyroom_s5/learn/keyroom_s5/ppo/seed0/metrics.jsonl", "scores.parquet"),

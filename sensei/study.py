@@ -9,8 +9,6 @@ from sensei.config import OPERATIONAL, Study, read_study
 from sensei.errors import SenseiError
 
 ASKING = ("order", "both_orders", "views")  # how pairs are asked; what else is under `labels` are limits
-
-
 DRAWN = {"robodesk"}  # families that draw a state again, so that the collector keeps no pictures
 
 

@@ -108,17 +108,17 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, monkeypatch, phase):
         return type(made)(**{**made.__dict__, "settings": settings, "steps": 60, "keep_episodes": phase == "explore"})
 
     loop.train(run(tmp_path / "whole"))
-    turn = loop.Loop._turn
+    turn = loop.Loop.turn
 
     def turn_or_die(self):
         if self.step >= 50:
             raise Killed
         turn(self)
 
-    monkeypatch.setattr(loop.Loop, "_turn", turn_or_die)
+    monkeypatch.setattr(loop.Loop, "turn", turn_or_die)
     with pytest.raises(Killed):
         loop.train(run(tmp_path / "killed"))
-    monkeypatch.setattr(loop.Loop, "_turn", turn)
+    monkeypatch.setattr(loop.Loop, "turn", turn)
     loop.train(run(tmp_path / "killed"))
     lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
     assert len(lines) > 2 and all(np.isfinite(list(json.loads(line).values())).all() for line in lines)

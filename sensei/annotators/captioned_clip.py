@@ -135,7 +135,7 @@ def _fit(config: CaptionedClipConfig, pictures: np.ndarray, holds: np.ndarray, w
         model = open_clip.CLIP(**model_config(pictures.shape[1]))
     tokenizer = open_clip.SimpleTokenizer(context_length=CAPTION_TOKENS)
     images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
-    optimiser = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=config.steps, pct_start=0.1)
     with progress(config.steps, "captioned_clip", "steps") as bar:
         for _ in range(config.steps):
@@ -188,7 +188,7 @@ def retrieval(clip: Clip, pictures: np.ndarray, holds: np.ndarray, words: Captio
 
 
 def held_out_pairs(table: pd.DataFrame, held_out: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
-    """`CHECKED` pairs of `held_out` frames, bool [F]; sides are drawn from those of `table`, so that a frame comes as often as it is met."""
+    """`CHECKED` pairs of `held_out` frames, bool [F]; sides are drawn from those of `table`, so frames come as often as they are met."""
     met = pd.concat([table.filter(regex=f"^{side}").rename(columns=lambda name, s=side: name.removeprefix(s)) for side in SIDES])
     met = met[held_out[met["frame"]]]
     drawn = [met.iloc[rng.integers(len(met), size=CHECKED)].reset_index(drop=True).add_prefix(side) for side in SIDES]

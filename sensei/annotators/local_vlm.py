@@ -61,7 +61,8 @@ class LocalVLM:
             conversations = [[*self.history, _message(self.prompt.question(pair), pair.first, pair.second)] for pair in batch]
             answered = self._choose(conversations) if self.config.choice == "logits" else self._write(conversations, batch[0].pair)
             for pair, (text, answer) in zip(batch, answered, strict=True):
-                yield Reply(pair.pair, pair.swapped, text, answer)
+                fault = "outside the grammar" if answer is None else None
+                yield Reply(pair.pair, pair.swapped, text, Label.UNKNOWN if answer is None else answer, fault=fault)
 
     def _answers(self) -> tuple[str, dict[int, str]]:
         """(what all answers begin with, the first token in which they differ -> answer)."""
@@ -89,10 +90,10 @@ class LocalVLM:
             for text, row in zip(texts, chances, strict=True)
         ]
 
-    def _write(self, conversations: list[list[Message]], pair: int) -> list[tuple[str, Label]]:
-        """(reply, its label) of each conversation; sampling is seeded by the first pair's number."""
+    def _write(self, conversations: list[list[Message]], pair: int) -> list[tuple[str, Label | None]]:
+        """(reply, its label or None if it cannot be read) of each conversation; sampling is seeded by the first pair's number."""
         replies = self._generate(conversations, self.config.reply_tokens, integer_seed(self.seed, "local_vlm", pair) % 2**32)
-        return [(reply, self.prompt.parse(reply)) for reply in replies]
+        return [(reply, self.prompt.read(reply)) for reply in replies]
 
     @torch.inference_mode()
     def _generate(self, conversations: list[list[Message]], tokens: int, seed: int) -> list[str]:

@@ -19,11 +19,11 @@ from sensei.annotators.oracle import NoisyOracle, Oracle, compare, ranks
 from sensei.annotators.preference import Label, Pair, Reply, Side, soft_label
 from sensei.annotators.registry import Assignment, make_annotator
 from sensei.annotators.shards import annotate_shard
-from sensei.config import CONFIG_FOLDER, AnnotatorConfig, NoisyOracleConfig, OracleConfig, annotator_config, read_yaml
+from sensei.config import CONFIG_FOLDER, AnnotatorConfig, LabelsConfig, NoisyOracleConfig, OracleConfig, annotator_config, read_yaml
 from sensei.errors import SenseiError
 
 ROOM = ("key_in_view", "key_held", "closed_door_beside", "open_door_in_view", "stairs_in_view")
-ORACLE = OracleConfig()
+ORACLE, ONCE = OracleConfig(), LabelsConfig(both_orders=0)
 
 
 def room(*true: str) -> dict[str, float]:
@@ -54,8 +54,8 @@ def assignment(folder: Path, seed: int = 0) -> Assignment:
 
 
 def annotate(pairs: Path, output: Path, config: AnnotatorConfig = ORACLE, shard: int = 0, shards: int = 1, seed: int = 0) -> list[Reply]:
-    """Annotate one shard without pictures."""
-    annotate_shard(pairs, pairs.with_suffix(".frames.npz"), "tested", config, shard, shards, output, assignment(output.parent, seed))
+    """Annotate one shard without pictures, each pair in one order."""
+    annotate_shard(pairs, pairs.with_suffix(".frames.npz"), "tested", config, shard, shards, output, assignment(output.parent, seed), ONCE)
     return read_replies(output)
 
 
@@ -214,14 +214,15 @@ def test_a_killed_shard_resumes_where_it_was(tmp_path):
         "import sys, time\n"
         "from sensei.annotators import shards, oracle\n"
         "from sensei.annotators.registry import Assignment\n"
-        "from sensei.config import OracleConfig\n"
+        "from sensei.config import LabelsConfig, OracleConfig\n"
         "class Slow(oracle.Oracle):\n"
         "    def annotate(self, pairs):\n"
         "        for reply in super().annotate(pairs):\n"
         "            time.sleep(0.02)\n"
         "            yield reply\n"
         "shards.make_annotator = lambda *_: Slow()\n"
-        "shards.annotate_shard(sys.argv[1], 'none', 'tested', OracleConfig(), 0, 1, sys.argv[2], Assignment(0, None, None, None))\n"
+        "assignment = Assignment(0, None, None, None)\n"
+        "shards.annotate_shard(sys.argv[1], '', '', OracleConfig(), 0, 1, sys.argv[2], assignment, LabelsConfig(both_orders=0))\n"
     )
     output = tmp_path / "shard0.jsonl"
     root = Path(__file__).resolve().parents[2]
@@ -235,9 +236,9 @@ def test_a_killed_shard_resumes_where_it_was(tmp_path):
     begun = partial.read_bytes()
     assert len(begun) >= 2000
     assert not output.exists()
-    annotate_shard(pairs, "none", "tested", ORACLE, 0, 1, output, assignment(tmp_path))
+    annotate_shard(pairs, "", "", ORACLE, 0, 1, output, assignment(tmp_path), ONCE)
     assert output.read_bytes().startswith(begun[: begun.rfind(b"\n") + 1])
-    annotate_shard(pairs, "none", "tested", ORACLE, 0, 1, tmp_path / "undisturbed.jsonl", assignment(tmp_path))
+    annotate_shard(pairs, "", "", ORACLE, 0, 1, tmp_path / "undisturbed.jsonl", assignment(tmp_path), ONCE)
     assert output.read_bytes() == (tmp_path / "undisturbed.jsonl").read_bytes()
 
 

@@ -229,6 +229,6 @@ def _caption(study: Study, numbers: pd.DataFrame) -> str:
     return (
         "Labels of each annotator. Order bias: share of clear answers that prefer the first picture shown, half without bias, with its "
         "95 % Wilson interval; of the published labels, the share of clear ones that are `first`. Agreement: accuracy on pairs clear to "
-        "both, and Cohen's kappa over all four codes. Reward model: accuracy on the same held-out pairs after learning from 1 %, 10 % and all of the "
-        f"other labels, one model each, lines are 95 % Wilson intervals.{consistency}"
+        "both, and Cohen's kappa over all four codes. Reward model: accuracy on the same held-out pairs after learning from 1 %, 10 % and "
+        f"all of the other labels, one model each, lines are 95 % Wilson intervals.{consistency}"
     )

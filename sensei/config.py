@@ -370,7 +370,17 @@ AnnotatorConfig = Annotated[
 ]
 ANNOTATORS: dict[str, type[Section]] = {model.model_fields["kind"].default: model for model in get_args(get_args(AnnotatorConfig)[0])}
 # Where, how often and for how much, not what: these change no result, so they re-make nothing.
-OPERATIONAL = {"device", "runs_per_gpu", "tensorboard", "checkpoint_every", "requests", "prices", "max_usd", "max_unreadable", "pairs_at_once"}
+OPERATIONAL = {
+    "device",
+    "runs_per_gpu",
+    "tensorboard",
+    "checkpoint_every",
+    "requests",
+    "prices",
+    "max_usd",
+    "max_unreadable",
+    "pairs_at_once",
+}
 
 
 class Study(Section):

@@ -32,6 +32,8 @@ PUBLISHED_TITLES = {"gpt4": "GPT-4, two views", "gpt4general": "GPT-4, general p
 COLUMNS = ["environment", "annotator", "measure", "other", "value", "low", "high", "count"]
 ROW_HEIGHT = 0.24  # inches of an annotator
 FRAME = 0.55  # inches of titles and axes of a row of panels
+MOST_UPRIGHT = 3  # columns whose names fit side by side
+LYING = 0.25  # inches that they take more if they do not
 
 
 def load(study: Study, results: Path) -> pd.DataFrame:
@@ -117,6 +119,8 @@ def draw(study: Study, numbers: pd.DataFrame) -> Drawing:
     environments = list(dict.fromkeys(numbers["environment"]))
     annotators = {name: list(dict.fromkeys(numbers.loc[numbers["environment"] == name, "annotator"])) for name in environments}
     heights = [max(ROW_HEIGHT * len(annotators[name]), 0.0 if name == PUBLISHED else 0.8) + FRAME for name in environments]
+    lying = [LYING * (name != PUBLISHED and len(annotators[name]) > MOST_UPRIGHT) for name in environments]
+    heights = [height + more for height, more in zip(heights, lying, strict=True)]
     figure = style.figure(style.FULL_WIDTH, sum(heights))
     grid = figure.subplots(len(environments), 4, squeeze=False, width_ratios=[1.3, 0.9, 1.2, 1.3], height_ratios=heights)
     for row, environment in zip(grid, environments, strict=True):
@@ -184,13 +188,13 @@ def _agreement(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None
             if ("accuracy", name, other) in values.index:
                 share, kappa = values["accuracy", name, other], values["kappa", name, other]
                 cells[row, column] = share
-                kappa = "none" if pd.isna(kappa) else f"{kappa:.2f}"
+                kappa = "none" if pd.isna(kappa) else f"{round(kappa, 2) + 0.0:.2f}"
                 text = "none" if pd.isna(share) else f"{share:.3f}"
                 axes.text(column, row, f"{text}\n\u03ba {kappa}", ha="center", va="center", fontsize=6, color=style.INK)
     axes.imshow(cells, cmap="Blues", vmin=0.5, vmax=1.6, aspect="auto")
     _rows(axes, annotators)
     axes.set_yticklabels([])
-    axes.set_xticks(range(len(shown)), [name.replace("_", "\n") for name in shown])
+    axes.set_xticks(range(len(shown)), [name.replace("_", "\n") for name in shown], rotation=90 if len(shown) > MOST_UPRIGHT else 0)
     axes.tick_params(axis="x", length=0)
     axes.spines[:].set_visible(False)
 

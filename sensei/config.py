@@ -186,7 +186,7 @@ class LabelsConfig(Section):
         0.5, ge=0, le=1, description="share of equal answers among pairs asked in both orders; null: no limit"
     )
     smallest_agreement: float | None = Field(
-        0.6, ge=0, le=1, description="accuracy against the oracle, where there is one; 0.5 is chance; null: no limit"
+        0.7, ge=0, le=1, description="accuracy against the oracle, where there is one; 0.5 is chance; null: no limit"
     )
     largest_unknown: float | None = Field(None, ge=0, le=1, description="share of unknown labels; null: no limit")
 
@@ -379,8 +379,15 @@ AnnotatorConfig = Annotated[
 ANNOTATORS: dict[str, type[Section]] = {model.model_fields["kind"].default: model for model in get_args(get_args(AnnotatorConfig)[0])}
 # Where, how often and for how much, not what: these change no result, so they re-make nothing.
 OPERATIONAL = {
-    *("device", "runs_per_gpu", "tensorboard", "checkpoint_every"),
-    *("requests", "prices", "max_usd", "max_unreadable", "pairs_at_once"),
+    "device",
+    "runs_per_gpu",
+    "tensorboard",
+    "checkpoint_every",
+    "requests",
+    "prices",
+    "max_usd",
+    "max_unreadable",
+    "pairs_at_once",
 }
 
 

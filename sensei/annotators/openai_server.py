@@ -111,7 +111,9 @@ class Server:
         self.flying.add(task)
         try:
             async with asyncio.timeout(self.config.requests.timeout):  # the client's own limit is between bytes
-                return await self.client.chat.completions.with_raw_response.create(**sent)
+                # As `extra_body` it goes out as it is: the client's own walk through the messages takes a quarter of its time.
+                create = self.client.chat.completions.with_raw_response.create
+                return await create(model=sent["model"], messages=[], extra_body=sent)
         except openai.BadRequestError as error:
             refused = {name for name in ("response_format", "max_tokens") if name in sent and name in f"{error.param} {error.message}"}
             if not refused:

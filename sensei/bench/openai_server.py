@@ -132,7 +132,12 @@ class Server:
         match method, path.strip("/").split("/"):
             case "GET", ["count"]:
                 counts = {"bought": self.bought.total(), "questions": len(self.bought), "repeated": self._repeated()}
-                counts |= {"requests": self.requests, "most_in_flight": self.most_in_flight, "batches": len(self.batches)}
+                counts |= {
+                    "requests": self.requests,
+                    "most_in_flight": self.most_in_flight,
+                    "batches": len(self.batches),
+                    "files": len(self.files),
+                }
                 counts["cpu_seconds"] = time.process_time()
                 return 200, json.dumps(counts).encode()
             case "POST", ["faults"]:

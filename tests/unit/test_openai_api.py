@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import yaml
 from asking import MODEL, annotator, counted, draw, told, truth, write_frames, write_pairs
+from typer.testing import CliRunner
 
+from sensei.__main__ import app
 from sensei.annotators.labels import read_replies
 from sensei.annotators.ledger import Ledger
 from sensei.annotators.preference import Label, Pair
@@ -309,19 +311,21 @@ def test_5000_pairs_end_with_5000_answers_through_ten_kills(tmp_path, address):
 
 @pytest.mark.slow
 def test_a_batch_survives_being_killed_at_any_point(tmp_path, address):
-    """SIGKILL at random moments; the server sees each question in one batch alone."""
+    """SIGKILL while it is uploaded, submitted and waited for: the server gets a single batch, and each question once."""
     study = study_in(tmp_path, 300, requests={"batch": True})
     write_frames(tmp_path, 30)
     write_pairs(tmp_path, 300, 30)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    rng = np.random.default_rng(0)
-    for _ in range(6):
-        process = subprocess.Popen(command(tmp_path, study), cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
-        time.sleep(1.0 + 1.5 * rng.random())
+    before = counted(address)
+    for what in ("files", "batches", "batches"):
+        process = subprocess.Popen(command(tmp_path, study), cwd=ROOT, stderr=subprocess.DEVNULL)
+        while counted(address)[what] == before[what]:
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(command(tmp_path, study), cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert not (study.parent / "shard0.jsonl").exists()
+    subprocess.run(command(tmp_path, study), cwd=ROOT, check=True, capture_output=True)
     count = counted(address)
+    assert count["batches"] - before["batches"] == 1
     assert (count["bought"], count["repeated"]) == (300, 0)
     assert len(read_replies(study.parent / "shard0.jsonl")) == 300
 
@@ -380,3 +384,12 @@ def test_estimate_agrees_with_the_bill(tmp_path, address):
     again = subprocess.run(estimate, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert "pairs    60: 60 questions, of which the ledger answers 60" in again
     assert "price    0.00 $" in again
+
+
+def test_the_benchmark_reports_pairs_a_second_and_the_clients_share(tmp_path, address):
+    result = CliRunner().invoke(app, ["bench", "annotate", "--pairs", "200", "--json", str(tmp_path / "bench.json")])
+    assert result.exit_code == 0
+    measured = json.loads((tmp_path / "bench.json").read_text())
+    assert measured["from_ledger"]["pairs_per_second"] > measured["asked"]["pairs_per_second"] > 1
+    assert 0 < measured["asked"]["client_ms_per_pair"] < 1000 / 75, "processor time, so a busy machine does not matter"
+    assert counted(address)["requests"] == {}, "it asks a server of its own"

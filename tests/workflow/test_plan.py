@@ -121,6 +121,34 @@ def test_a_reward_parameter_re_makes_exactly_what_depends_on_the_reward(checkout
     assert jobs == {"distil": 3, "distil_part": 6, "explore": 2, "learn": 2, "tabulate": 1, **AFTER_TABULATE}
 
 
+def test_other_limits_are_a_new_verdict_and_no_new_model(checkout, change_study):
+    change_study(labels={"largest_order_bias": 0.3})
+    adopt(checkout)
+    assert planned(snakemake(*SMOKE, cwd=checkout)) == {"trust": 3, "tabulate": 1, **AFTER_TABULATE}
+
+
+def test_another_way_of_asking_asks_again(checkout, change_study):
+    change_study(labels={"order": "both"})
+    adopt(checkout)
+    jobs = planned(snakemake(*SMOKE, cwd=checkout))
+    assert {"annotate": 5, "merge": 3, "trust": 3, "distil": 3, "distil_part": 6}.items() <= jobs.items()
+    assert "caption_clip" not in jobs
+
+
+def test_labels_that_are_not_trusted_are_not_distilled(checkout):
+    (checkout / "sensei" / "__main__.py").write_text(
+        (checkout / "sensei" / "__main__.py")
+        .read_text()
+        .replace("for name in names[stage]:", "assert stage != 'trust'\nfor name in names[stage]:")
+    )
+    folder = checkout / "results/smoke/minihack_keyroom_s5"
+    (folder / "labels/oracle/trust.json").unlink()
+    (folder / "reward/oracle/reward.safetensors").unlink()
+    result = snakemake("--cores", "1", "--configfile", "config/smoke.yaml", cwd=checkout)
+    assert result.returncode != 0 and "Error in rule trust" in result.stdout + result.stderr
+    assert not (folder / "reward/oracle/reward.safetensors").exists()
+
+
 def test_the_length_of_the_task_re_makes_only_the_task(checkout, change_study):
     change_study(training={"learn_steps": 700})
     adopt(checkout)

@@ -72,7 +72,7 @@ def test_downstream_table(study, results):
 
 def test_reward_table_and_markdown(study, results):
     table = pd.read_csv(results / "tables" / "reward_model.csv")
-    assert list(table["annotator"]) == ["oracle_nearer", "noisy_oracle"] * 2
+    assert list(table["annotator"]) == ["oracle", "noisy_oracle"] * 2
     assert set(table["epoch"]) == {3} and set(table["accuracy_share"]) == {0.9625}
     lines = (results / "tables" / "reward_model.md").read_text().splitlines()
     assert len(lines) == 2 + len(table) and len({line.count("|") for line in lines}) == 1
@@ -123,7 +123,7 @@ def test_page_shows_everything(study, results, page):
 
 def test_text_is_escaped(page):
     assert "<script>" not in page and "&lt;script&gt;" in page
-    assert "<b>oracle_nearer</b>" not in page and "&lt;b&gt;oracle_nearer&lt;/b&gt;" in page
+    assert "<b>oracle</b>" not in page and "&lt;b&gt;oracle&lt;/b&gt;" in page
 
 
 def test_page_is_the_same_again(study, results, page):

@@ -287,8 +287,10 @@ def distil(
         threads=threads,
     ):
         from sensei.reward.distil import distil
+        from sensei.training import devices
 
-        distil(labels, pairs, frames, parts.reward, seed, model, curves, card, parts.training.device, share)
+        with devices.card(parts.training):
+            distil(labels, pairs, frames, parts.reward, seed, model, curves, card, parts.training.device, share)
 
 
 @app.command()

@@ -6,6 +6,9 @@ Each module holds one command. Heavy modules are imported inside the commands, a
 import typer
 
 from sensei.bench.annotate import annotate
+from sensei.bench.environment import environment
+from sensei.bench.gpu import gpu
+from sensei.bench.loop import loop
 from sensei.bench.update import update
 
 app = typer.Typer(help="Measure speed; prints JSON.", no_args_is_help=True)
@@ -17,4 +20,7 @@ def bench() -> None:
 
 
 app.command()(annotate)
+app.command()(environment)
+app.command()(gpu)
+app.command()(loop)
 app.command()(update)

@@ -182,7 +182,7 @@ class LabelsConfig(Section):
         0.5, ge=0, le=1, description="share of equal answers among pairs asked in both orders; null: no limit"
     )
     smallest_agreement: float | None = Field(
-        0.6, ge=0, le=1, description="accuracy against the oracle, where there is one; 0.5 is chance; null: no limit"
+        0.7, ge=0, le=1, description="accuracy against the oracle, where there is one; 0.5 is chance; null: no limit"
     )
     largest_unknown: float | None = Field(None, ge=0, le=1, description="share of unknown labels; null: no limit")
 

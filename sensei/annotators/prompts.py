@@ -6,8 +6,8 @@
     inventory:                                                    # optional: what {inventory} in the text stands for
       state: key_held                                             # a key of the environment's state
       first: Only the first player holds the key.                 # likewise second, both, neither
-    positive: [a robot arm that holds a block]                    # optional: what annotators that compare pictures with
-    negative: [a robot arm above an empty desk]                   # descriptions look for
+    positive: [an open door, "{inventory}", a key]                # optional: what annotators that compare pictures with
+    negative: [an empty floor]                                    # descriptions look for, the most interesting first
     ---
     The question about two pictures. If a line `---` divides the text, the part before it is asked once, about a single picture, and
     question and reply are the history of every pair.
@@ -194,6 +194,8 @@ def _check(header: object, path: Path) -> None:
         given = header.get(key, [])
         if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
             raise _fault(path, f"its `{key}` is not a list of descriptions")
+    if PLACE in header.get("positive", ()) and inventory is None:
+        raise _fault(path, f"its `positive` has {PLACE}, its header lacks `inventory`")
 
 
 def _fault(path: Path, what: str) -> SenseiError:

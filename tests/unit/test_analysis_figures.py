@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_tree import EXPLORE, make_study, write_study
+from analysis_tree import EXPLORE, make_study, write_labels_and_rewards, write_study
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
+from sklearn.metrics import cohen_kappa_score
 
 from sensei.analysis import published, style
 from sensei.analysis.figures import FIGURES, check, downstream, draw_published, inputs, interactions, make, module, semantic_reward
@@ -241,6 +242,42 @@ def test_missing_and_damaged_reward_files_are_named(study, tmp_path, name):
     path.unlink()
     with pytest.raises(SenseiError, match=f"no .*noisy_oracle/{name}"):
         module("reward_model").load(study, tmp_path)
+
+
+def test_labels_shows_agreement_and_the_published_shares(study, results):
+    drawing = module("labels").draw(study, module("labels").load(study, results))
+    numbers = drawing.numbers.set_index(["environment", "annotator", "measure", "other"])
+    folder = results / "minihack_keyroom_s15" / "labels"
+    table = pd.read_parquet(folder / "noisy_oracle" / "labels.parquet")
+    mine, oracle = table["label"].to_numpy(int), table["oracle"].to_numpy(int)
+    clear = (mine < 2) & (oracle < 2)
+    agreed = numbers.loc[("minihack_keyroom_s15", "noisy_oracle", "accuracy", "oracle")]
+    assert agreed["value"] == pytest.approx((mine == oracle)[clear].mean()) and agreed["count"] == clear.sum()
+    assert numbers.loc[("minihack_keyroom_s15", "noisy_oracle", "kappa", "oracle"), "value"] == pytest.approx(
+        cohen_kappa_score(mine, oracle)
+    )
+    learned = drawing.numbers[(drawing.numbers["measure"] == "held_out") & (drawing.numbers["annotator"] == "oracle")]
+    assert learned["count"].tolist() == [4, 32, 320]
+    llava = numbers.loc[("published", "llava")]
+    assert llava.loc[("share", "first"), "value"] == pytest.approx(0.83297)
+    assert llava.loc[("order_bias", ""), "value"] == pytest.approx(83297 / (83297 + 3407))
+    assert "96.2% of 800" in drawing.caption
+
+
+def test_labels_of_two_environments_and_many_annotators_are_legible(tmp_path):
+    wide = make_study(("minihack_keyroom_s15", "minihack_keychest"), annotators=["oracle", "noisy_oracle", "captioned_clip", "gpt-4o"])
+    write_labels_and_rewards(wide, tmp_path)
+    assert_legible(module("labels").draw(wide, module("labels").load(wide, tmp_path)).figure)
+
+
+@pytest.mark.parametrize("name", ["labels/oracle/card.json", "labels/oracle/labels.parquet", "reward/oracle/share0.01/card.json"])
+def test_missing_and_damaged_label_files_are_named(study, tmp_path, name):
+    write_labels_and_rewards(study, tmp_path)
+    path = tmp_path / "minihack_keyroom_s15" / name
+    for spoil in (lambda: path.write_text("{}"), path.unlink):
+        spoil()
+        with pytest.raises(SenseiError, match=name):
+            module("labels").load(study, tmp_path)
 
 
 def test_published_figures(tmp_path):

@@ -10,7 +10,7 @@ from helpers import ROOT, planned, snakemake
 from sensei.config import CONFIG_FOLDER, load_study
 
 SMOKE = ("-n", "--configfile", "config/smoke.yaml")
-AFTER_TABULATE = {"figure": 4, "tables": 1, "report": 1, "all": 1}
+AFTER_TABULATE = {"figure": 5, "tables": 1, "report": 1, "all": 1}
 
 
 def expected_jobs(name: str) -> dict[str, int]:
@@ -21,13 +21,17 @@ def expected_jobs(name: str) -> dict[str, int]:
         len({seed for seed in parts.pairs.seeds if seed not in study.seeds or study.collector not in study.explore})
         for parts in study.settings.values()
     )
-    return {
+    trained = sum(config.kind == "captioned_clip" for config in study.annotator_settings.values())
+    jobs = {
         "explore": environments * len(study.explore) * seeds + extra_collections,
         "collect": sum(len(parts.pairs.seeds) for parts in study.settings.values()),
         "pairs": environments,
         "annotate": annotators * sum(parts.pairs.shards for parts in study.settings.values()),
+        "caption_clip": environments * trained,
         "merge": environments * annotators,
+        "trust": environments * annotators,
         "distil": environments * annotators,
+        "distil_part": 2 * environments * annotators if "labels" in study.figures else 0,
         "learn": environments * len(study.learn) * seeds,
         "tabulate": 1,
         "figure": len(study.figures),
@@ -35,6 +39,7 @@ def expected_jobs(name: str) -> dict[str, int]:
         "report": 1,
         "all": 1,
     }
+    return {rule: count for rule, count in jobs.items() if count}
 
 
 @pytest.mark.parametrize("name", ["smoke", "config", "paper"])
@@ -43,9 +48,9 @@ def test_the_jobs_of_a_study_follow_from_its_axes(name, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_the_paper_has_173_jobs(tmp_path):
-    # 2 environments x 10 seeds x (3 explored + 4 learned methods) = 140 runs, and 33 jobs around them
-    assert sum(expected_jobs("paper").values()) == 173
+def test_the_paper_has_180_jobs(tmp_path):
+    # 2 environments x 10 seeds x (3 explored + 4 learned methods) = 140 runs, and 40 jobs around them
+    assert sum(expected_jobs("paper").values()) == 180
 
 
 @pytest.mark.parametrize(
@@ -109,7 +114,35 @@ def test_a_reward_parameter_re_makes_exactly_what_depends_on_the_reward(checkout
     adopt(checkout)
     jobs = planned(snakemake(*SMOKE, cwd=checkout))
     # the two annotators' models, the method with a semantic reward, its task run; not Plan2Explore, DreamerV3, PPO, labels
-    assert jobs == {"distil": 2, "explore": 1, "learn": 1, "tabulate": 1, **AFTER_TABULATE}
+    assert jobs == {"distil": 2, "distil_part": 4, "explore": 1, "learn": 1, "tabulate": 1, **AFTER_TABULATE}
+
+
+def test_other_limits_are_a_new_verdict_and_no_new_model(checkout, change_study):
+    change_study(labels={"largest_order_bias": 0.3})
+    adopt(checkout)
+    assert planned(snakemake(*SMOKE, cwd=checkout)) == {"trust": 2, "tabulate": 1, **AFTER_TABULATE}
+
+
+def test_another_way_of_asking_asks_again(checkout, change_study):
+    change_study(labels={"order": "both"})
+    adopt(checkout)
+    jobs = planned(snakemake(*SMOKE, cwd=checkout))
+    assert {"annotate": 4, "merge": 2, "trust": 2, "distil": 2, "distil_part": 4}.items() <= jobs.items()
+    assert "caption_clip" not in jobs
+
+
+def test_labels_that_are_not_trusted_are_not_distilled(checkout):
+    (checkout / "sensei" / "__main__.py").write_text(
+        (checkout / "sensei" / "__main__.py")
+        .read_text()
+        .replace("for name in names[stage]:", "assert stage != 'trust'\nfor name in names[stage]:")
+    )
+    folder = checkout / "results/smoke/minihack_keyroom_s5"
+    (folder / "labels/oracle/trust.json").unlink()
+    (folder / "reward/oracle/reward.safetensors").unlink()
+    result = snakemake("--cores", "1", "--configfile", "config/smoke.yaml", cwd=checkout)
+    assert result.returncode != 0 and "Error in rule trust" in result.stdout + result.stderr
+    assert not (folder / "reward/oracle/reward.safetensors").exists()
 
 
 def test_the_length_of_the_task_re_makes_only_the_task(checkout, change_study):

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from sensei.analysis import published, style
 from sensei.analysis.figures import PARTS
@@ -29,7 +30,10 @@ ORACLE = "oracle"
 PUBLISHED = "published"
 PUBLISHED_TITLES = {"gpt4": "GPT-4, two views", "gpt4general": "GPT-4, general prompt", "llava": "LLaVA-1.5-7B"}
 COLUMNS = ["environment", "annotator", "measure", "other", "value", "low", "high", "count"]
-ROW_HEIGHT = 0.17  # inches of a bar
+ROW_HEIGHT = 0.24  # inches of an annotator
+FRAME = 0.55  # inches of titles and axes of a row of panels
+MOST_UPRIGHT = 3  # columns whose names fit side by side
+LYING = 0.25  # inches that they take more if they do not
 
 
 def load(study: Study, results: Path) -> pd.DataFrame:
@@ -114,14 +118,15 @@ def draw(study: Study, numbers: pd.DataFrame) -> Drawing:
     """
     environments = list(dict.fromkeys(numbers["environment"]))
     annotators = {name: list(dict.fromkeys(numbers.loc[numbers["environment"] == name, "annotator"])) for name in environments}
-    heights = [max(ROW_HEIGHT * len(annotators[name]), 0.0 if name == PUBLISHED else 1.05) + 0.55 for name in environments]
-    figure = style.figure(style.FULL_WIDTH, sum(heights) + 0.3)
-    grid = figure.subplots(len(environments), 4, squeeze=False, width_ratios=[1.25, 0.95, 1.1, 1.2], height_ratios=heights)
+    heights = [max(ROW_HEIGHT * len(annotators[name]), 0.0 if name == PUBLISHED else 0.8) + FRAME for name in environments]
+    lying = [LYING * (name != PUBLISHED and len(annotators[name]) > MOST_UPRIGHT) for name in environments]
+    heights = [height + more for height, more in zip(heights, lying, strict=True)]
+    figure = style.figure(style.FULL_WIDTH, sum(heights))
+    grid = figure.subplots(len(environments), 4, squeeze=False, width_ratios=[1.3, 0.9, 1.2, 1.3], height_ratios=heights)
     for row, environment in zip(grid, environments, strict=True):
         own = numbers[numbers["environment"] == environment]
-        title = "published, Robodesk" if environment == PUBLISHED else study.settings[environment].environment.title
         _shares(row[0], own, annotators[environment])
-        row[0].set_title(f"{title}: labels")
+        row[0].set_title("published: Robodesk" if environment == PUBLISHED else study.settings[environment].environment.title)
         _bias(row[1], own, annotators[environment])
         row[1].set_title("order bias")
         if environment == PUBLISHED:
@@ -155,7 +160,8 @@ def _shares(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None:
         left += shares[code].to_numpy()
     _rows(axes, annotators)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("share of pairs")
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_xlabel("share of labels")
 
 
 def _bias(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None:
@@ -167,7 +173,8 @@ def _bias(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None:
     _rows(axes, annotators)
     axes.set_yticklabels([])
     axes.set_xlim(0, 1)
-    axes.set_xlabel("first picture preferred")
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_xlabel("first preferred")
 
 
 def _agreement(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None:
@@ -181,12 +188,13 @@ def _agreement(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None
             if ("accuracy", name, other) in values.index:
                 share, kappa = values["accuracy", name, other], values["kappa", name, other]
                 cells[row, column] = share
-                kappa = "none" if pd.isna(kappa) else f"{kappa:.2f}"
+                kappa = "none" if pd.isna(kappa) else f"{round(kappa, 2) + 0.0:.2f}"
                 text = "none" if pd.isna(share) else f"{share:.3f}"
                 axes.text(column, row, f"{text}\n\u03ba {kappa}", ha="center", va="center", fontsize=6, color=style.INK)
     axes.imshow(cells, cmap="Blues", vmin=0.5, vmax=1.6, aspect="auto")
     _rows(axes, annotators)
-    axes.set_xticks(range(len(shown)), [name.replace("_", "\n") for name in shown])
+    axes.set_yticklabels([])
+    axes.set_xticks(range(len(shown)), [name.replace("_", "\n") for name in shown], rotation=90 if len(shown) > MOST_UPRIGHT else 0)
     axes.tick_params(axis="x", length=0)
     axes.spines[:].set_visible(False)
 
@@ -200,8 +208,10 @@ def _learning(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None:
             if line == "-":
                 axes.vlines(part["count"], part["low"], part["high"], color=colour, linewidth=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.count(value)))
     axes.set_xlabel("labels learned from")
-    axes.set_ylabel("held-out accuracy")
+    axes.set_ylabel("accuracy")
     lowest = numbers.loc[numbers["measure"].str.startswith("held_out"), "low"].min()
     axes.set_ylim(max(min(lowest, 0.5) - 0.02, 0), 1.02)
 
@@ -209,13 +219,14 @@ def _learning(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None:
 def _legend(row: np.ndarray, annotators: list[str]) -> None:
     """What colours and lines mean, in the empty panels beside the published labels."""
     codes = [Patch(color=CODE_COLOURS[code], label=code) for code in CODES]
-    row[2].legend(handles=codes, loc="center left", title="label", alignment="left", ncols=2, columnspacing=1)
     lines = [Line2D([], [], color=colour, marker="o", label=name.replace("_", " ")) for name, colour in _colours(annotators).items()]
     lines += [
-        Line2D([], [], color=style.FAINT, linestyle="-", marker="o", label="against the oracle"),
-        Line2D([], [], color=style.FAINT, linestyle=(0, (2, 1.5)), label="against its own labels"),
+        Line2D([], [], color=style.FAINT, linestyle="-", marker="o", label="by the oracle"),
+        Line2D([], [], color=style.FAINT, linestyle=(0, (2, 1.5)), label="by its own labels"),
     ]
-    row[3].legend(handles=lines, loc="center left", title="reward model", alignment="left")
+    for axes, handles, title, columns in ((row[2], codes, "labels", 2), (row[3], lines, "reward model", 1)):
+        legend = axes.legend(handles=handles, loc="upper left", title=title, alignment="left", ncols=columns, bbox_to_anchor=(0, 1.2))
+        legend.set_in_layout(False)
 
 
 def _caption(study: Study, numbers: pd.DataFrame) -> str:

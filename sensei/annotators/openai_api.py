@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from sensei.annotators.chat import Chat, Inquiry, reply_to
+from sensei.annotators.interruption import Runner
 from sensei.annotators.ledger import Answer, Ledger, OverBudget
 from sensei.annotators.openai_server import Failed, Server
 from sensei.annotators.preference import Pair, Reply, Side
@@ -43,7 +44,7 @@ class OpenAIAnnotator:
         self.server = Server(self.config, self.ledger)
         pairs, counts = iter(pairs), Counter()
         for first in pairs:  # the first turn needs a pair to find the first picture of all by
-            with asyncio.Runner() as runner:
+            with Runner() as runner:
                 one_by_one = OneByOne(self, runner)
                 try:
                     history = self._first_turn(first, one_by_one)
@@ -57,7 +58,7 @@ class OpenAIAnnotator:
                     runner.run(self.server.close())
         self._check(counts)
 
-    def _way(self, one_by_one: "OneByOne", runner: asyncio.Runner) -> "Way":
+    def _way(self, one_by_one: "OneByOne", runner: Runner) -> "Way":
         if not self.config.requests.batch:
             return one_by_one
         from sensei.annotators.openai_batch import Batches
@@ -133,7 +134,7 @@ class Way(Protocol):
 class OneByOne:
     """A request for each question, many at a time."""
 
-    def __init__(self, annotator: OpenAIAnnotator, runner: asyncio.Runner):
+    def __init__(self, annotator: OpenAIAnnotator, runner: Runner):
         self.chat, self.ledger, self.server, self.config = annotator.chat, annotator.ledger, annotator.server, annotator.config
         self._runner = runner
         self._slots = asyncio.Semaphore(self.config.requests.at_once)

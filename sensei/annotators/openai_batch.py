@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 import openai
 
 from sensei.annotators.chat import Inquiry
+from sensei.annotators.interruption import Runner
 from sensei.annotators.ledger import Answer, Batch
 from sensei.annotators.openai_api import OpenAIAnnotator
 from sensei.annotators.openai_server import AGAIN, BROKE, SHOWN, Failed, fault_of
@@ -32,7 +33,7 @@ log = logging.getLogger("sensei.annotate")
 class Batches:
     """Asks all questions of a shard in as few batches as the limits and the budget allow; see `Way`."""
 
-    def __init__(self, annotator: OpenAIAnnotator, runner: asyncio.Runner):
+    def __init__(self, annotator: OpenAIAnnotator, runner: Runner):
         self.chat, self.ledger, self.server, self.config = annotator.chat, annotator.ledger, annotator.server, annotator.config
         self._client = self.server.client.with_options(max_retries=self.config.requests.attempts)
         self._runner = runner

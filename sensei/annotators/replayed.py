@@ -45,7 +45,8 @@ def read_label_file(path: str | Path) -> dict[int, Label]:
     except (OSError, ValueError, KeyError) as error:
         raise SenseiError(f"the labels {path} are damaged", found=error, expected="columns `pair` and `label`, or whole numbers") from error
     table = table.dropna()
-    fault = table[~table["label"].isin(list(Label)) | ~table["pair"].isin(range(2**31)) | table["pair"].duplicated()]
+    number = pd.to_numeric(table["pair"], errors="coerce")
+    fault = table[~table["label"].isin(list(Label)) | ~(number >= 0) | (number % 1 != 0) | number.duplicated()]
     if len(fault):
         found = f"pair {fault['pair'].iloc[0]} with label {fault['label'].iloc[0]}"
         raise SenseiError(f"the labels {path} are damaged", found=found, expected="each pair once, labels 0, 1, 2 or 3")

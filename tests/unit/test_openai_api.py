@@ -191,6 +191,7 @@ def test_a_budget_is_never_exceeded_and_what_was_bought_is_kept(tmp_path, addres
     assert ledger.faults() == []
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_ledger_buy_nothing_twice(tmp_path, address):
     frames = write_frames(tmp_path, 40)
     pairs = draw(frames, 300)
@@ -330,6 +331,7 @@ def test_a_batch_survives_being_killed_at_any_point(tmp_path, address):
     assert len(read_replies(study.parent / "shard0.jsonl")) == 300
 
 
+@pytest.mark.slow
 def test_the_key_is_written_nowhere(tmp_path, address):
     """Not into logs, manifests, ledger, replies or error messages, even though the server repeats it in its own."""
     for number, faults in enumerate(
@@ -351,6 +353,7 @@ def test_the_key_is_written_nowhere(tmp_path, address):
     assert "the server says no to ***" in (tmp_path / "0" / "results" / "smoke" / "shard0.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_a_stop_signal_keeps_what_was_answered(tmp_path, address):
     study = study_in(tmp_path, 2000)
     write_frames(tmp_path, 80)
@@ -362,9 +365,8 @@ def test_a_stop_signal_keeps_what_was_answered(tmp_path, address):
     process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     ledger = Ledger(study.parent.parent / "ledger.sqlite")
-    flight, _, lost, _ = ledger.open_claims()
-    assert (flight, lost) in ((0, 0), (0, 1)), "what was in flight came back, but for the one being handled"
-    assert len(ledger.table()) + lost >= counted(address)["bought"] < 2000
+    assert ledger.open_claims() == (0, 0.0, 0, 0.0), "what was in flight came back"
+    assert len(ledger.table()) == counted(address)["bought"] < 2000
 
 
 def test_estimate_agrees_with_the_bill(tmp_path, address):

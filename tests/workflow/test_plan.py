@@ -136,17 +136,15 @@ def test_another_way_of_asking_asks_again(checkout, change_study):
 
 
 def test_labels_that_are_not_trusted_are_not_distilled(checkout):
-    (checkout / "sensei" / "__main__.py").write_text(
-        (checkout / "sensei" / "__main__.py")
-        .read_text()
-        .replace("for name in names[stage]:", "assert stage != 'trust'\nfor name in names[stage]:")
-    )
-    folder = checkout / "results/smoke/minihack_keyroom_s5"
-    (folder / "labels/oracle/trust.json").unlink()
-    (folder / "reward/oracle/reward.safetensors").unlink()
-    result = snakemake("--cores", "1", "--configfile", "config/smoke.yaml", cwd=checkout)
+    stages = checkout / "sensei" / "__main__.py"
+    stages.write_text(stages.read_text().replace("for name in names[stage]:", "assert stage != 'trust'\nfor name in names[stage]:"))
+    folder = "results/smoke/minihack_keyroom_s5"
+    model, verdict = (checkout / folder / name for name in ("reward/oracle/reward.safetensors", "labels/oracle/trust.json"))
+    model.unlink()
+    verdict.unlink()
+    result = snakemake(model.relative_to(checkout), "--cores", "1", "--configfile", "config/smoke.yaml", cwd=checkout)
     assert result.returncode != 0 and "Error in rule trust" in result.stdout + result.stderr
-    assert not (folder / "reward/oracle/reward.safetensors").exists()
+    assert not model.exists()
 
 
 def test_the_length_of_the_task_re_makes_only_the_task(checkout, change_study):

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sensei.world_model.products import product, products
+
 NORM_EPSILON = 1e-3
 
 
@@ -33,7 +35,7 @@ class Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float [..., inputs] -> [..., outputs]."""
-        return F.linear(x, self.weight.t(), self.bias)
+        return product(x, self.weight, self.bias)
 
 
 class NormSiLU(nn.Module):
@@ -110,16 +112,16 @@ class BatchedMLP(nn.Module):
         Returns:
             float [heads, rows, outputs].
         """
-        x = deter @ self.from_deter.flatten(1)
+        x = product(deter, self.from_deter.flatten(1))
         weight = self.from_stoch.flatten(1)
-        x = x + (stoch @ weight if stoch.is_floating_point() else gather_rows(stoch, weight))
+        x = x + (product(stoch, weight) if stoch.is_floating_point() else gather_rows(stoch, weight))
         if self.from_extra is not None:
             x = x + extra @ self.from_extra.flatten(1)
         x = x.view(-1, self.heads, self.units).transpose(0, 1)
         for layer in range(len(self.norm_weight)):
-            x = torch.bmm(x, self.hidden[layer - 1]) if layer else x
+            x = products(x, self.hidden[layer - 1]) if layer else x
             x = self._norm_silu(x, layer)
-        return torch.baddbmm(self.output_bias, x, self.output)
+        return products(x, self.output, self.output_bias[:, 0])
 
     def _norm_silu(self, x: torch.Tensor, layer: int) -> torch.Tensor:
         if self.heads == 1:

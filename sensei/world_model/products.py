@@ -25,9 +25,14 @@ def products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = 
     return _Products.apply(x, weight, bias)
 
 
+def by_hand(*tensors: torch.Tensor) -> bool:
+    """Whether the kernels chosen here by hand apply: float32 on a CPU, neither compiled nor under autocast."""
+    plain = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+    return plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+
+
 def _pays(x: torch.Tensor, weight: torch.Tensor, multiplications: int) -> bool:
-    known = LINEAR is not None and not torch.compiler.is_compiling()
-    return known and multiplications >= SMALL and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+    return LINEAR is not None and multiplications >= SMALL and by_hand(x, weight)
 
 
 class _Products(torch.autograd.Function):

@@ -113,6 +113,9 @@ class TrainingConfig(Section):
     checkpoint_every: int = Field(5_000, ge=1, description="agent steps between checkpoints")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = Field("float32", description="autocast type on CUDA; the CPU always uses float32")
+    compile: Literal["off", "auto", "full"] = Field(
+        "auto", description="auto: a CUDA graph of the update on a GPU, nothing on a CPU; full: torch.compile as well"
+    )
     tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
 
 

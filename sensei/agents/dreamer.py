@@ -74,13 +74,12 @@ class DreamerAgent(nn.Module):
         self.ensemble_optimiser = (
             Optimiser(self.ensemble.parameters(), ensemble.learning_rate, ensemble.epsilon, ensemble.clip) if self.ensemble else None
         )
+        self.learning = Learning(self, settings.training.compile)
 
     def _behaviour(self, sources: list, switch: Switch) -> Behaviour:
         spaces, config = self.spaces, self.settings
         mix = config.world_model.uniform_mix
         return Behaviour(self.world_model.size, spaces.actions, spaces.discrete, mix, sources, switch, config.behaviour)
-
-        self.learning = Learning(self, settings.training.compile)
 
     # Acting ---------------------------------------------------------------------------------------------------------
 

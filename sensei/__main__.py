@@ -198,8 +198,10 @@ def distil(
         threads=threads,
     ):
         from sensei.reward.distil import distil
+        from sensei.training import devices
 
-        distil(labels, pairs, frames, parts.reward, seed, model, curves, card, device=parts.training.device)
+        with devices.card(parts.training):
+            distil(labels, pairs, frames, parts.reward, seed, model, curves, card, device=parts.training.device)
 
 
 @app.command()

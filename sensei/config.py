@@ -26,6 +26,20 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
+class RobodeskOptions(Section):
+    """Choices that the published Robodesk numbers depended on; the defaults are the paper's."""
+
+    render_quality: Literal["full", "fast"] = Field(
+        "full", description="full: shadows, reflections and multisampling (paper); fast: none of them, many times as fast on a CPU"
+    )
+    original_positions: Literal["views", "copies"] = Field(
+        "views", description="views: no body ever counts as moved, upstream's mistake (paper); copies: as upstream's tasks mean it"
+    )
+    reward: Literal["sparse", "dense", "success"] = Field(
+        "sparse", description="reward of training: sparse (paper), success at every step; dense, shaped; success, once an episode"
+    )
+
+
 class EnvironmentConfig(Section):
     """What the environment is; everything here is a fact of the benchmark, not a choice of the study."""
 
@@ -38,12 +52,19 @@ class EnvironmentConfig(Section):
     title: str = Field(description="name in figures")
     episode_steps: int = Field(ge=1, description="agent steps until the episode is truncated")
     events: list[str] = Field(min_length=1, description="events counted at each step, in the order of the figures")
+    robodesk: RobodeskOptions | None = Field(None, description="choices of family robodesk; null: the paper's")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.robodesk and self.family != "robodesk":
+            raise ValueError(f"`robodesk` belongs to family robodesk, not to {self.family}; remove it")
+        return self
 
 
 class WorldModelConfig(Section):
     """World model (paper section 7.1 and 7.2 of the notes, Appendix B)."""
 
-    size: Literal["XS", "S", "M", "L", "XL"] = Field("S", description="network preset, see sensei/world_model/sizes.py")
+    size: Literal["tiny", "XS", "S", "M", "L", "XL"] = Field("S", description="network preset, see sensei/world_model/sizes.py")
     image_size: int = Field(64, ge=16, multiple_of=8, description="side of the agent's picture in pixels (paper: 64)")
     free_nats: float = Field(1.0, ge=0, description="KL below this many nats is not penalised")
     dynamics_scale: float = Field(0.5, ge=0, description="weight of the KL that moves the prior")
@@ -105,6 +126,10 @@ class TrainingConfig(Section):
     batch_size: int = Field(16, ge=1)
     batch_length: int = Field(64, ge=2)
     train_ratio: float = Field(512, gt=0, description="replayed steps per agent step")
+    acting_lag: Literal[0, 1] = Field(
+        0,
+        description="turns of updates that the acting policy is behind (paper: 0); 1 lets a graphics card act and learn at the same time",
+    )
     prefill: int = Field(1024, ge=1, description="agent steps of the random policy before the first update")
     replay_capacity: int = Field(1_000_000, ge=1, description="steps kept")
     evaluate_every: int = Field(10_000, ge=1, description="agent steps between evaluations of a task run")
@@ -113,8 +138,9 @@ class TrainingConfig(Section):
     checkpoint_every: int = Field(5_000, ge=1, description="agent steps between checkpoints")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = Field("float32", description="autocast type on CUDA; the CPU always uses float32")
+    runs_per_gpu: int = Field(1, ge=1, description="runs that share one graphics card at a time")
     compile: Literal["off", "auto", "full"] = Field(
-        "auto", description="auto: a CUDA graph of the update on a GPU, nothing on a CPU; full: torch.compile as well"
+        "auto", description="off: plain PyTorch; auto: what pays, a CUDA graph on a GPU and nothing on a CPU; full: torch.compile as well"
     )
     tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
 

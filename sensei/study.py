@@ -8,7 +8,7 @@ from sensei.config import Study, read_study
 from sensei.errors import SenseiError
 
 # Where and how often, not what: these change no result, so they re-make nothing.
-OPERATIONAL = {"device", "tensorboard", "checkpoint_every"}
+OPERATIONAL = {"device", "runs_per_gpu", "tensorboard", "checkpoint_every"}
 
 
 def slice_of(study: Study, stage: str, environment: str = "", method: str = "", annotator: str = "") -> dict[str, Any]:

@@ -5,9 +5,20 @@ Each module holds one command. Heavy modules are imported inside the commands, a
 
 import typer
 
+from sensei.bench.environment import environment
+from sensei.bench.gpu import gpu
+from sensei.bench.loop import loop
+from sensei.bench.update import update
+
 app = typer.Typer(help="Measure speed; prints JSON.", no_args_is_help=True)
 
 
 @app.callback()
 def bench() -> None:
     """Measure speed; prints JSON."""
+
+
+app.command()(environment)
+app.command()(gpu)
+app.command()(loop)
+app.command()(update)

@@ -56,6 +56,7 @@ class VectorEnvironment:
         self._arrays: Rows = {}
         self._processes: list[subprocess.Popen] = []
         self._connections: list[Connection] = []
+        self._busy: list[int] = []
         self._end = weakref.finalize(self, _end_workers, self._processes, self._connections)
         with tempfile.TemporaryFile() as memory:
             for index in range(workers):
@@ -84,11 +85,20 @@ class VectorEnvironment:
 
     def step(self, actions: np.ndarray) -> Rows:
         """Take `actions`, integers [W] or float [W, d]; invalid ones raise a SenseiError before any environment moves."""
+        self.step_async(actions)
+        return self.step_wait()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Begin to take `actions` as `step` does, and return while the workers are at it; `step_wait` must come next."""
         actions = check_actions(self.action_space, actions, (self.workers,))
         if (self._arrays["episode"] < 0).any():
             raise SenseiError(f"environment {self.config.level}: step() before reset()", hint="call reset() or restore() first")
         self._arrays["action"][...] = actions
-        return self._run([STEP] * self.workers)
+        self._send_all([STEP] * self.workers)
+
+    def step_wait(self) -> Rows:
+        """The rows of the step under way."""
+        return self._receive_all()
 
     def reset_finished(self) -> Rows:
         """Begin the next episode of every worker whose row is `is_last`; the rows of the others stay as they are.
@@ -156,14 +166,23 @@ class VectorEnvironment:
         return {name: ((self.workers, *shape), dtype) for name, (shape, dtype) in row.items()}
 
     def _run(self, commands: list[bytes | None]) -> Rows:
-        """Send each worker its command, None for nothing to do, wait for all, copy the rows."""
+        """Have each worker carry out its command, None for nothing to do; their rows when all are done."""
+        self._send_all(commands)
+        return self._receive_all()
+
+    def _send_all(self, commands: list[bytes | None]) -> None:
         if not self._end.alive:
             raise SenseiError(f"environment {self.config.level}: the workers have been closed")
-        busy = [index for index, command in enumerate(commands) if command is not None]
-        for index in busy:
+        assert not self._busy, "a step is under way"
+        self._busy = [index for index, command in enumerate(commands) if command is not None]
+        for index in self._busy:
             self._send(index, commands[index])
-        for index in busy:
+
+    def _receive_all(self) -> Rows:
+        """Wait for all that are busy, copy the rows."""
+        for index in self._busy:
             self._receive(index)
+        self._busy = []
         return {name: array.copy() for name, array in self._arrays.items() if name not in ("action", "episode", "step")}
 
     def _send(self, index: int, message: bytes) -> None:

@@ -31,6 +31,8 @@ class Replay:
         self.counts = [0] * workers
         self.starts: list[list[int]] = [[] for _ in range(workers)]
         self.arrays = {name: _open(folder / f"{name}.npy", (workers, self.rows, *shape), dtype) for name, (shape, dtype) in spec.items()}
+        # The same memory as plain arrays of all steps: step `count` of a worker is at `_place(worker, count)`.
+        self._steps = {name: np.asarray(array).reshape(workers * self.rows, *array.shape[2:]) for name, array in self.arrays.items()}
 
     def __len__(self) -> int:
         return sum(min(count, self.readable) for count in self.counts)
@@ -41,6 +43,7 @@ class Replay:
         Args:
             discard: bool [workers]; where true the worker's episode so far is forgotten instead (it must be shorter than `slack`).
         """
+        kept = []
         for worker, count in enumerate(self.counts):
             if discard is not None and discard[worker]:
                 if self.starts[worker]:
@@ -48,10 +51,16 @@ class Replay:
                 continue
             if step["is_first"][worker] or not self.starts[worker]:
                 self.starts[worker].append(count)
-            for name, array in self.arrays.items():
-                array[worker, count % self.rows] = step[name][worker]
-            self.counts[worker] = count + 1
+            kept.append(worker)
+        places = [self._place(worker, self.counts[worker]) for worker in kept]
+        for name, array in self._steps.items():
+            array[places] = step[name][kept]
+        for worker in kept:
+            self.counts[worker] += 1
             self._forget(worker)
+
+    def _place(self, worker: int, count: int) -> int:
+        return worker * self.rows + count % self.rows
 
     def _forget(self, worker: int) -> None:
         """Drop the starts of episodes that have left the ring altogether."""
@@ -59,20 +68,26 @@ class Replay:
         while len(starts) > 1 and starts[1] <= oldest:
             del starts[0]
 
-    def sample(self, batch: int, length: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """A batch [batch, length, ...] of every field."""
-        out = {name: np.empty((batch, length, *array.shape[2:]), array.dtype) for name, array in self.arrays.items()}
+    def sample(self, batch: int, length: int, rng: np.random.Generator, out: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+        """A batch [batch, length, ...] of every field, written into `out` if that is given (as `empty_batch` makes it)."""
+        places, begins = np.empty((batch, length), np.int64), np.zeros((batch, length), bool)
         for row in range(batch):
             filled = 0
             while filled < length:
                 worker, start, end = self._whole_episode(rng) if filled else self._rest_of_episode(rng)
                 size = min(end - start, length - filled)
-                index = np.arange(start, start + size) % self.rows
-                for name, array in self.arrays.items():
-                    out[name][row, filled : filled + size] = array[worker, index]
-                out["is_first"][row, filled] = True
+                places[row, filled : filled + size] = worker * self.rows + np.arange(start, start + size) % self.rows
+                begins[row, filled] = True
                 filled += size
+        out = self.empty_batch(batch, length) if out is None else out
+        for name, array in self._steps.items():
+            array.take(places, axis=0, out=out[name], mode="clip")  # all are in range; "raise" would copy everything twice
+        out["is_first"] |= begins
         return out
+
+    def empty_batch(self, batch: int, length: int) -> dict[str, np.ndarray]:
+        """Arrays for `sample` to write into."""
+        return {name: np.empty((batch, length, *array.shape[1:]), array.dtype) for name, array in self._steps.items()}
 
     def _rest_of_episode(self, rng: np.random.Generator) -> tuple[int, int, int]:
         """Worker, first step and end of a window that starts at a step drawn uniformly from all steps."""

@@ -14,6 +14,8 @@ CHUNK = 1024  # images at once, so that memory stays bounded
 class RewardScorer:
     """`scorer(images, flags)` gives clipped semantic rewards.
 
+    On CUDA it computes in a stream of its own, so that the caller waits for the rewards and not for an update under way.
+
     Attributes:
         image_shape: (h, w, 3) of the pictures it was trained on.
         flags_size: number of flags.
@@ -23,6 +25,10 @@ class RewardScorer:
     def __init__(self, model: RewardModel):
         self.model = model.eval()
         self.image_shape, self.flags_size, self.clip = model.image_shape, model.flags_size, model.config.clip
+        device = next(model.parameters()).device
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        if self.stream is not None:
+            self.stream.wait_stream(torch.cuda.current_stream(device))
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu") -> "RewardScorer":
@@ -42,9 +48,13 @@ class RewardScorer:
             expected = f"images uint8 {list(wanted[0])} and flags {list(wanted[1])}"
             raise SenseiError("the reward model belongs to another environment", found=found, expected=expected)
         rewards = np.empty(len(images), np.float32)
-        device = next(self.model.parameters()).device
-        for begin in range(0, len(images), CHUNK):
-            part = slice(begin, begin + CHUNK)
-            image, flag = (torch.from_numpy(np.ascontiguousarray(array[part])).to(device) for array in (images, flags))
-            rewards[part] = self.model(image, flag.float()).clamp(-self.clip, self.clip).float().cpu().numpy()
+        with torch.cuda.stream(self.stream):
+            for begin in range(0, len(images), CHUNK):
+                part = slice(begin, begin + CHUNK)
+                rewards[part] = self._rewards(images[part], flags[part])
         return rewards
+
+    def _rewards(self, images: np.ndarray, flags: np.ndarray) -> np.ndarray:
+        device = next(self.model.parameters()).device
+        image, flag = (torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in (images, flags))
+        return self.model(image, flag.float()).clamp(-self.clip, self.clip).float().cpu().numpy()

@@ -55,7 +55,8 @@ class Run:
 
     def identity(self) -> dict[str, Any]:
         """All that determines the result, flat and comparable; a checkpoint of another identity is refused."""
-        parts = {"settings": self.settings.model_dump(mode="json"), "method": self.method.model_dump(mode="json")}
+        settings = self.settings.model_dump(mode="json", exclude={"training": {"runs_per_gpu"}})
+        parts = {"settings": settings, "method": self.method.model_dump(mode="json")}
         parts |= {"weights": self.weights.model_dump(mode="json")}
         parts |= {name: getattr(self, name) for name in ("phase", "task", "steps", "seed")}
         for name in ("reward_model", "explored_agent"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sensei.config import Study
 from sensei.errors import SenseiError
+from sensei.training import devices
 from sensei.training.loop import train
 from sensei.training.run import Run, exploration_run, task_run
 
@@ -43,9 +44,10 @@ def learn(study: Study, environment: str, task: str, method: str, seed: int, fol
 
 def _carry_out(run: Run) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
-    if run.method.algorithm == "ppo":
-        from sensei.training.ppo import train_ppo  # Stable-Baselines3 takes a second to import
+    with devices.card(run.settings.training):
+        if run.method.algorithm == "ppo":
+            from sensei.training.ppo import train_ppo  # Stable-Baselines3 takes a second to import
 
-        train_ppo(run)
-    else:
-        train(run)
+            train_ppo(run)
+        else:
+            train(run)

@@ -1,4 +1,5 @@
-"""Network presets. S, M, L and XL are DreamerV3's of January 2023 (paper, Appendix B uses S and M); XS is ours, for laptops."""
+"""Network presets. S, M, L and XL are DreamerV3's of January 2023 (paper, Appendix B uses S and M); XS is ours, for laptops, and tiny is
+what `python -m sensei bench update` compares with other implementations."""
 
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ class Size:
 
 
 SIZES = {
+    "tiny": Size(deter=128, stoch=8, classes=8, depth=8, units=128, layers=2),
     "XS": Size(deter=128, stoch=16, classes=8, depth=8, units=128, layers=1, vector_units=64, vector_layers=1),
     "S": Size(deter=512, stoch=32, classes=32, depth=32, units=512, layers=2),
     "M": Size(deter=1024, stoch=32, classes=32, depth=48, units=640, layers=3),

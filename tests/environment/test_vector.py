@@ -107,6 +107,21 @@ def test_restore_continues_as_if_stepped(name):
                 given = vector.step(actions[step])
 
 
+def test_a_step_in_two_halves_is_a_step():
+    with (
+        VectorEnvironment(config("toy_counting"), 16, 0, "train", 2) as whole,
+        VectorEnvironment(config("toy_counting"), 16, 0, "train", 2) as vector,
+    ):
+        whole.reset(), vector.reset()
+        for actions in np.random.default_rng(0).integers(3, size=(30, 2)):
+            vector.step_async(actions)
+            rows = vector.step_wait()
+            assert all(np.array_equal(rows[key], value) for key, value in whole.step(actions).items())
+        vector.step_async(actions)
+        with pytest.raises(AssertionError, match="a step is under way"):
+            vector.step_async(actions)
+
+
 def test_box_actions():
     with VectorEnvironment(misbehaving("Slides"), 16, 0, "train", 2) as vector:
         vector.reset()

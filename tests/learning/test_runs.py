@@ -32,12 +32,12 @@ from toys import toy_study
 from sensei.training import runs
 from sensei.training.loop import Loop
 stage, method, folder, step = sys.argv[2], sys.argv[3], Path(sys.argv[4]), int(sys.argv[5])
-turn = Loop._turn
+turn = Loop.turn
 def deadly(self):
     turn(self)
     if self.step >= step:
         os.kill(os.getpid(), signal.SIGKILL)
-Loop._turn = deadly
+Loop.turn = deadly
 study = toy_study("toy_keydoor", 20)
 if stage == "explore":
     runs.explore(study, "toy_keydoor", method, 0, folder, keep_episodes=True)

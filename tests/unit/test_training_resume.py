@@ -74,7 +74,7 @@ def whole(tmp_path_factory) -> Callable[[Carry], tuple[Path, int]]:
 def count_steps(patch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:
     """Record every step of environments, of training, evaluation or video alike; raise Interrupted at step `stop_at`."""
     calls: list[int] = []
-    step = VectorEnvironment.step
+    step = VectorEnvironment.step_async
 
     def counted(self, actions):
         calls.append(len(calls))
@@ -82,7 +82,7 @@ def count_steps(patch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[i
             raise Interrupted
         return step(self, actions)
 
-    patch.setattr(VectorEnvironment, "step", counted)
+    patch.setattr(VectorEnvironment, "step_async", counted)
     return calls
 
 

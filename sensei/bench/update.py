@@ -1,0 +1,218 @@
+"""One update of everything on a synthetic batch: ours and, side by side in the same run, other implementations."""
+
+import json as json_module
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sensei.bench.measure import Json, emit, machine, summary
+from sensei.errors import SenseiError
+
+HORIZON, IMAGE, WARM_UP = 15, 64, 2
+BATCHES = {"tiny": (8, 32), "XS": (8, 32), "S": (16, 64), "M": (16, 64), "L": (16, 64), "XL": (16, 64)}
+METHODS = ("dreamerv3", "plan2explore")
+# glibc's settings that `sensei.stage.keep_memory` gives our own training stages.
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(2**28)}
+
+
+OURS = [sys.executable, "-c", "from sensei.bench.update import main; main()"]
+
+
+def update(
+    size: Annotated[str, typer.Option(help=f"network preset: {', '.join(BATCHES)}")] = "tiny",
+    method: Annotated[
+        list[str], typer.Option(help="dreamerv3, plan2explore (with ensemble) or sensei; may be given more than once")
+    ] = METHODS,
+    against: Annotated[list[Path], typer.Option(help="checkout of a peer to time in the same run; may be given more than once")] = (),
+    peer_python: Annotated[str, typer.Option(help="interpreter that has the peers' packages")] = sys.executable,
+    batch: Annotated[str | None, typer.Option(help="batch x length, e.g. 8x32; by default the preset's")] = None,
+    image: Annotated[int, typer.Option(help="side of the picture in pixels; peers take 64 only")] = IMAGE,
+    starts: Annotated[int | None, typer.Option(help="states imagined from; by default every state of the batch")] = None,
+    members: Annotated[int, typer.Option(help="members of the ensemble (the peers' default; the paper's is 8)")] = 10,
+    tasks: Annotated[int, typer.Option(help="reward heads of further tasks")] = 0,
+    compile: Annotated[str, typer.Option(help="off, auto or full")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16 on cuda")] = "float32",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="updates timed of each")] = 10,
+    same_allocator: Annotated[bool, typer.Option(help="give every implementation the allocator settings of ours")] = False,
+    json: Json = None,
+) -> None:
+    """Milliseconds of one update; with --against, of a peer's DreamerV3 on the same batch, update by update in turn."""
+    if size not in BATCHES:
+        raise SenseiError("bench update: unknown --size", found=size, expected=f"one of {', '.join(BATCHES)}")
+    shape = tuple(map(int, batch.split("x"))) if batch else BATCHES[size]
+    options = {"image_size": image, "starts": starts, "members": members, "tasks": tasks}
+    options |= {"compile": compile, "device": device, "precision": precision, "threads": threads}
+    from sensei.bench.floor import floor, peaks
+
+    measured = peaks(size, shape[0] * shape[1], device, threads)
+    results = {}
+    for name in method:
+        work = workload(size, shape, name, **options)
+        commands = {"ours": OURS} | {_name(folder): _peer(folder, peer_python) for folder in against}
+        results[name] = side_by_side(work, commands, repeats, same_allocator) | {"floor": floor(work, measured)}
+        _compare(results[name], shape[0] * shape[1])
+    described = {"size": size, "batch": list(shape), "horizon": HORIZON, "repeats": repeats, "same_allocator": same_allocator, **options}
+    emit({"bench": "update", **described, "peaks": measured, "results": results, "machine": machine(threads)}, json)
+
+
+def workload(size: str, shape: tuple[int, int], method: str, **options: Any) -> dict[str, Any]:
+    """A batch of noise [batch, time, ...] and all that an implementation has to know to update on it; plain values and arrays only."""
+    import numpy as np
+
+    from sensei.world_model.sizes import SIZES
+
+    rng, discrete = np.random.default_rng(0), size != "M"  # M is Robodesk's, whose five actions are continuous
+    actions, side = 9 if discrete else 5, options["image_size"]
+    drawn = rng.integers(0, actions, shape) if discrete else rng.uniform(-1, 1, (*shape, actions)).astype(np.float32)
+    first = rng.random(shape) < 1 / 200
+    first[:, 0] = True
+    ends = np.concatenate([first[:, 1:], np.zeros((shape[0], 1), bool)], 1)
+    return {
+        "size": vars(SIZES[size]) | {"name": size},
+        "method": method,
+        "batch": shape[0],
+        "length": shape[1],
+        "horizon": HORIZON,
+        "discrete": discrete,
+        "actions": actions,
+        "image": rng.integers(0, 256, (*shape, side, side, 3), dtype=np.uint8),
+        "flags": np.zeros((*shape, 0), np.float32),
+        "action": drawn,
+        "model_action": np.eye(actions, dtype=np.float32)[drawn] if discrete else drawn,
+        "reward": rng.normal(size=shape).astype(np.float32),
+        "semantic": rng.normal(size=shape).astype(np.float32),
+        "task_rewards": rng.normal(size=(*shape, options["tasks"])).astype(np.float32),
+        "is_first": first,
+        "is_terminal": ends & (rng.random(shape) < 0.5),
+        **options,
+    }
+
+
+def ours(work: dict[str, Any]):
+    """(agent, one update of it) on a workload."""
+    from sensei.agents.dreamer import DreamerAgent, Spaces
+    from sensei.config import Settings, load_study
+
+    names = {"dreamerv3": "plan2explore", "plan2explore": "plan2explore", "sensei": "sensei"}
+    axes = {"study": "bench", "seeds": [0], "environments": ["toy_counting"], "annotators": ["oracle"], "figures": ["interactions"]}
+    study = load_study({**axes, "explore": ["sensei", "plan2explore"], "learn": ["dreamerv3"]}, source="the benchmark")
+    changes = {
+        "world_model": {"size": work["size"]["name"], "image_size": work["image_size"]},
+        "ensemble": {"members": work["members"]},
+        "behaviour": {"horizon": work["horizon"], "starts": work["starts"]},
+        "training": {name: work[name] for name in ("compile", "precision", "device")},
+    }
+    base = study.settings["toy_counting"].model_dump()
+    settings = Settings.model_validate(base | {key: base[key] | change for key, change in changes.items()})
+    method = names[work["method"]]
+    phase = "task" if work["method"] == "dreamerv3" else "explore"
+    spaces = Spaces(0, work["actions"], work["discrete"], work["tasks"])
+    agent = DreamerAgent(spaces, settings, study.methods[method], study.weights("toy_counting", method), phase, 0, work["device"])
+    return agent, lambda: agent.update(work)
+
+
+def side_by_side(work: dict[str, Any], commands: dict[str, list[str]], repeats: int, same_allocator: bool) -> dict[str, Any]:
+    """Milliseconds and memory of each implementation, each in a process of its own, one update of each in turn."""
+    environment = os.environ | (ALLOCATOR if same_allocator else {})
+    answers: dict[str, list[dict]] = {name: [] for name in commands}
+    workers = {name: _Worker(name, command, environment, work) for name, command in commands.items()}
+    try:
+        for repeat in range(WARM_UP + repeats):
+            for name, worker in workers.items():
+                answer = worker.ask()
+                answers[name] += [answer] if repeat >= WARM_UP else []
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return {name: _summary(updates) for name, updates in answers.items()}
+
+
+def _summary(updates: list[dict[str, float]]) -> dict[str, float]:
+    busy = summary([each["cpu_milliseconds"] for each in updates])
+    times = summary([each["milliseconds"] for each in updates])
+    return times | {"cpu_median_ms": busy["median_ms"], "cpu_minimum_ms": busy["minimum_ms"], "peak_mb": updates[-1]["peak_mb"]}
+
+
+class _Worker:
+    """A process that does one update when asked."""
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str], work: dict[str, Any]):
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        try:
+            pickle.dump(work, self.process.stdin)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # its answer, or that there is none, says why
+        self._receive()
+
+    def ask(self) -> dict[str, float]:
+        """Let it do one update."""
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        return self._receive()
+
+    def _receive(self) -> dict[str, Any]:
+        line = self.process.stdout.readline()
+        answer = json_module.loads(line) if line else {"error": "it ended; its last words are above"}
+        if "error" in answer:
+            self.close()
+            raise SenseiError(f"bench update: {self.name} cannot be timed", found=answer["error"], hint=_remedy(self.name))
+        return answer
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+
+
+def _remedy(name: str) -> str | None:
+    from sensei.bench.peers import NEEDS
+
+    if name not in NEEDS:
+        return None
+    return f"install {', '.join(NEEDS[name])} for the interpreter that --peer-python names"
+
+
+def _name(folder: Path) -> str:
+    from sensei.bench.peers import NEEDS, kind
+
+    name = kind(folder)
+    if name is None:
+        raise SenseiError(
+            f"bench update: --against {folder}", found="no known implementation", expected=f"a checkout of {' or '.join(NEEDS)}"
+        )
+    return name
+
+
+def _peer(folder: Path, python: str) -> list[str]:
+    return [python, str(Path(__file__).with_name("peers.py")), str(folder.resolve())]
+
+
+def _compare(results: dict[str, Any], transitions: int) -> None:
+    """Add transitions per second, the ratio to the fastest peer and the ratio to the floor."""
+    mine = results["ours"]
+    mine["transitions_per_second"] = 1000 * transitions / mine["median_ms"]
+    mine["times_the_floor"] = mine["median_ms"] / results["floor"]["milliseconds"]
+    mine["gflops_per_second"] = results["floor"]["gflops"] / mine["median_ms"] * 1000
+    peers = {name: result for name, result in results.items() if name not in ("ours", "floor")}
+    if peers:
+        best = min(peers, key=lambda name: peers[name]["median_ms"])
+        mine["fastest_peer"] = best
+        mine["times_faster"] = peers[best]["median_ms"] / mine["median_ms"]
+
+
+def main() -> None:
+    """Serve updates of ours, with the allocator set as in a training stage."""
+    from sensei.bench.peers import serve
+    from sensei.stage import keep_memory
+
+    keep_memory()
+    serve(lambda work: ours(work)[1])

@@ -4,9 +4,13 @@ PyTorch's own products come from MKL, which on processors of other makers than i
 with AVX-512 oneDNN is 2.3 times faster on every shape of an update. Results differ by rounding alone.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
 SMALL = 2**20  # multiplications below which calling through Python costs more than the better product saves
+_library = False
 LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
@@ -28,7 +32,18 @@ def products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = 
 def by_hand(*tensors: torch.Tensor) -> bool:
     """Whether the kernels chosen here by hand apply: float32 on a CPU, neither compiled nor under autocast."""
     plain = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
-    return plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+    return plain and not (_library or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
+
+
+@contextlib.contextmanager
+def library_kernels() -> Iterator[None]:
+    """Use PyTorch's own kernels only: the reference of the tests, and what its counter of arithmetic knows."""
+    global _library  # noqa: PLW0603
+    _library = True
+    try:
+        yield
+    finally:
+        _library = False
 
 
 def _pays(x: torch.Tensor, weight: torch.Tensor, multiplications: int) -> bool:

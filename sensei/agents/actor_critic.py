@@ -17,9 +17,8 @@ from sensei.config import BehaviourConfig, Source
 from sensei.exploration.switch import Switch
 from sensei.world_model.distributions import (
     categorical_entropy,
+    draw,
     log_probabilities,
-    mixed,
-    sample_index,
     straight_through,
     two_hot_loss,
     two_hot_mean,
@@ -79,8 +78,7 @@ class Actor(nn.Module):
         """Differentiable action: float [rows, actions]; one-hot if discrete, in [-1, 1] otherwise."""
         output = self.head(deter, stoch)[0]
         if self.discrete:
-            probabilities = mixed(output, self.uniform_mix)
-            return straight_through(sample_index(probabilities.detach(), noise), probabilities)
+            return straight_through(*draw(output, self.uniform_mix, noise))
         mean, std = self._normal(output)
         return mean + std * noise
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sensei.world_model.kernels import interleave
 from sensei.world_model.products import by_hand
 
 FEW = 16  # channels up to which this pays
@@ -49,8 +50,16 @@ def side_by_side(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
     # Row 2 i + s - 1 of the output gets input row i - 1 + p by kernel row 2 (1 - p) + s; columns alike.
     kernel = weight.reshape(inputs, outputs, 2, 2, 2, 2).flip((2, 4)).permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, 2, 2)
     bias = None if bias is None else bias.repeat(4)
-    y = F.conv2d(x, kernel.contiguous(memory_format=LAST), bias, padding=1).permute(0, 2, 3, 1)
-    y = y.view(rows, height + 1, width + 1, 2, 2, outputs).transpose(2, 3).reshape(rows, 2 * height + 2, 2 * width + 2, outputs)
+    y = F.conv2d(x, kernel.contiguous(memory_format=LAST), bias, padding=1)
+    together = interleave(y, outputs)
+    if together is not None:
+        return together
+    y = (
+        y.permute(0, 2, 3, 1)
+        .view(rows, height + 1, width + 1, 2, 2, outputs)
+        .transpose(2, 3)
+        .reshape(rows, 2 * height + 2, 2 * width + 2, outputs)
+    )
     return y[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
 
 

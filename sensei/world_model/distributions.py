@@ -3,6 +3,8 @@
 import torch
 import torch.nn.functional as F
 
+from sensei.world_model import kernels
+
 BINS = 255
 LIMIT = 20.0
 
@@ -68,9 +70,19 @@ def sample_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Te
     return index.clamp(max=probabilities.shape[-1] - 1)
 
 
+def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Classes drawn from mixed categoricals, and the probabilities: float [..., classes], [...] -> int64 [...], float [..., classes]."""
+    drawn = kernels.draw(logits, uniform_mix, uniform)
+    if drawn is not None:
+        return drawn
+    probabilities = mixed(logits, uniform_mix)
+    return sample_index(probabilities.detach(), uniform), probabilities
+
+
 def straight_through(index: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
     """One-hot sample whose gradient is that of the probabilities: int64 [...], float [..., classes] -> float [..., classes]."""
-    return F.one_hot(index, probabilities.shape[-1]).to(probabilities.dtype) + probabilities - probabilities.detach()
+    vectors = F.one_hot(index, probabilities.shape[-1]).to(probabilities.dtype)
+    return vectors + probabilities - probabilities.detach() if probabilities.requires_grad else vectors
 
 
 def categorical_kl(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:

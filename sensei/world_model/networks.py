@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sensei.world_model.convolutions import Down, Up
+from sensei.world_model.kernels import norm_silu
 from sensei.world_model.products import by_hand, product, products
 
 NORM_EPSILON = 1e-3
@@ -50,7 +51,8 @@ class NormSiLU(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float [..., units] -> [..., units]."""
-        return F.silu(F.layer_norm(x, self.weight.shape, self.weight, self.bias, NORM_EPSILON))
+        y = norm_silu(x, self.weight, self.bias)
+        return F.silu(F.layer_norm(x, self.weight.shape, self.weight, self.bias, NORM_EPSILON)) if y is None else y
 
 
 def dense(inputs: int, units: int) -> nn.Sequential:
@@ -144,6 +146,9 @@ class BatchedMLP(nn.Module):
         return products(x, self.output, self.output_bias[:, 0])
 
     def _norm_silu(self, x: torch.Tensor, layer: int) -> torch.Tensor:
+        y = norm_silu(x, self.norm_weight[layer, :, 0], self.norm_bias[layer, :, 0])
+        if y is not None:
+            return y
         if self.heads == 1:
             return F.silu(F.layer_norm(x, (self.units,), self.norm_weight[layer, 0, 0], self.norm_bias[layer, 0, 0], NORM_EPSILON))
         x = F.layer_norm(x, (self.units,), eps=NORM_EPSILON)

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sensei.world_model.distributions import mixed, sample_index, straight_through
+from sensei.world_model import kernels
+from sensei.world_model.distributions import draw, mixed, sample_index, straight_through
 from sensei.world_model.networks import NORM_EPSILON, Linear, NormSiLU, dense, gather_rows
 from sensei.world_model.sizes import Size
 
@@ -59,8 +60,11 @@ class RSSM(nn.Module):
         self.posterior_norm = NormSiLU(size.units)
         self.posterior_output = Linear(size.units, flat)
 
+    def _variables(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits.unflatten(-1, (self.size.stoch, self.size.classes))
+
     def _split(self, logits: torch.Tensor) -> torch.Tensor:
-        return mixed(logits.unflatten(-1, (self.size.stoch, self.size.classes)), self.uniform_mix)
+        return mixed(self._variables(logits), self.uniform_mix)
 
     def prior(self, deter: torch.Tensor) -> torch.Tensor:
         """Probabilities of z given h: float [..., deter] -> [..., stoch, classes]."""
@@ -92,7 +96,11 @@ class RSSM(nn.Module):
             float [rows, deter].
         """
         x = self.input_norm(projected)
-        reset, candidate, update = self.gate_norm(self.gates(torch.cat([x, deter], -1)).float()).chunk(3, -1)
+        gates = self.gates(torch.cat([x, deter], -1)).float()
+        following = kernels.recur(gates, self.gate_norm.weight, self.gate_norm.bias, deter)
+        if following is not None:
+            return following
+        reset, candidate, update = self.gate_norm(gates).chunk(3, -1)
         candidate = torch.tanh(torch.sigmoid(reset) * candidate)
         return torch.lerp(deter, candidate, torch.sigmoid(update - 1))
 
@@ -161,8 +169,8 @@ class RSSM(nn.Module):
             The next deter, the next classes, and the probabilities they were drawn from [rows, stoch, classes].
         """
         deter = self.step(deter, self.stoch_projection(stoch) + self.action_projection(action))
-        prior = self.prior(deter)
-        return deter, sample_index(prior.detach(), uniform), prior
+        logits = self._variables(self.prior_head(deter))
+        return deter, *draw(logits, self.uniform_mix, uniform)
 
 
 def into_unit_box(action: torch.Tensor) -> torch.Tensor:

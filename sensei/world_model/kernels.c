@@ -1,0 +1,326 @@
+/* What PyTorch does in many small steps on a CPU, done in one pass over memory; bound and described in kernels.py.
+
+   Every function works on float32 in vectors of 16 lanes, whatever the processor's own width. Rows are shared out among a fixed number of
+   threads, and sums over rows are kept apart per thread, so a result depends on the number of threads only and never on their order.
+   Nothing here assumes finite numbers: NaN and infinity come out as they would of PyTorch. */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#else
+static int omp_get_thread_num(void) { return 0; }
+#endif
+
+#define LANES 16
+#define EPSILON 1e-3f /* of LayerNorm, NORM_EPSILON in networks.py */
+
+typedef float vector __attribute__((vector_size(64)));
+typedef int32_t integers __attribute__((vector_size(64)));
+typedef float unaligned __attribute__((vector_size(64), aligned(4), may_alias));
+
+static inline vector load(const float *from) { return *(const unaligned *)from; }
+static inline void store(float *to, vector v) { *(unaligned *)to = v; }
+static inline vector all(float x) { return x - (vector){0}; }
+static inline vector choose(integers where, vector a, vector b) { return (vector)((where & (integers)a) | (~where & (integers)b)); }
+
+/* e^x to 2 ulp between -87 and 88, where float32 ends: 2^n e^r with |r| < 0.35, e^r by a polynomial. */
+static inline vector exponential(vector x) {
+    const vector magic = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer and leaves that in the low bits */
+    x = choose(x < -87.0f, all(-87.0f), x);
+    x = choose(x > 88.0f, all(88.0f), x);
+    vector n = x * 1.44269504088896341f + magic;
+    integers power = ((integers)n - (integers)magic + 127) << 23;
+    n -= magic;
+    vector r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    vector p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return (p * r * r + r + 1.0f) * (vector)power;
+}
+
+static inline vector sigmoid(vector x) { return 1.0f / (1.0f + exponential(-x)); }
+static inline vector hyperbolic_tangent(vector x) { return 2.0f * sigmoid(2.0f * x) - 1.0f; }
+
+/* Sum over lanes, in every lane; if halves, over each half of 8 by itself. */
+static inline vector total(vector v, int halves) {
+    v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    return halves ? v : v + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+
+static inline vector reciprocal_root(vector v) {
+    for (int lane = 0; lane < LANES; lane++) v[lane] = 1.0f / sqrtf(v[lane]);
+    return v;
+}
+
+/* LayerNorm of one row of `vectors` times 16 numbers, or of two rows of 8 side by side (halves). */
+typedef struct {
+    vector mean, scale;
+} statistics;
+
+static inline statistics measure(const float *x, long vectors, int halves) {
+    const float share = 1.0f / (halves ? 8 : vectors * LANES);
+    vector sum = {0}, square = {0};
+    for (long i = 0; i < vectors; i++) sum += load(x + i * LANES);
+    statistics s = {.mean = total(sum, halves) * share};
+    for (long i = 0; i < vectors; i++) {
+        vector d = load(x + i * LANES) - s.mean;
+        square += d * d;
+    }
+    square = total(square, halves) * share + EPSILON;
+    s.scale = halves ? reciprocal_root(square) : all(1.0f / sqrtf(square[0]));
+    return s;
+}
+
+/* Gradient of LayerNorm's input; gx holds the gradient of its normalised and weighted output on entry. Adds to those of weight and bias. */
+static inline void norm_back(const float *x, const float *weight, float *gx, float *gw, float *gb, statistics s, long vectors, int halves) {
+    const float share = 1.0f / (halves ? 8 : vectors * LANES);
+    vector sum = {0}, product = {0};
+    for (long i = 0; i < vectors * LANES; i += LANES) {
+        vector g = load(gx + i), normal = (load(x + i) - s.mean) * s.scale;
+        store(gw + i, load(gw + i) + g * normal);
+        store(gb + i, load(gb + i) + g);
+        g *= load(weight + i);
+        store(gx + i, g);
+        sum += g;
+        product += g * normal;
+    }
+    sum = total(sum, halves) * share;
+    product = total(product, halves) * share;
+    for (long i = 0; i < vectors * LANES; i += LANES)
+        store(gx + i, (load(gx + i) - sum - (load(x + i) - s.mean) * s.scale * product) * s.scale);
+}
+
+static inline void silu_row(const float *x, const float *weight, const float *bias, float *y, long vectors, int halves) {
+    statistics s = measure(x, vectors, halves);
+    for (long i = 0; i < vectors * LANES; i += LANES) {
+        vector z = (load(x + i) - s.mean) * s.scale * load(weight + i) + load(bias + i);
+        store(y + i, z * sigmoid(z));
+    }
+}
+
+static inline void silu_row_back(const float *x, const float *weight, const float *bias, const float *gy, float *gx, float *gw, float *gb,
+                                 long vectors, int halves) {
+    statistics s = measure(x, vectors, halves);
+    for (long i = 0; i < vectors * LANES; i += LANES) {
+        vector z = (load(x + i) - s.mean) * s.scale * load(weight + i) + load(bias + i), open = sigmoid(z);
+        store(gx + i, load(gy + i) * open * (1.0f + z * (1.0f - open)));
+    }
+    norm_back(x, weight, gx, gw, gb, s, vectors, halves);
+}
+
+/* The widths of which pictures have most rows get code of their own: the compiler then keeps a row in registers. */
+#define BY_WIDTH(vectors, CALL) \
+    switch (vectors) {          \
+    case 1: CALL(1); break;     \
+    case 2: CALL(2); break;     \
+    case 4: CALL(4); break;     \
+    case 8: CALL(8); break;     \
+    default: CALL(vectors);     \
+    }
+
+/* Rows [0, rows) of one head of width 16 n. */
+static void silu_rows(const float *x, const float *w, const float *b, float *y, long rows, long vectors, long stride) {
+#define CALL(n) \
+    for (long row = 0; row < rows; row++) silu_row(x + row * stride, w, b, y + row * n * LANES, n, 0)
+    BY_WIDTH(vectors, CALL)
+#undef CALL
+}
+
+static void silu_rows_back(const float *x, const float *w, const float *b, const float *gy, float *gx, float *gw, float *gb, long rows,
+                           long vectors, long stride) {
+#define CALL(n)                              \
+    for (long row = 0; row < rows; row++)    \
+    silu_row_back(x + row * stride, w, b, gy + row * n * LANES, gx + row * stride, gw, gb, n, 0)
+    BY_WIDTH(vectors, CALL)
+#undef CALL
+}
+
+/* Two rows of 8 at a time; an odd last one is done beside a row of zeros. */
+static void silu_pairs(const float *x, const float *w, const float *b, float *y, long rows) {
+    float ww[LANES], bb[LANES], xx[LANES] = {0}, yy[LANES];
+    for (int i = 0; i < LANES; i++) ww[i] = w[i % 8], bb[i] = b[i % 8];
+    for (long i = 0; i < rows / 2 * LANES; i += LANES) silu_row(x + i, ww, bb, y + i, 1, 1);
+    if (rows % 2) {
+        memcpy(xx, x + (rows - 1) * 8, 32);
+        silu_row(xx, ww, bb, yy, 1, 1);
+        memcpy(y + (rows - 1) * 8, yy, 32);
+    }
+}
+
+static void silu_pairs_back(const float *x, const float *w, const float *b, const float *gy, float *gx, float *gw, float *gb, long rows) {
+    float ww[LANES], bb[LANES], gww[LANES] = {0}, gbb[LANES] = {0}, xx[LANES] = {0}, gyy[LANES] = {0}, gxx[LANES];
+    for (int i = 0; i < LANES; i++) ww[i] = w[i % 8], bb[i] = b[i % 8];
+    for (long i = 0; i < rows / 2 * LANES; i += LANES) silu_row_back(x + i, ww, bb, gy + i, gx + i, gww, gbb, 1, 1);
+    if (rows % 2) {
+        memcpy(xx, x + (rows - 1) * 8, 32);
+        memcpy(gyy, gy + (rows - 1) * 8, 32);
+        silu_row_back(xx, ww, bb, gyy, gxx, gww, gbb, 1, 1);
+        memcpy(gx + (rows - 1) * 8, gxx, 32);
+    }
+    for (int i = 0; i < LANES; i++) gw[i % 8] += gww[i], gb[i % 8] += gbb[i];
+}
+
+static inline long smaller(long a, long b) { return a < b ? a : b; }
+static inline long larger(long a, long b) { return a > b ? a : b; }
+
+/* For each head that has rows among this thread's share of all heads' rows: `head`, and its rows `from` up to `to`. */
+#define SHARE(heads, rows, threads)                                                                                            \
+    const long all_rows = (heads) * (rows), thread = omp_get_thread_num();                                                     \
+    const long begin = all_rows * thread / (threads), end = all_rows * (thread + 1) / (threads);                               \
+    for (long head = begin / (rows), from, to; head * (rows) < end; head++)                                                    \
+        if (from = larger(begin, head * (rows)) - head * (rows), to = smaller(end, (head + 1) * (rows)) - head * (rows), to > from)
+
+/* y [heads, rows, width] = SiLU(LayerNorm(x)); x has its own strides over heads and rows; weight and bias are [heads, width]. */
+void norm_silu(const float *x, const float *weight, const float *bias, float *y, long heads, long rows, long width, long head_stride,
+               long row_stride, long threads) {
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        SHARE(heads, rows, threads) {
+            const float *in = x + head * head_stride + from * row_stride, *w = weight + head * width, *b = bias + head * width;
+            float *out = y + (head * rows + from) * width;
+            if (width == 8)
+                silu_pairs(in, w, b, out, to - from);
+            else
+                silu_rows(in, w, b, out, to - from, width / LANES, row_stride);
+        }
+    }
+}
+
+/* Gradients: gx laid out as x, sums [threads, 2, heads, width] (weight, bias; zero on entry). */
+void norm_silu_back(const float *x, const float *weight, const float *bias, const float *gy, float *gx, float *sums, long heads, long rows,
+                    long width, long head_stride, long row_stride, long threads) {
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        SHARE(heads, rows, threads) {
+            const long place = head * head_stride + from * row_stride;
+            const float *w = weight + head * width, *b = bias + head * width, *out = gy + (head * rows + from) * width;
+            float *gw = sums + (2 * thread * heads + head) * width, *gb = gw + heads * width;
+            if (width == 8)
+                silu_pairs_back(x + place, w, b, out, gx + place, gw, gb, to - from);
+            else
+                silu_rows_back(x + place, w, b, out, gx + place, gw, gb, to - from, width / LANES, row_stride);
+        }
+    }
+}
+
+/* Four pictures side by side as one: from [rows, height + 1, width + 1, 2, 2, channels] to [rows, 2 height, 2 width, channels]. */
+static inline void put_together(const float *from, float *to, long rows, long height, long width, long channels, long threads) {
+    const long line = (width + 1) * 4 * channels;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long place = 0; place < rows * 2 * height; place++) {
+        const long row = place / (2 * height), y = place % (2 * height) + 1;
+        const float *in = from + (row * (height + 1) + y / 2) * line + y % 2 * 2 * channels;
+        float *out = to + place * 2 * width * channels;
+        for (long x = 1; x <= 2 * width; x++, out += channels) memcpy(out, in + (x / 2 * 4 + x % 2) * channels, channels * sizeof(float));
+    }
+}
+
+void interleave(const float *from, float *to, long rows, long height, long width, long channels, long threads) {
+    switch (channels) {
+    case 3: put_together(from, to, rows, height, width, 3, threads); break;
+    case 8: put_together(from, to, rows, height, width, 8, threads); break;
+    case 16: put_together(from, to, rows, height, width, 16, threads); break;
+    default: put_together(from, to, rows, height, width, channels, threads);
+    }
+}
+
+/* The GRU's gates from their joint projection: x [3 units] is normalised, then h' = h + u (tanh(r c) - h) with u = sigmoid(. - 1). */
+typedef struct {
+    vector reset, drive, candidate, update;
+} gates;
+
+static inline gates open_gates(const float *x, const float *weight, const float *bias, statistics s, long units, long i) {
+    vector z[3];
+    for (int part = 0; part < 3; part++) {
+        const long at = part * units + i;
+        z[part] = (load(x + at) - s.mean) * s.scale * load(weight + at) + load(bias + at);
+    }
+    gates g = {.reset = sigmoid(z[0]), .drive = z[1], .update = sigmoid(z[2] - 1.0f)};
+    g.candidate = hyperbolic_tangent(g.reset * g.drive);
+    return g;
+}
+
+static void recur_row(const float *x, const float *weight, const float *bias, const float *h, float *next, long units) {
+    statistics s = measure(x, 3 * units / LANES, 0);
+    for (long i = 0; i < units; i += LANES) {
+        gates g = open_gates(x, weight, bias, s, units, i);
+        store(next + i, load(h + i) + g.update * (g.candidate - load(h + i)));
+    }
+}
+
+/* gx and gh are set, gw and gb are added to. */
+static void recur_row_back(const float *x, const float *weight, const float *bias, const float *h, const float *gnext, float *gx, float *gh,
+                           float *gw, float *gb, long units) {
+    statistics s = measure(x, 3 * units / LANES, 0);
+    for (long i = 0; i < units; i += LANES) {
+        gates g = open_gates(x, weight, bias, s, units, i);
+        vector gn = load(gnext + i), gdrive = gn * g.update * (1.0f - g.candidate * g.candidate);
+        store(gh + i, gn * (1.0f - g.update));
+        store(gx + i, gdrive * g.drive * g.reset * (1.0f - g.reset));
+        store(gx + units + i, gdrive * g.reset);
+        store(gx + 2 * units + i, gn * (g.candidate - load(h + i)) * g.update * (1.0f - g.update));
+    }
+    norm_back(x, weight, gx, gw, gb, s, 3 * units / LANES, 0);
+}
+
+void recur(const float *x, const float *weight, const float *bias, const float *h, float *next, long rows, long units, long threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long row = 0; row < rows; row++) recur_row(x + row * 3 * units, weight, bias, h + row * units, next + row * units, units);
+}
+
+/* sums is [threads, 2, 3 units], zero on entry. */
+void recur_back(const float *x, const float *weight, const float *bias, const float *h, const float *gnext, float *gx, float *gh,
+                float *sums, long rows, long units, long threads) {
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        SHARE(1L, rows, threads) {
+            float *gw = sums + thread * 6 * units;
+            for (long row = from; row < to; row++)
+                recur_row_back(x + row * 3 * units, weight, bias, h + row * units, gnext + row * units, gx + row * 3 * units,
+                               gh + row * units, gw, gw + 3 * units, units);
+        }
+    }
+}
+
+/* Categorical draws, 16 at a time, one a lane. Logits of `classes` each become probabilities with `mix` of the uniform distribution, and a
+   class is drawn by inverting their running sum. probabilities and onehot may be null. */
+#define CLASSES 64 /* at most */
+
+static void draw_block(const float *logits, const float *uniform, float *probabilities, float *onehot, int64_t *index, long draws,
+                       long classes, float mix) {
+    vector p[CLASSES], sum = {0}, most = all(-INFINITY), at = {0}, running = {0};
+    for (long lane = 0; lane < draws; lane++) at[lane] = uniform[lane];
+    for (long k = 0; k < classes; k++) {
+        p[k] = (vector){0};
+        for (long lane = 0; lane < draws; lane++) p[k][lane] = logits[lane * classes + k];
+        most = choose(p[k] <= most, most, p[k]); /* a NaN stays */
+    }
+    for (long k = 0; k < classes; k++) sum += p[k] = exponential(p[k] - most);
+    const vector share = (1.0f - mix) / sum;
+    for (long k = 0; k < classes; k++) running += p[k] = p[k] * share + mix / classes;
+    const vector target = at * running;
+    integers chosen = {0};
+    running = (vector){0};
+    for (long k = 0; k < classes; k++) chosen -= (running += p[k]) <= target;
+    for (long lane = 0; lane < draws; lane++) {
+        index[lane] = smaller(chosen[lane], classes - 1);
+        if (probabilities)
+            for (long k = 0; k < classes; k++) probabilities[lane * classes + k] = p[k][lane];
+        if (onehot)
+            for (long k = 0; k < classes; k++) onehot[lane * classes + k] = k == index[lane];
+    }
+}
+
+void draw(const float *logits, const float *uniform, float *probabilities, float *onehot, int64_t *index, long draws, long classes,
+          double mix, long threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long first = 0; first < draws; first += LANES)
+        draw_block(logits + first * classes, uniform + first, probabilities ? probabilities + first * classes : 0,
+                   onehot ? onehot + first * classes : 0, index + first, smaller(draws - first, LANES), classes, (float)mix);
+}

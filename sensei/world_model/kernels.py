@@ -1,0 +1,181 @@
+"""Kernels for the CPU in C: LayerNorm with SiLU, gates of the recurrence, categorical samples, the whole posterior scan.
+
+`kernels.c` is compiled once per machine with the C compiler that is found, kept in the user's cache folder, and called through ctypes.
+Without a compiler, on other devices or in other precisions PyTorch's own operations are used; both agree up to rounding.
+"""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import torch
+
+from sensei.io import atomic
+from sensei.world_model.products import by_hand
+
+SOURCE = Path(__file__).with_suffix(".c")
+# No flag that lets the compiler assume finite numbers: a NaN has to stay one.
+FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
+LANES = 16
+CLASSES = 64  # the most that a draw has to choose from
+GRAIN = 2**15  # elements below which a second thread costs more than it saves
+log = logging.getLogger("sensei.world_model")
+
+
+def applies(*tensors: torch.Tensor) -> bool:
+    """Whether the kernels can be used on these tensors, all of one update's kind."""
+    return by_hand(*tensors) and library() is not None
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels; None where they cannot be had, which is logged once."""
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    try:
+        if compiler is None:
+            raise FileNotFoundError("no C compiler (cc, gcc, clang) on the PATH")
+        return ctypes.CDLL(str(build(compiler)))
+    except (OSError, subprocess.SubprocessError) as error:
+        found = getattr(error, "stderr", None) or str(error)
+        log.warning("updates use PyTorch's own operations, up to twice as slow: kernels.c cannot be compiled: %s", found.strip()[-500:])
+        return None
+
+
+def build(compiler: str) -> Path:
+    """Compile `kernels.c` unless the cache has it for this source, compiler and processor; safe for processes that do it at once."""
+    key = hashlib.sha256(repr((SOURCE.read_bytes(), FLAGS, compiler, _processor())).encode()).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sensei"
+    path = folder / f"kernels-{key}.so"
+    if not path.exists():
+        with atomic(path) as temporary:
+            parts = temporary.with_suffix(".o")
+            try:
+                _run(compiler, *FLAGS, "-fopenmp", "-c", str(SOURCE), "-o", str(parts))
+                # Not linked with -fopenmp: the threads are to be those of PyTorch, whose OpenMP is loaded already.
+                _run(compiler, "-shared", str(parts), "-o", str(temporary), "-lm")
+            finally:
+                parts.unlink(missing_ok=True)
+    return path
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+
+
+def _processor() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine() + platform.processor()
+    return "".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name", "CPU part"))}))
+
+
+def _threads(elements: int) -> int:
+    return torch.get_num_threads() if elements >= GRAIN else 1
+
+
+def _call(name: str, *arguments: torch.Tensor | int | float | None) -> None:
+    """Call a function of the library: tensors (or None) are its pointers, int its long, float its double."""
+    getattr(library(), name)(*(KINDS[type(a)](a) for a in arguments))
+
+
+KINDS = {
+    torch.Tensor: lambda tensor: ctypes.c_void_p(tensor.data_ptr()),
+    torch.nn.Parameter: lambda tensor: ctypes.c_void_p(tensor.data_ptr()),
+    type(None): lambda _: None,
+    int: ctypes.c_long,
+    float: ctypes.c_double,
+}
+
+
+def norm_silu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor | None:
+    """SiLU(LayerNorm(x)) over the last axis: float [..., width], [width], [width] -> [..., width]; None where the kernel does not apply.
+
+    With weight and bias [heads, width] x is [heads, rows, width].
+    """
+    width = x.shape[-1]
+    if not (width == LANES // 2 or width % LANES == 0) or x.numel() == 0 or not applies(x, weight, bias):
+        return None
+    if weight.dim() == 1:
+        return _NormSiLU.apply(x.reshape(1, -1, width), weight.view(1, -1), bias.view(1, -1)).view(x.shape)
+    return _NormSiLU.apply(x, weight, bias)
+
+
+class _NormSiLU(torch.autograd.Function):
+    """[heads, rows, width], [heads, width], [heads, width] -> [heads, rows, width]; statistics are measured again going back."""
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        # Rows of 8 are taken two at a time and must touch.
+        if x.stride(-1) != 1 or (x.shape[-1] < LANES and not x.is_contiguous()):
+            x = x.contiguous()
+        y = torch.empty(x.shape)
+        ctx.layout = (*x.shape, x.stride(0), x.stride(1), _threads(x.numel()))
+        ctx.save_for_backward(x, weight, bias)
+        _call("norm_silu", x, weight, bias, y, *ctx.layout)
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        x, weight, bias = ctx.saved_tensors
+        heads, _, width, *_, threads = ctx.layout
+        given = torch.empty_strided(x.shape, x.stride())
+        sums = torch.zeros(threads, 2, heads, width)
+        _call("norm_silu_back", x, weight, bias, gradient.contiguous(), given, sums, *ctx.layout)
+        return given, *(sums[0] if threads == 1 else sums.sum(0)).unbind(0)
+
+
+def interleave(x: torch.Tensor, channels: int) -> torch.Tensor | None:
+    """Four channel groups as the four pixels of a place, the border left out; None where the kernel does not apply.
+
+    float [N, 4 channels, H + 1, W + 1] -> [N, channels, 2 H, 2 W], both in channels-last memory.
+    """
+    if not applies(x) or not x.is_contiguous(memory_format=torch.channels_last):
+        return None
+    rows, _, height, width = x.shape
+    y = torch.empty(rows, 2 * height - 2, 2 * width - 2, channels)
+    _call("interleave", x, y, rows, height - 1, width - 1, channels, _threads(y.numel()))
+    return y.permute(0, 3, 1, 2)
+
+
+def recur(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, deter: torch.Tensor) -> torch.Tensor | None:
+    """The GRU's next memory from the joint projection of its gates: float [rows, 3 deter], [3 deter], [3 deter], [rows, deter]."""
+    if deter.shape[-1] % LANES or not applies(x, weight, deter):
+        return None
+    return _Recur.apply(x.contiguous(), weight, bias, deter.contiguous())
+
+
+class _Recur(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, deter: torch.Tensor) -> torch.Tensor:
+        following = torch.empty_like(deter)
+        ctx.layout = (*deter.shape, _threads(x.numel()))
+        ctx.save_for_backward(x, weight, bias, deter)
+        _call("recur", x, weight, bias, deter, following, *ctx.layout)
+        return following
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        x, weight, bias, deter = ctx.saved_tensors
+        threads = ctx.layout[-1]
+        of_x, of_deter, sums = torch.empty_like(x), torch.empty_like(deter), torch.zeros(threads, 2, len(weight))
+        _call("recur_back", x, weight, bias, deter, gradient.contiguous(), of_x, of_deter, sums, *ctx.layout)
+        return of_x, *(sums[0] if threads == 1 else sums.sum(0)).unbind(0), of_deter
+
+
+def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """`distributions.draw` where no gradient is wanted: float [..., classes], [...] -> int64 [...], float [..., classes]."""
+    classes = logits.shape[-1]
+    if classes > CLASSES or (torch.is_grad_enabled() and logits.requires_grad) or not applies(logits, uniform):
+        return None
+    index, probabilities = torch.empty(uniform.shape, dtype=torch.int64), torch.empty(logits.shape)
+    layout = uniform.numel(), classes, float(uniform_mix), _threads(logits.numel())
+    _call("draw", logits.contiguous(), uniform.contiguous(), probabilities, None, index, *layout)
+    return index, probabilities

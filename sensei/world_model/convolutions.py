@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sensei.world_model.kernels import interleave
+from sensei.world_model import kernels
 from sensei.world_model.products import by_hand
 
 FEW = 16  # channels up to which this pays
@@ -24,6 +24,8 @@ class Down(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float [N, inputs, H, W] -> [N, outputs, H / 2, W / 2]."""
+        if self.in_channels == 3 and not x.requires_grad and kernels.pictures(x, self.out_channels, x.shape[-1] // 2):
+            return _FromPicture.apply(x, self.weight)
         return _Down.apply(x, self.weight) if _pays(x, self.in_channels) and x.requires_grad else super().forward(x)
 
 
@@ -37,6 +39,8 @@ class Up(nn.ConvTranspose2d):
         """float [N, inputs, H, W] -> [N, outputs, 2 H, 2 W]."""
         if not _pays(x, self.out_channels):
             return super().forward(x)
+        if self.out_channels == 3 and self.bias is not None and kernels.pictures(x, self.in_channels, x.shape[-1]):
+            return _ToPicture.apply(x, self.weight, self.bias)
         return _Up.apply(x, self.weight, self.bias)
 
 
@@ -51,7 +55,7 @@ def side_by_side(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
     kernel = weight.reshape(inputs, outputs, 2, 2, 2, 2).flip((2, 4)).permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, 2, 2)
     bias = None if bias is None else bias.repeat(4)
     y = F.conv2d(x, kernel.contiguous(memory_format=LAST), bias, padding=1)
-    together = interleave(y, outputs)
+    together = kernels.interleave(y, outputs)
     if together is not None:
         return together
     y = (
@@ -91,3 +95,27 @@ class _Up(torch.autograd.Function):
     def backward(ctx, gradient: torch.Tensor):
         x, weight = ctx.saved_tensors
         return _backward(gradient, x, weight, True, ctx.needs_input_grad)
+
+
+class _FromPicture(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, picture: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(picture)
+        return kernels.picture_down(picture, weight)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        return None, kernels.picture_weight(*ctx.saved_tensors, gradient)
+
+
+class _ToPicture(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)
+        return kernels.picture_up(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        x, weight = ctx.saved_tensors
+        lines = gradient.permute(0, 2, 3, 1).flatten(2).sum((0, 1))
+        return kernels.picture_down(gradient, weight), kernels.picture_weight(gradient, x), lines.view(-1, 3).sum(0)

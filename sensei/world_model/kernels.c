@@ -78,7 +78,8 @@ static inline statistics measure(const float *x, long vectors, int halves) {
 }
 
 /* Gradient of LayerNorm's input; gx holds the gradient of its normalised and weighted output on entry. Adds to those of weight and bias. */
-static inline void norm_back(const float *x, const float *weight, float *gx, float *gw, float *gb, statistics s, long vectors, int halves) {
+static inline void norm_back(const float *restrict x, const float *restrict weight, float *restrict gx, float *restrict gw,
+                             float *restrict gb, statistics s, long vectors, int halves) {
     const float share = 1.0f / (halves ? 8 : vectors * LANES);
     vector sum = {0}, product = {0};
     for (long i = 0; i < vectors * LANES; i += LANES) {
@@ -104,8 +105,9 @@ static inline void silu_row(const float *x, const float *weight, const float *bi
     }
 }
 
-static inline void silu_row_back(const float *x, const float *weight, const float *bias, const float *gy, float *gx, float *gw, float *gb,
-                                 long vectors, int halves) {
+static inline void silu_row_back(const float *restrict x, const float *restrict weight, const float *restrict bias,
+                                 const float *restrict gy, float *restrict gx, float *restrict gw, float *restrict gb, long vectors,
+                                 int halves) {
     statistics s = measure(x, vectors, halves);
     for (long i = 0; i < vectors * LANES; i += LANES) {
         vector z = (load(x + i) - s.mean) * s.scale * load(weight + i) + load(bias + i), open = sigmoid(z);
@@ -323,4 +325,115 @@ void draw(const float *logits, const float *uniform, float *probabilities, float
     for (long first = 0; first < draws; first += LANES)
         draw_block(logits + first * classes, uniform + first, probabilities ? probabilities + first * classes : 0,
                    onehot ? onehot + first * classes : 0, index + first, smaller(draws - first, LANES), classes, (float)mix);
+}
+
+/* Convolutions of kernel 4, stride 2 and padding 1 between pictures of 3 colours [side, side, 3] and maps [half, half, channels], channels
+   being a multiple of 8: the first of the encoder and the last of the decoder, which have the most pixels and of which no library
+   makes use of the narrow shape. Each picture is first copied into a frame of zeros, so that all places are alike. */
+typedef float eight __attribute__((vector_size(32)));
+typedef float eight_unaligned __attribute__((vector_size(32), aligned(4), may_alias));
+#define COLOURS 3
+#define PATCH 12 /* numbers of one row of a patch: 4 pixels */
+#define FRAMED(side) (((side) + 2) * ((side) + 2) * COLOURS + LANES)
+
+static void frame(const float *picture, float *framed, long side, long channels) {
+    const long line = side * channels, wide = line + 2 * channels;
+    memset(framed, 0, (wide + channels) * sizeof(float));
+    for (long y = 0; y < side; y++) {
+        float *to = framed + (y + 1) * wide + channels;
+        memcpy(to, picture + y * line, line * sizeof(float));
+        memset(to + line, 0, 2 * channels * sizeof(float)); /* the end of this line and the begin of the next */
+    }
+    memset(framed + (side + 1) * wide + channels, 0, (wide - channels + (channels == COLOURS ? LANES : 0)) * sizeof(float));
+}
+
+/* Picture to map; weight is [4, 12, channels]. Eight places, 4 x 2, at a time. */
+void picture_down(const float *picture, const float *weight, float *map, long rows, long half, long channels, long threads) {
+    const long side = 2 * half, wide = (side + 2) * COLOURS;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long row = 0; row < rows; row++) {
+        float framed[FRAMED(side)];
+        frame(picture + row * side * side * COLOURS, framed, side, COLOURS);
+        for (long y = 0; y < half; y += 2)
+            for (long x = 0; x < half; x += 4)
+                for (long c = 0; c < channels; c += 8) {
+                    eight sum[2][4] = {0};
+                    for (long k = 0; k < 4; k++)
+                        for (long p = 0; p < PATCH; p++) {
+                            const eight w = *(const eight_unaligned *)(weight + (k * PATCH + p) * channels + c);
+                            const float *at = framed + (2 * y + k) * wide + 2 * x * COLOURS + p;
+                            for (int i = 0; i < 4; i++) {
+                                sum[0][i] += at[2 * i * COLOURS] * w;
+                                sum[1][i] += at[2 * wide + 2 * i * COLOURS] * w;
+                            }
+                        }
+                    for (int j = 0; j < 2; j++)
+                        for (int i = 0; i < 4; i++)
+                            *(eight_unaligned *)(map + ((row * half + y + j) * half + x + i) * channels + c) = sum[j][i];
+                }
+    }
+}
+
+/* Map to picture; each of half + 1 places a side makes 2 x 2 pixels from 2 x 2 of the map. weight is [2, 2, channels, 16]: 6 numbers of the
+   upper row of pixels, 2 zeros, 6 of the lower one, 2 zeros; start is the bias in the same form. */
+void picture_up(const float *map, const float *weight, const float *start, float *picture, long rows, long half, long channels,
+                long threads) {
+    const long side = 2 * half, wide = (side + 2) * COLOURS, line = (half + 2) * channels;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long row = 0; row < rows; row++) {
+        float framed[(half + 2) * line], made[FRAMED(side)];
+        frame(map + row * half * half * channels, framed, half, channels);
+        for (long y = 0; y <= half; y++)
+            for (long begin = 0; begin <= half; begin += 8) {
+                const long x = smaller(begin, half - 7); /* the last eight may overlap those before */
+                vector sum[8];
+                for (int i = 0; i < 8; i++) sum[i] = load(start);
+                for (long k = 0; k < 2; k++)
+                    for (long p = 0; p < 2 * channels; p++) {
+                        const vector w = load(weight + (k * 2 * channels + p) * LANES);
+                        const float *at = framed + (y + k) * line + x * channels + p;
+                        for (int i = 0; i < 8; i++) sum[i] += at[i * channels] * w;
+                    }
+                for (int i = 0; i < 8; i++) {
+                    float *to = made + 2 * y * wide + 2 * (x + i) * COLOURS;
+                    *(eight_unaligned *)to = __builtin_shufflevector(sum[i], sum[i], 0, 1, 2, 3, 4, 5, 6, 7);
+                    *(eight_unaligned *)(to + wide) = __builtin_shufflevector(sum[i], sum[i], 8, 9, 10, 11, 12, 13, 14, 15);
+                }
+            }
+        for (long y = 0; y < side; y++)
+            memcpy(picture + (row * side + y) * side * COLOURS, made + (y + 1) * wide + COLOURS, side * COLOURS * sizeof(float));
+    }
+}
+
+/* Gradient of either's weight: sums [threads, 4, channels, 16], of which 12 numbers are meant. */
+void picture_weight(const float *picture, const float *map, float *sums, long rows, long half, long channels, long threads) {
+    const long side = 2 * half, wide = (side + 2) * COLOURS;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        SHARE(1L, rows, threads) {
+            float framed[FRAMED(side)], *mine = sums + thread * 4 * channels * LANES;
+            for (long row = from; row < to; row++) {
+                frame(picture + row * side * side * COLOURS, framed, side, COLOURS);
+                for (long k = 0; k < 4; k += 2)
+                    for (long c = 0; c < channels; c += 8) {
+                        vector sum[2][8] = {0};
+                        for (long y = 0; y < half; y++)
+                            for (long x = 0; x < half; x++) {
+                                const float *patch = framed + (2 * y + k) * wide + 2 * x * COLOURS;
+                                const float *by = map + ((row * half + y) * half + x) * channels + c;
+                                const vector upper = load(patch), lower = load(patch + wide);
+                                for (int i = 0; i < 8; i++) {
+                                    sum[0][i] += by[i] * upper;
+                                    sum[1][i] += by[i] * lower;
+                                }
+                            }
+                        for (int j = 0; j < 2; j++)
+                            for (int i = 0; i < 8; i++) {
+                                float *to = mine + ((k + j) * channels + c + i) * LANES;
+                                store(to, load(to) + sum[j][i]);
+                            }
+                    }
+            }
+        }
+    }
 }

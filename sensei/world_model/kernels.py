@@ -23,6 +23,7 @@ SOURCE = Path(__file__).with_suffix(".c")
 # No flag that lets the compiler assume finite numbers: a NaN has to stay one.
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
 LANES = 16
+NARROW = (8, 16)  # channels for which our convolutions of pictures are faster than the library's
 CLASSES = 64  # the most that a draw has to choose from
 GRAIN = 2**15  # elements below which a second thread costs more than it saves
 log = logging.getLogger("sensei.world_model")
@@ -179,3 +180,42 @@ def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tup
     layout = uniform.numel(), classes, float(uniform_mix), _threads(logits.numel())
     _call("draw", logits.contiguous(), uniform.contiguous(), probabilities, None, index, *layout)
     return index, probabilities
+
+
+def pictures(x: torch.Tensor, channels: int, half: int) -> bool:
+    """Whether the three functions below serve maps of [half, half, channels] and their pictures of twice the side."""
+    return channels in NARROW and half % 4 == 0 and 8 <= half <= 64 and applies(x)
+
+
+def picture_down(picture: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Convolution of kernel 4, stride 2, padding 1: float [N, 3, 2 H, 2 H], [channels, 3, 4, 4] -> [N, channels, H, H], channels-last."""
+    rows, channels, half = len(picture), len(weight), picture.shape[-1] // 2
+    map = torch.empty(rows, half, half, channels)
+    layout = rows, half, channels, _threads(map.numel())
+    _call("picture_down", _last(picture), weight.permute(2, 3, 1, 0).contiguous(), map, *layout)
+    return map.permute(0, 3, 1, 2)
+
+
+def picture_up(map: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Its transpose: float [N, channels, H, H], [channels, 3, 4, 4], [3] -> [N, 3, 2 H, 2 H], channels-last."""
+    rows, channels, half = map.shape[:3]
+    picture = torch.empty(rows, 2 * half, 2 * half, 3)
+    # Row 2 i + s - 1 of the picture gets row i - 1 + p of the map by kernel row 2 (1 - p) + s; columns alike.
+    parts = weight.reshape(channels, 3, 2, 2, 2, 2).flip((2, 4)).permute(2, 4, 0, 3, 5, 1).reshape(2, 2, channels, 2, 6)
+    start = torch.zeros(16) if bias is None else torch.nn.functional.pad(bias.repeat(4).view(2, 6), (0, 2))
+    layout = rows, half, channels, _threads(picture.numel())
+    _call("picture_up", _last(map), torch.nn.functional.pad(parts, (0, 2)).contiguous(), start, picture, *layout)
+    return picture.permute(0, 3, 1, 2)
+
+
+def picture_weight(picture: torch.Tensor, map: torch.Tensor) -> torch.Tensor:
+    """Gradient of the weight of either: float [N, 3, 2 H, 2 H], [N, channels, H, H] -> [channels, 3, 4, 4]."""
+    rows, channels, half = map.shape[:3]
+    threads = _threads(map.numel())
+    sums = torch.zeros(threads, 4, channels, 16)
+    _call("picture_weight", _last(picture), _last(map), sums, rows, half, channels, threads)
+    return sums.sum(0)[..., :12].reshape(4, channels, 4, 3).permute(1, 3, 0, 2)
+
+
+def _last(x: torch.Tensor) -> torch.Tensor:
+    return x.contiguous(memory_format=torch.channels_last)

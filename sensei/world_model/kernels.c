@@ -437,3 +437,138 @@ void picture_weight(const float *picture, const float *map, float *sums, long ro
         }
     }
 }
+
+/* c = a b for few rows: a [rows, inner] with a stride, b [inner, columns], columns being a multiple of 16. */
+#define BLOCK(R, V)                                                                                                            \
+    {                                                                                                                          \
+        vector sum[R][V] = {0};                                                                                                \
+        for (long k = 0; k < inner; k++)                                                                                       \
+            for (int v = 0; v < V; v++) {                                                                                      \
+                const vector w = load(b + k * columns + column + v * LANES);                                                   \
+                for (int r = 0; r < R; r++) sum[r][v] += a[(row + r) * stride + k] * w;                                        \
+            }                                                                                                                  \
+        for (int r = 0; r < R; r++)                                                                                            \
+            for (int v = 0; v < V; v++) store(c + (row + r) * columns + column + v * LANES, sum[r][v]);                        \
+    }
+
+static void multiply(const float *a, long stride, const float *b, float *c, long rows, long inner, long columns, long threads) {
+    const int together = threads > 1 && rows * inner * columns > 1 << 20;
+#pragma omp parallel for num_threads(threads) if (together)
+    for (long column = 0; column < columns; column += 2 * LANES) {
+        long row = 0;
+        if (column + LANES < columns) {
+            for (; row + 8 <= rows; row += 8) BLOCK(8, 2)
+            for (; row < rows; row++) BLOCK(1, 2)
+        } else {
+            for (; row + 8 <= rows; row += 8) BLOCK(8, 1)
+            for (; row < rows; row++) BLOCK(1, 1)
+        }
+    }
+}
+
+static inline void add(float *to, const float *from, long count) {
+    for (long i = 0; i < count; i++) to[i] += from[i];
+}
+
+/* The posterior scan of a batch (RSSM.observe) with all that its gradient needs. Everything is [time, batch, ...]. */
+typedef struct {
+    long time, batch, units, deter, stoch, classes, threads;
+    double mix;
+    const float *embedded, *acted, *keep, *uniform, *start, *start_projection;
+    const float *from_stoch, *input_weight, *input_bias, *gates, *gate_weight, *gate_bias, *from_deter, *hidden_weight, *hidden_bias;
+    const float *output, *output_bias;
+    float *input, *joint, *opened, *memory, *seen, *hidden, *probabilities, *onehot;
+    int64_t *index;
+} Scan;
+
+void scan(const Scan *s) {
+    const long units = s->units, deter = s->deter, flat = s->stoch * s->classes, batch = s->batch, width = units + deter;
+    float logits[batch * flat];
+    for (long t = 0; t < s->time; t++) {
+        const long first = t * batch;
+        float *joint = s->joint + first * width, *memory = s->memory + first * deter, *seen = s->seen + first * units;
+        for (long b = 0; b < batch; b++) {
+            const long at = first + b, before = at - batch;
+            float *input = s->input + at * units;
+            const int kept = t > 0 && s->keep[at] > 0;
+            memcpy(input, s->acted + at * units, units * sizeof(float));
+            if (kept)
+                for (long i = 0; i < s->stoch; i++)
+                    add(input, s->from_stoch + (i * s->classes + s->index[before * s->stoch + i]) * units, units);
+            else
+                add(input, s->start_projection, units);
+            silu_row(input, s->input_weight, s->input_bias, joint + b * width, units / LANES, 0);
+            memcpy(joint + b * width + units, kept ? s->memory + before * deter : s->start, deter * sizeof(float));
+        }
+        multiply(joint, width, s->gates, s->opened + first * 3 * deter, batch, width, 3 * deter, s->threads);
+        for (long b = 0; b < batch; b++)
+            recur_row(s->opened + (first + b) * 3 * deter, s->gate_weight, s->gate_bias, joint + b * width + units, memory + b * deter, deter);
+        multiply(memory, deter, s->from_deter, seen, batch, deter, units, s->threads);
+        for (long b = 0; b < batch; b++) {
+            add(seen + b * units, s->embedded + (first + b) * units, units);
+            silu_row(seen + b * units, s->hidden_weight, s->hidden_bias, s->hidden + (first + b) * units, units / LANES, 0);
+        }
+        multiply(s->hidden + first * units, units, s->output, logits, batch, units, flat, s->threads);
+        for (long b = 0; b < batch; b++) add(logits + b * flat, s->output_bias, flat);
+        draw(logits, s->uniform + first * s->stoch, s->probabilities + first * flat, s->onehot + first * flat, s->index + first * s->stoch,
+             batch * s->stoch, s->classes, s->mix, 1);
+    }
+}
+
+/* The matrices transposed, the gradients that come in, and those that go out (sums zero on entry); of matrices they are made from these. */
+typedef struct {
+    const float *from_stoch, *gates, *from_deter, *output;
+    const float *memory, *onehot, *probabilities;
+    float *of_logits, *of_seen, *of_opened, *of_input, *input_sums, *gate_sums, *hidden_sums, *start, *start_projection;
+} ScanBack;
+
+/* Gradient of logits from that of mixed probabilities, both of `classes`. */
+static void mixed_back(const float *p, const float *gp, float *glogits, long classes, float mix) {
+    float mean = 0;
+    for (long k = 0; k < classes; k++) mean += (p[k] - mix / classes) / (1 - mix) * gp[k];
+    for (long k = 0; k < classes; k++) glogits[k] = (p[k] - mix / classes) * (gp[k] - mean);
+}
+
+void scan_back(const Scan *s, const ScanBack *g) {
+    const long units = s->units, deter = s->deter, flat = s->stoch * s->classes, batch = s->batch, width = units + deter;
+    float later[batch * flat], later_memory[batch * deter], of_hidden[batch * units], of_memory[batch * deter];
+    float of_joint[batch * width], passed[batch * units];
+    memset(later, 0, sizeof later);
+    memset(later_memory, 0, sizeof later_memory);
+    for (long t = s->time - 1; t >= 0; t--) {
+        const long first = t * batch;
+        float *of_logits = g->of_logits + first * flat, *of_seen = g->of_seen + first * units, *of_opened = g->of_opened + first * 3 * deter;
+        add(later, g->probabilities + first * flat, batch * flat);
+        add(later, g->onehot + first * flat, batch * flat); /* straight through */
+        for (long i = 0; i < batch * flat; i += s->classes)
+            mixed_back(s->probabilities + first * flat + i, later + i, of_logits + i, s->classes, (float)s->mix);
+        multiply(of_logits, flat, g->output, of_hidden, batch, flat, units, s->threads);
+        for (long b = 0; b < batch; b++)
+            silu_row_back(s->seen + (first + b) * units, s->hidden_weight, s->hidden_bias, of_hidden + b * units, of_seen + b * units,
+                          g->hidden_sums, g->hidden_sums + units, units / LANES, 0);
+        multiply(of_seen, units, g->from_deter, of_memory, batch, units, deter, s->threads);
+        add(of_memory, g->memory + first * deter, batch * deter);
+        add(of_memory, later_memory, batch * deter);
+        for (long b = 0; b < batch; b++)
+            recur_row_back(s->opened + (first + b) * 3 * deter, s->gate_weight, s->gate_bias, s->joint + (first + b) * width + units,
+                           of_memory + b * deter, of_opened + b * 3 * deter, later_memory + b * deter, g->gate_sums,
+                           g->gate_sums + 3 * deter, deter);
+        multiply(of_opened, 3 * deter, g->gates, of_joint, batch, 3 * deter, width, s->threads);
+        for (long b = 0; b < batch; b++) {
+            const long at = first + b;
+            const int kept = t > 0 && s->keep[at] > 0;
+            float *of_input = g->of_input + at * units, *before = later_memory + b * deter;
+            silu_row_back(s->input + at * units, s->input_weight, s->input_bias, of_joint + b * width, of_input, g->input_sums,
+                          g->input_sums + units, units / LANES, 0);
+            add(before, of_joint + b * width + units, deter);
+            memcpy(passed + b * units, of_input, units * sizeof(float));
+            if (!kept) {
+                add(g->start, before, deter);
+                add(g->start_projection, of_input, units);
+                memset(before, 0, deter * sizeof(float));
+                memset(passed + b * units, 0, units * sizeof(float));
+            }
+        }
+        if (t > 0) multiply(passed, units, g->from_stoch, later, batch, units, flat, s->threads);
+    }
+}

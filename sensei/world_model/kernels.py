@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from sensei.io import atomic
-from sensei.world_model.products import by_hand
+from sensei.world_model.products import by_hand, product
 
 SOURCE = Path(__file__).with_suffix(".c")
 # No flag that lets the compiler assume finite numbers: a NaN has to stay one.
@@ -180,6 +180,100 @@ def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tup
     layout = uniform.numel(), classes, float(uniform_mix), _threads(logits.numel())
     _call("draw", logits.contiguous(), uniform.contiguous(), probabilities, None, index, *layout)
     return index, probabilities
+
+
+SCAN = (
+    "time batch units deter stoch classes threads",
+    "mix",
+    (
+        "embedded acted keep uniform start start_projection from_stoch input_weight input_bias gates gate_weight gate_bias from_deter "
+        "hidden_weight hidden_bias output output_bias input joint opened memory seen hidden probabilities onehot index"
+    ),
+)
+BACK = (
+    "from_stoch gates from_deter output memory onehot probabilities "
+    "of_logits of_seen of_opened of_input input_sums gate_sums hidden_sums start start_projection"
+)
+
+
+class _ScanArguments(ctypes.Structure):
+    _fields_ = [
+        (name, kind) for names, kind in zip(SCAN, (ctypes.c_long, ctypes.c_double, ctypes.c_void_p), strict=True) for name in names.split()
+    ]
+
+
+class _BackArguments(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in BACK.split()]
+
+
+def scan(classes: int, uniform_mix: float, keep: torch.Tensor, uniform: torch.Tensor, *leaves: torch.Tensor):
+    """The posterior scan of `RSSM.observe`, gradient included; None where the kernel does not apply.
+
+    Args:
+        keep: float [batch, time], 0 where state and action are forgotten.
+        uniform: float [batch, time, stoch].
+        leaves: embedded, acted [batch, time, units]; start [deter], start_projection [units]; then from_stoch, weight and bias of the input
+            norm, gates, weight and bias of the gates' norm, from_deter, weight and bias of the hidden norm, output and its bias.
+
+    Returns:
+        memory [batch, time, deter], one-hot states with straight-through gradient [batch, time, stoch * classes], classes int64 [batch, time,
+        stoch], probabilities [batch, time, stoch, classes].
+    """
+    embedded, start = leaves[0], leaves[2]
+    widths = embedded.shape[-1], len(start), uniform.shape[-1] * classes
+    if any(width % LANES for width in widths) or classes > CLASSES or not applies(uniform, *leaves):
+        return None
+    turned = [part.transpose(0, 1).contiguous() for part in (keep, uniform, *leaves[:2])]
+    memory, onehot, index, probabilities = _Scan.apply(classes, uniform_mix, *turned, *leaves[2:])
+    return *(part.transpose(0, 1) for part in (memory, onehot, index)), probabilities.transpose(0, 1).unflatten(-1, (-1, classes))
+
+
+class _Scan(torch.autograd.Function):
+    """Time runs along the first axis; gradients of the matrices are made after the loop, for all steps at once."""
+
+    @staticmethod
+    def forward(ctx, classes: int, mix: float, keep: torch.Tensor, uniform: torch.Tensor, *leaves: torch.Tensor):
+        time, batch, stoch = uniform.shape
+        units, deter, flat = leaves[0].shape[-1], len(leaves[2]), stoch * classes
+        widths = units, units + deter, 3 * deter, deter, units, units, flat, flat
+        made = [torch.empty(time, batch, width) for width in widths]
+        made.append(torch.empty(time, batch, stoch, dtype=torch.int64))
+        given = [leaf.contiguous() for leaf in leaves]
+        tensors = given[0], given[1], keep, uniform, *given[2:], *made
+        ctx.numbers = time, batch, units, deter, stoch, classes, torch.get_num_threads(), mix
+        library().scan(ctypes.byref(_ScanArguments(*ctx.numbers, *(tensor.data_ptr() for tensor in tensors))))
+        ctx.save_for_backward(*tensors)
+        ctx.mark_non_differentiable(made[8])
+        return made[3], made[7], made[8], made[6]
+
+    @staticmethod
+    def backward(ctx, of_memory: torch.Tensor, of_onehot: torch.Tensor, _, of_probabilities: torch.Tensor):
+        tensors = ctx.saved_tensors
+        saved = dict(zip(SCAN[2].split(), tensors, strict=True))
+        time, batch, units, deter, stoch, classes, *_ = ctx.numbers
+        turned = [saved[name].t().contiguous() for name in ("from_stoch", "gates", "from_deter", "output")]
+        incoming = [gradient.contiguous() for gradient in (of_memory, of_onehot, of_probabilities)]
+        of_logits, of_seen, of_opened, of_input = (torch.empty(time, batch, width) for width in (stoch * classes, units, 3 * deter, units))
+        sums = [torch.zeros(2, width) for width in (units, 3 * deter, units)]
+        start, start_projection = torch.zeros(deter), torch.zeros(units)
+        given = *turned, *incoming, of_logits, of_seen, of_opened, of_input, *sums, start, start_projection
+        arguments = _ScanArguments(*ctx.numbers, *(tensor.data_ptr() for tensor in tensors))
+        library().scan_back(ctypes.byref(arguments), ctypes.byref(_BackArguments(*(tensor.data_ptr() for tensor in given))))
+
+        def of_matrix(inputs: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+            return product(inputs.flatten(0, 1).t(), gradient.flatten(0, 1))
+
+        before = saved["onehot"][:-1] * saved["keep"][1:].unsqueeze(-1)
+        matrices = {
+            "from_stoch": of_matrix(before, of_input[1:]),
+            "gates": of_matrix(saved["joint"], of_opened),
+            "from_deter": of_matrix(saved["memory"], of_seen),
+            "output": of_matrix(saved["hidden"], of_logits),
+        }
+        inner, gate, hidden = (part.unbind(0) for part in sums)
+        of_weights = matrices["from_stoch"], *inner, matrices["gates"], *gate, matrices["from_deter"], *hidden
+        of_output = matrices["output"], of_logits.sum((0, 1))
+        return None, None, None, None, of_seen, of_input, start, start_projection, *of_weights, *of_output
 
 
 def pictures(x: torch.Tensor, channels: int, half: int) -> bool:

@@ -121,29 +121,50 @@ class RSSM(nn.Module):
             is_first: bool [batch, time]; the first column counts as true.
             uniform: float [batch, time, stoch] in [0, 1), the randomness of the samples.
         """
-        batch, time = is_first.shape
         embedded, acted = self.embedding_projection(embedding), self.action_projection(action)
         keep = (~is_first).float().unsqueeze(-1)
         acted = acted * keep
-        start = self.initial(batch)
+        start = self.initial(1)
         start_projection = self.stoch_projection(start.index)
-        deter, projection = start.deter, start_projection
-        deters, stochs, indices, posteriors = [], [], [], []
+        scanned = kernels.scan(
+            self.size.classes,
+            self.uniform_mix,
+            keep[..., 0],
+            uniform,
+            *(embedded, acted, start.deter[0], start_projection[0], self.from_stoch.weight),
+            *(self.input_norm.weight, self.input_norm.bias, self.gates.weight, self.gate_norm.weight, self.gate_norm.bias),
+            *(self.from_deter.weight, self.posterior_norm.weight, self.posterior_norm.bias),
+            *(self.posterior_output.weight, self.posterior_output.bias),
+        )
+        if scanned is None:
+            scanned = self._scan(embedded, acted, keep, uniform, start.deter, start_projection)
+        deter, stoch, index, posterior = scanned
+        return Observed(deter, stoch, index, posterior.log(), self.prior(deter).log())
+
+    def _scan(
+        self,
+        embedded: torch.Tensor,
+        acted: torch.Tensor,
+        keep: torch.Tensor,
+        uniform: torch.Tensor,
+        start: torch.Tensor,
+        start_projection: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        """Deter, one-hot state, classes and probabilities of every step, from what does not depend on the recurrence; [batch, time, ...]."""
+        batch, time = keep.shape[:2]
+        deter, projection = start.expand(batch, -1), start_projection
+        steps = []
         acted, embedded, keep, uniform = (part.unbind(1) for part in (acted, embedded, keep, uniform))
         for t in range(time):
             if t:
-                deter = torch.lerp(start.deter, deter, keep[t])
-                projection = torch.lerp(start_projection, self.stoch_projection(stochs[-1]), keep[t])
+                deter = torch.lerp(start, deter, keep[t])
+                projection = torch.lerp(start_projection, self.stoch_projection(steps[-1][1]), keep[t])
             deter = self.step(deter, projection + acted[t])
             probabilities = self.posterior_step(deter, embedded[t])
             index = sample_index(probabilities.detach(), uniform[t])
-            deters.append(deter)
-            indices.append(index)
-            posteriors.append(probabilities)
-            stochs.append(straight_through(index, probabilities).flatten(1))
-        deter = torch.stack(deters, 1)
-        posterior, prior = torch.stack(posteriors, 1).log(), self.prior(deter).log()
-        return Observed(deter, torch.stack(stochs, 1), torch.stack(indices, 1), posterior, prior)
+            stoch = straight_through(index, probabilities).flatten(1)
+            steps.append((deter, stoch, index, probabilities))
+        return tuple(torch.stack(part, 1) for part in zip(*steps, strict=True))
 
     def observe_step(
         self, state: State, action: torch.Tensor, embedding: torch.Tensor, is_first: torch.Tensor, uniform: torch.Tensor

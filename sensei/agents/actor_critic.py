@@ -135,15 +135,15 @@ class Behaviour(nn.Module):
         deter, stoch = rollout.deter.flatten(0, 1), rollout.stoch.flatten(0, 1)
         frozen = deter.detach(), stoch.detach()
         shape = rewards.alive.shape
-        log_p = torch.log_softmax(self.critic(*frozen).float(), -1).unflatten(1, shape)
+        logits = self.critic(*frozen).unflatten(1, shape)
         with torch.set_grad_enabled(not self.actor.discrete):
-            value = two_hot_mean(log_p.detach() if self.actor.discrete else self.critic(deter, stoch).unflatten(1, shape))
+            value = two_hot_mean(logits.detach() if self.actor.discrete else self.critic(deter, stoch).unflatten(1, shape))
             discount = self.config.discount * rewards.alive
             returns = lambda_return(rewards.sources, value, discount[1:], self.config.trace)
             weight = torch.cumprod(torch.cat([rewards.alive[:1], discount[1:-1]]), 0).detach()
             advantage, explore_share = self._advantage(returns, value[:, :-1], rewards)
         metrics = self._update_actor(rollout, frozen, advantage, weight)
-        metrics |= self._update_critic(log_p[:, :-1], frozen, returns.detach(), weight)
+        metrics |= self._update_critic(logits[:, :-1], frozen, returns.detach(), weight)
         metrics["explore_share"] = explore_share
         for name, reward, source_return in zip(self.sources, rewards.sources, returns, strict=True):
             metrics |= {f"{name}_reward": reward.detach().mean(), f"{name}_return": source_return.detach().mean()}
@@ -162,11 +162,11 @@ class Behaviour(nn.Module):
         loss = -(weight * (gain + self.config.entropy * entropy.view(horizon, rows))).mean()
         return {"actor_gradient": self.optimisers["actor"].step(loss), "actor_loss": loss.detach(), "entropy": entropy.detach().mean()}
 
-    def _update_critic(self, log_p: torch.Tensor, frozen: tuple, returns: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _update_critic(self, logits: torch.Tensor, frozen: tuple, returns: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
         horizon, rows = weight.shape
         with torch.no_grad():
             slow = two_hot_mean(self.slow_critic(*(part[: horizon * rows] for part in frozen)).unflatten(1, (horizon, rows)))
-        loss = two_hot_loss(log_p, returns) + self.config.slow_weight * two_hot_loss(log_p, slow)
+        loss = two_hot_loss(logits, returns) + self.config.slow_weight * two_hot_loss(logits, slow)
         loss = (weight * loss).mean((1, 2)).sum()
         metrics = {"critic_gradient": self.optimisers["critic"].step(loss), "critic_loss": loss.detach()}
         with torch.no_grad():

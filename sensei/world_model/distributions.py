@@ -19,13 +19,13 @@ def symexp(x: torch.Tensor) -> torch.Tensor:
     return torch.sign(x) * torch.expm1(torch.abs(x))
 
 
-def two_hot_loss(log_p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def two_hot_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Negative log-likelihood of a scalar under a symlog two-hot distribution.
 
     The target's mass goes to the two neighbouring bins of 255 over [-20, 20] in symlog space, in proportion to nearness.
 
     Args:
-        log_p: float [..., 255], log-probabilities of the bins (`log_softmax` of the logits).
+        logits: float [..., 255], or log-probabilities of the bins.
         target: float [...], not transformed.
 
     Returns:
@@ -34,7 +34,10 @@ def two_hot_loss(log_p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     position = (symlog(target).clamp(-LIMIT, LIMIT) + LIMIT) * ((BINS - 1) / (2 * LIMIT))
     below = position.floor().clamp(max=BINS - 2)
     upper_share = position - below
-    index = below.long().unsqueeze(-1)
+    loss = kernels.two_hot_loss(logits, below.long(), upper_share)
+    if loss is not None:
+        return loss
+    log_p, index = torch.log_softmax(logits.float(), -1), below.long().unsqueeze(-1)
     lower, upper = log_p.gather(-1, index).squeeze(-1), log_p.gather(-1, index + 1).squeeze(-1)
     return -torch.lerp(lower, upper, upper_share)
 
@@ -42,7 +45,8 @@ def two_hot_loss(log_p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 def two_hot_mean(logits: torch.Tensor) -> torch.Tensor:
     """Mean of a symlog two-hot distribution, in the target's own scale: logits (or log-probabilities) float [..., 255] -> [...]."""
     bins = torch.linspace(-LIMIT, LIMIT, BINS, device=logits.device, dtype=torch.float32)
-    return symexp(torch.softmax(logits.float(), -1) @ bins)
+    mean = kernels.two_hot_mean(logits, bins)
+    return symexp(torch.softmax(logits.float(), -1) @ bins if mean is None else mean)
 
 
 def log_probabilities(logits: torch.Tensor, uniform_mix: float) -> torch.Tensor:

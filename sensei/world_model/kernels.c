@@ -572,3 +572,81 @@ void scan_back(const Scan *s, const ScanBack *g) {
         if (t > 0) multiply(passed, units, g->from_stoch, later, batch, units, flat, s->threads);
     }
 }
+
+/* Two-hot regression over `bins` (at most 256) logits a row: a copy of the row, filled up with -inf, and log of the sum of exponentials. */
+#define BINS 256
+
+static inline float spread_out(const float *logits, float *row, long bins) {
+    vector most = all(-INFINITY), sum = {0};
+    memcpy(row, logits, bins * sizeof(float));
+    for (long i = bins; i < BINS; i++) row[i] = -INFINITY;
+    for (long i = 0; i < BINS; i += LANES) most = choose(load(row + i) > most, load(row + i), most);
+    float largest = most[0];
+    for (int lane = 1; lane < LANES; lane++) largest = most[lane] > largest ? most[lane] : largest;
+    for (long i = 0; i < BINS; i += LANES) sum += exponential(load(row + i) - largest);
+    return largest + logf(total(sum, 0)[0]);
+}
+
+/* Mean of `values` [256] (zeros beyond bins) under each row's softmax. */
+void two_hot_mean(const float *logits, const float *values, float *mean, long rows, long bins, long threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long r = 0; r < rows; r++) {
+        float row[BINS];
+        const float scale = spread_out(logits + r * bins, row, bins);
+        vector sum = {0};
+        for (long i = 0; i < BINS; i += LANES) sum += exponential(load(row + i) - scale) * load(values + i);
+        mean[r] = total(sum, 0)[0];
+    }
+}
+
+/* Negative log-likelihood where the target's mass is 1 - share on bin `below` and share on the next. */
+void two_hot_loss(const float *logits, const int64_t *below, const float *share, float *loss, float *scale, long rows, long bins,
+                  long threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long r = 0; r < rows; r++) {
+        float row[BINS];
+        scale[r] = spread_out(logits + r * bins, row, bins);
+        loss[r] = scale[r] - row[below[r]] * (1 - share[r]) - row[below[r] + 1] * share[r];
+    }
+}
+
+void two_hot_back(const float *logits, const int64_t *below, const float *share, const float *scale, const float *gloss, float *glogits,
+                  long rows, long bins, long threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long r = 0; r < rows; r++) {
+        float row[BINS];
+        memcpy(row, logits + r * bins, bins * sizeof(float));
+        memset(row + bins, 0, (BINS - bins) * sizeof(float));
+        for (long i = 0; i < BINS; i += LANES) store(row + i, exponential(load(row + i) - scale[r]) * gloss[r]);
+        row[below[r]] -= gloss[r] * (1 - share[r]);
+        row[below[r] + 1] -= gloss[r] * share[r];
+        memcpy(glogits + r * bins, row, bins * sizeof(float));
+    }
+}
+
+/* Squared error of each predicted picture against bytes, which stand for b / 255 - 0.5; `size` numbers each, a multiple of 16. */
+typedef uint8_t bytes __attribute__((vector_size(16), aligned(1), may_alias));
+
+static inline vector missed(const float *predicted, const uint8_t *image) {
+    return load(predicted) - (__builtin_convertvector(*(const bytes *)image, vector) * (1.0f / 255) - 0.5f);
+}
+
+void picture_error(const float *predicted, const uint8_t *image, float *error, long rows, long size, long threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long row = 0; row < rows; row++) {
+        vector sum = {0};
+        for (long i = row * size; i < (row + 1) * size; i += LANES) {
+            vector d = missed(predicted + i, image + i);
+            sum += d * d;
+        }
+        error[row] = total(sum, 0)[0];
+    }
+}
+
+void picture_error_back(const float *predicted, const uint8_t *image, const float *gerror, float *gpredicted, long rows, long size,
+                        long threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long row = 0; row < rows; row++)
+        for (long i = row * size; i < (row + 1) * size; i += LANES)
+            store(gpredicted + i, missed(predicted + i, image + i) * (2.0f * gerror[row]));
+}

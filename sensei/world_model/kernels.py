@@ -24,6 +24,7 @@ SOURCE = Path(__file__).with_suffix(".c")
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
 LANES = 16
 NARROW = (8, 16)  # channels for which our convolutions of pictures are faster than the library's
+BINS = 256  # the most bins of a two-hot regression
 CLASSES = 64  # the most that a draw has to choose from
 GRAIN = 2**15  # elements below which a second thread costs more than it saves
 log = logging.getLogger("sensei.world_model")
@@ -182,6 +183,41 @@ def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tup
     return index, probabilities
 
 
+def two_hot_mean(logits: torch.Tensor, values: torch.Tensor) -> torch.Tensor | None:
+    """Mean of values float [bins] under the softmax of logits float [..., bins], where no gradient is wanted -> [...]."""
+    bins = logits.shape[-1]
+    if bins > BINS or (torch.is_grad_enabled() and logits.requires_grad) or not applies(logits, values):
+        return None
+    logits, mean = logits.contiguous(), torch.empty(logits.shape[:-1])
+    values = torch.nn.functional.pad(values, (0, BINS - bins))
+    _call("two_hot_mean", logits, values, mean, mean.numel(), bins, _threads(logits.numel()))
+    return mean
+
+
+def two_hot_loss(logits: torch.Tensor, below: torch.Tensor, share: torch.Tensor) -> torch.Tensor | None:
+    """Cross-entropy with a target of mass 1 - share on bin `below` and share on the next: float [..., bins], int64 [...], float [...]."""
+    if logits.shape[-1] > BINS or below.requires_grad or share.requires_grad or not applies(logits, share):
+        return None
+    return _TwoHotLoss.apply(logits.contiguous(), below.contiguous(), share.contiguous())
+
+
+class _TwoHotLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits: torch.Tensor, below: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        loss, scale = torch.empty_like(share), torch.empty_like(share)
+        ctx.layout = share.numel(), logits.shape[-1], _threads(logits.numel())
+        ctx.save_for_backward(logits, below, share, scale)
+        _call("two_hot_loss", logits, below, share, loss, scale, *ctx.layout)
+        return loss
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        logits, *saved = ctx.saved_tensors
+        of_logits = torch.empty_like(logits)
+        _call("two_hot_back", logits, *saved, gradient.contiguous(), of_logits, *ctx.layout)
+        return of_logits, None, None
+
+
 SCAN = (
     "time batch units deter stoch classes threads",
     "mix",
@@ -216,8 +252,8 @@ def scan(classes: int, uniform_mix: float, keep: torch.Tensor, uniform: torch.Te
             norm, gates, weight and bias of the gates' norm, from_deter, weight and bias of the hidden norm, output and its bias.
 
     Returns:
-        memory [batch, time, deter], one-hot states with straight-through gradient [batch, time, stoch * classes], classes int64 [batch, time,
-        stoch], probabilities [batch, time, stoch, classes].
+        memory [batch, time, deter], one-hot states with straight-through gradient [batch, time, stoch * classes], classes int64
+        [batch, time, stoch], probabilities [batch, time, stoch, classes].
     """
     embedded, start = leaves[0], leaves[2]
     widths = embedded.shape[-1], len(start), uniform.shape[-1] * classes
@@ -313,3 +349,27 @@ def picture_weight(picture: torch.Tensor, map: torch.Tensor) -> torch.Tensor:
 
 def _last(x: torch.Tensor) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def picture_error(predicted: torch.Tensor, image: torch.Tensor) -> torch.Tensor | None:
+    """Squared error summed over each picture: float [N, H, W, 3] against `centred` uint8 [N, H, W, 3] -> [N]."""
+    if predicted[0].numel() % LANES or image.dtype != torch.uint8 or not applies(predicted):
+        return None
+    return _PictureError.apply(predicted.contiguous(), image.contiguous())
+
+
+class _PictureError(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, predicted: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        error = torch.empty(len(predicted))
+        ctx.layout = len(predicted), predicted[0].numel(), _threads(predicted.numel())
+        ctx.save_for_backward(predicted, image)
+        _call("picture_error", predicted, image, error, *ctx.layout)
+        return error
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        predicted, image = ctx.saved_tensors
+        of_predicted = torch.empty_like(predicted)
+        _call("picture_error_back", predicted, image, gradient.contiguous(), of_predicted, *ctx.layout)
+        return of_predicted, None

@@ -8,7 +8,7 @@ from torch import nn
 
 from sensei.config import WorldModelConfig
 from sensei.world_model.distributions import categorical_entropy, categorical_kl, symlog, two_hot_loss, two_hot_mean
-from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, Linear, centred, mlp
+from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, Linear, mlp, picture_error
 from sensei.world_model.rssm import RSSM, Observed, State
 from sensei.world_model.sizes import SIZES
 
@@ -86,8 +86,7 @@ class WorldModel(nn.Module):
         deter, stoch = observed.deter.flatten(0, 1), observed.stoch.flatten(0, 1)
         features = torch.cat([deter, stoch], -1)
         frozen = deter.detach(), observed.index.flatten(0, 1)
-        error = (self.image_decoder(features) - centred(batch.image.flatten(0, 1))).flatten(1).float()
-        losses = {"image": torch.linalg.vecdot(error, error)}
+        losses = {"image": picture_error(self.image_decoder(features), batch.image.flatten(0, 1))}
         if self.flags_decoder is not None:
             flags = batch.flags.flatten(0, 1)
             losses["flags"] = F.binary_cross_entropy_with_logits(self.flags_decoder(features), flags, reduction="none").sum(-1)
@@ -95,11 +94,9 @@ class WorldModel(nn.Module):
         losses["continue"] = F.binary_cross_entropy_with_logits(self.continue_head(deter, stoch)[0, :, 0], alive, reduction="none")
         inputs = (deter, stoch) if self.reward_gradient else frozen
         for name, head, states, target in (("reward", "extrinsic", inputs, batch.reward), ("semantic", "semantic", frozen, batch.semantic)):
-            log_p = torch.log_softmax(self.reward_heads[head](*states)[0].float(), -1)
-            losses[name] = two_hot_loss(log_p, target.flatten())
+            losses[name] = two_hot_loss(self.reward_heads[head](*states)[0], target.flatten())
         if self.task_heads is not None:
-            log_p = torch.log_softmax(self.task_heads(*frozen).float(), -1)
-            losses["tasks"] = two_hot_loss(log_p, batch.task_rewards.flatten(0, 1).t()).sum(0)
+            losses["tasks"] = two_hot_loss(self.task_heads(*frozen), batch.task_rewards.flatten(0, 1).t()).sum(0)
         losses = {name: loss.view(shape) for name, loss in losses.items()}
         losses["dynamics"] = self.config.dynamics_scale * self._free(categorical_kl(observed.posterior.detach(), observed.prior))
         losses["representation"] = self.config.representation_scale * self._free(

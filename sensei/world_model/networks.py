@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sensei.world_model import kernels
 from sensei.world_model.convolutions import Down, Up
-from sensei.world_model.kernels import norm_silu
 from sensei.world_model.products import by_hand, product, products
 
 NORM_EPSILON = 1e-3
@@ -51,7 +51,7 @@ class NormSiLU(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float [..., units] -> [..., units]."""
-        y = norm_silu(x, self.weight, self.bias)
+        y = kernels.norm_silu(x, self.weight, self.bias)
         return F.silu(F.layer_norm(x, self.weight.shape, self.weight, self.bias, NORM_EPSILON)) if y is None else y
 
 
@@ -146,7 +146,7 @@ class BatchedMLP(nn.Module):
         return products(x, self.output, self.output_bias[:, 0])
 
     def _norm_silu(self, x: torch.Tensor, layer: int) -> torch.Tensor:
-        y = norm_silu(x, self.norm_weight[layer, :, 0], self.norm_bias[layer, :, 0])
+        y = kernels.norm_silu(x, self.norm_weight[layer, :, 0], self.norm_bias[layer, :, 0])
         if y is not None:
             return y
         if self.heads == 1:
@@ -178,6 +178,15 @@ def image_stages(size: int) -> int:
 def centred(image: torch.Tensor) -> torch.Tensor:
     """A picture in [-0.5, 0.5], as the encoder reads it and the decoder predicts it: uint8 [...] -> float [...]."""
     return image.to(torch.float32, copy=True).mul_(1 / 255).sub_(0.5)
+
+
+def picture_error(predicted: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Squared error summed over each picture: float [N, H, W, 3], uint8 [N, H, W, 3] -> [N]."""
+    error = kernels.picture_error(predicted, image)
+    if error is not None:
+        return error
+    missed = (predicted - centred(image)).flatten(1).float()
+    return torch.linalg.vecdot(missed, missed)
 
 
 class ChannelNormSiLU(NormSiLU):

@@ -150,7 +150,7 @@ class RSSM(nn.Module):
         start: torch.Tensor,
         start_projection: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
-        """Deter, one-hot state, classes and probabilities of every step, from what does not depend on the recurrence; [batch, time, ...]."""
+        """Deter, one-hot state, classes and probabilities of every step, from what is known before; all [batch, time, ...]."""
         batch, time = keep.shape[:2]
         deter, projection = start.expand(batch, -1), start_projection
         steps = []

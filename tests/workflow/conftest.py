@@ -67,7 +67,7 @@ def change_study(checkout) -> Callable[..., None]:
         path = checkout / "config" / "smoke.yaml"
         content = yaml.safe_load(path.read_text())
         for key, value in changes.items():
-            content[key] = {**content[key], **value} if isinstance(value, dict) else value
+            content[key] = {**content.get(key, {}), **value} if isinstance(value, dict) else value
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     return change

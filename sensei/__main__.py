@@ -124,10 +124,11 @@ def pairs(
     index: Annotated[list[Path], typer.Option(help="index.parquet of a collection, once per seed in the order of `pairs.seeds`")],
     pairs: Annotated[Path, typer.Option(help="output: pair table (parquet)")],
     frames: Annotated[Path, typer.Option(help="output: pictures of the frames (npz)")],
+    processes: Annotated[int, typer.Option(min=1, help="that draw pictures side by side, where the collection keeps none")] = 1,
 ) -> None:
     """Draw which frames are compared."""
     resolved = _open(study_path, environment=environment)
-    config = resolved.settings[environment].pairs
+    config, played = resolved.settings[environment].pairs, resolved.settings[environment].environment
     if len(index) != len(config.seeds):
         raise SenseiError("--index must name one collection per seed of `pairs.seeds`", found=len(index), expected=len(config.seeds))
     seed = config.seeds[0]
@@ -136,7 +137,7 @@ def pairs(
         from sensei.annotators.pairs import make_pairs
 
         collections = {number: path.parent for number, path in zip(config.seeds, index, strict=True)}
-        make_pairs(collections, config, seed, pairs, frames)
+        make_pairs(collections, config, seed, pairs, frames, played, processes)
 
 
 @app.command()
@@ -347,11 +348,11 @@ def report(study_path: StudyPath, output: Annotated[Path, typer.Option(help="rep
 
 @app.command()
 def published(folder: Annotated[Path, typer.Option(help="where the figures go")]) -> None:
-    """Draw Figures 5, 7 and 13 of the paper from the published values alone."""
-    outputs = [folder / f"fig{number}{suffix}" for number in (5, 7, 13) for suffix in (".pdf", ".png", ".csv")]
-    with stage("published", inputs=[], outputs=outputs):
-        from sensei.analysis.figures import draw_published
+    """Draw figures of the paper from the published values alone."""
+    from sensei.analysis.figures import PUBLISHED, SUFFIXES, draw_published
 
+    outputs = [folder / f"fig{number}{suffix}" for number in PUBLISHED for suffix in SUFFIXES]
+    with stage("published", inputs=[], outputs=outputs):
         draw_published(folder)
 
 

@@ -139,7 +139,9 @@ class TrainingConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = Field("float32", description="autocast type on CUDA; the CPU always uses float32")
     runs_per_gpu: int = Field(1, ge=1, description="runs that share one graphics card at a time")
-    compile: Literal["off", "auto", "full"] = Field("auto", description="off: plain PyTorch; full: all of an update; auto: what pays")
+    compile: Literal["off", "auto", "full"] = Field(
+        "auto", description="off: plain PyTorch; auto: what pays, a CUDA graph on a GPU and nothing on a CPU; full: torch.compile as well"
+    )
     tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
 
 
@@ -156,6 +158,10 @@ class DownstreamConfig(Section):
 class PairsConfig(Section):
     """Which frames are compared."""
 
+    kind: Literal["random", "contrastive"] = Field(
+        "random",
+        description="random: any two frames; contrastive: one that the oracle finds very good and one it finds very bad (Robodesk only)",
+    )
     number: int = Field(100_000, ge=1, description="pairs asked for")
     seeds: list[int] = Field([0], min_length=1, description="collection runs (exploration seeds) the frames come from")
     shards: int = Field(8, ge=1, le=200, description="annotation jobs the pairs are split into")
@@ -263,9 +269,13 @@ class OracleConfig(Section):
     """Reads the game state."""
 
     kind: Literal["oracle"] = "oracle"
+    nearer: bool = Field(
+        False,
+        description="Robodesk: of two equally interesting states prefer the one with the gripper nearer to an object (paper: neither)",
+    )
 
 
-class NoisyOracleConfig(Section):
+class NoisyOracleConfig(OracleConfig):
     """An oracle with planted faults."""
 
     kind: Literal["noisy_oracle"] = "noisy_oracle"
@@ -388,6 +398,8 @@ class Study(Section):
 
     study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="folder below results/")
     seeds: list[int] = Field(min_length=1)
+    environment_seeds: dict[str, list[int]] = Field({}, description="seeds of the environments that have seeds of their own")
+    environment_annotators: dict[str, list[str]] = Field({}, description="annotators of the environments that have some of their own")
     environments: list[str] = Field(min_length=1)
     explore: list[str] = Field(min_length=1, description="methods with an exploration run")
     learn: list[str] = Field(min_length=1, description="methods with a task run")
@@ -404,6 +416,10 @@ class Study(Section):
             repeated = [value for value, count in Counter(getattr(self, axis)).items() if count > 1]
             if repeated:
                 raise ValueError(f"`{axis}` names {repeated[0]} twice; name each once")
+        for axis, own in (("seeds", self.environment_seeds), ("annotators", self.environment_annotators)):
+            for name, values in own.items():
+                if len(set(values)) < len(values):
+                    raise ValueError(f"`per_environment.{name}.{axis}` names one twice; name each once")
         for name in [*self.explore, self.collector]:
             if not self.methods[name].explores:
                 raise ValueError(f"method {name} has no exploration phase; move it from `explore` to `learn`")
@@ -424,14 +440,22 @@ class Study(Section):
                 raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")
         return self
 
+    def seeds_of(self, environment: str) -> list[int]:
+        """Seeds of the runs in `environment`: its own, else the study's."""
+        return self.environment_seeds.get(environment, self.seeds)
+
+    def annotators_of(self, environment: str) -> list[str]:
+        """Annotators of the frames of `environment`: its own, else the study's."""
+        return self.environment_annotators.get(environment, self.annotators)
+
     def prompt_of(self, annotator: str, environment: str) -> str | None:
         """Name or path of the prompt with which `annotator` is asked about `environment`; None for one that is not asked in words."""
         config = self.annotator_settings[annotator]
         return config.prompt or self.settings[environment].pairs.prompt if isinstance(config, PromptedConfig) else None
 
-    def annotator_of(self, method: str) -> str:
-        """The annotator whose reward model `method` maximises."""
-        return self.methods[method].annotator or self.annotators[0]
+    def annotator_of(self, method: str, environment: str) -> str:
+        """The annotator whose reward model `method` maximises in `environment`."""
+        return self.methods[method].annotator or self.annotators_of(environment)[0]
 
     def weights(self, environment: str, method: str) -> ExplorationConfig:
         """Percentile, go and explore weights of `method` in `environment`: the method's own, else the environment's."""
@@ -446,7 +470,29 @@ class Study(Section):
 SETTINGS_KEYS = tuple(key for key in Settings.model_fields if key != "environment")
 
 
-class StudyFile(Section):
+class Changes(Section):
+    """Changes to the sections of `Settings`."""
+
+    world_model: dict[str, Any] = Field({}, description="changes to WorldModelConfig")
+    ensemble: dict[str, Any] = Field({}, description="changes to EnsembleConfig")
+    behaviour: dict[str, Any] = Field({}, description="changes to BehaviourConfig")
+    exploration: dict[str, Any] = Field({}, description="changes to ExplorationConfig")
+    training: dict[str, Any] = Field({}, description="changes to TrainingConfig")
+    downstream: dict[str, Any] = Field({}, description="changes to DownstreamConfig")
+    pairs: dict[str, Any] = Field({}, description="changes to PairsConfig")
+    labels: dict[str, Any] = Field({}, description="changes to LabelsConfig")
+    reward: dict[str, Any] = Field({}, description="changes to RewardModelConfig")
+
+
+class EnvironmentChanges(Changes):
+    """What a study changes in one of its environments alone."""
+
+    seeds: list[int] | None = Field(None, min_length=1, description="seeds of the runs in this environment; null: the study's")
+    annotators: list[str] | None = Field(None, min_length=1, description="annotators of this environment; null: the study's")
+    environment: dict[str, Any] = Field({}, description="changes to EnvironmentConfig, e.g. fewer tasks or the quality of its pictures")
+
+
+class StudyFile(Changes):
     """A study as people write it; `config/schema.json` is generated from this model."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description=Study.model_fields["study"].description)
@@ -457,15 +503,7 @@ class StudyFile(Section):
     annotators: list[str] = Field(min_length=1, description=Study.model_fields["annotators"].description)
     collector: str = Field("plan2explore", description=Study.model_fields["collector"].description)
     figures: list[str] = Field(min_length=1, description="modules of sensei/analysis/figures")
-    world_model: dict[str, Any] = Field({}, description="changes to WorldModelConfig")
-    ensemble: dict[str, Any] = Field({}, description="changes to EnsembleConfig")
-    behaviour: dict[str, Any] = Field({}, description="changes to BehaviourConfig")
-    exploration: dict[str, Any] = Field({}, description="changes to ExplorationConfig")
-    training: dict[str, Any] = Field({}, description="changes to TrainingConfig")
-    downstream: dict[str, Any] = Field({}, description="changes to DownstreamConfig")
-    pairs: dict[str, Any] = Field({}, description="changes to PairsConfig")
-    labels: dict[str, Any] = Field({}, description="changes to LabelsConfig")
-    reward: dict[str, Any] = Field({}, description="changes to RewardModelConfig")
+    per_environment: dict[str, EnvironmentChanges] = Field({}, description="environment -> changes to it alone, laid over those to all")
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -558,22 +596,29 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
     source = source or "the study"
     file = _validate(StudyFile, content, source)
     changes = {key: getattr(file, key) for key in SETTINGS_KEYS}
+    for name in file.per_environment:  # may name environments that this study leaves out, but none that there is not
+        _named_file("envs", name, folder, source, "per_environment")
     settings = {}
     for name in file.environments:
         given = _named_file("envs", name, folder, source, "environments")
         _validate(Settings, given, f"config/envs/{name}.yaml")
-        settings[name] = _validate(Settings, merge(given, changes), source)
+        own = file.per_environment.get(name, EnvironmentChanges()).model_dump(exclude={"seeds", "annotators"})
+        settings[name] = _validate(Settings, merge(merge(given, changes), own), source)
     methods = {}
     for axis in ("explore", "learn", "collector"):
         names = getattr(file, axis)
         for name in [names] if isinstance(names, str) else names:
             methods[name] = _validate(Method, _named_file("methods", name, folder, source, axis), f"config/methods/{name}.yaml")
-    wanted = dict.fromkeys([*file.annotators, *(m.annotator for m in methods.values() if m.annotator)])
+    own_annotators = {name: own.annotators for name, own in file.per_environment.items() if own.annotators and name in file.environments}
+    named = [*file.annotators, *(name for names in own_annotators.values() for name in names)]
+    wanted = dict.fromkeys([*named, *(m.annotator for m in methods.values() if m.annotator)])
     annotators = {
         name: annotator_config(_named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
         for name in wanted
     }
-    axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in SETTINGS_KEYS}
+    axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in (*SETTINGS_KEYS, "per_environment")}
+    axes["environment_annotators"] = own_annotators
+    axes["environment_seeds"] = {name: own.seeds for name, own in file.per_environment.items() if own.seeds and name in file.environments}
     return _validate(Study, {**axes, "settings": settings, "methods": methods, "annotator_settings": annotators}, source)
 
 
@@ -591,9 +636,11 @@ def json_schema() -> str:
     """The content of `config/schema.json`: the study file, its sections spelled out, for editors."""
     schema = StudyFile.model_json_schema()
     definitions = schema.setdefault("$defs", {})
-    for key in SETTINGS_KEYS:
-        section = Settings.model_fields[key].annotation
-        part = section.model_json_schema(ref_template="#/$defs/{model}")
+    own = definitions["EnvironmentChanges"]["properties"]
+    for key, field in Settings.model_fields.items():
+        part = field.annotation.model_json_schema(ref_template="#/$defs/{model}")
         definitions.update(part.pop("$defs", {}))
-        schema["properties"][key] = part
+        own[key] = part | {"required": []}  # what is not named there is in the environment's file
+        if key in SETTINGS_KEYS:
+            schema["properties"][key] = part
     return json.dumps(schema, indent=2) + "\n"

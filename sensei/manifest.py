@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).resolve().parent
 MODULES = {
     "explore": ("training.runs", "envs"),
     "collect": ("replay.store",),
-    "pairs": ("annotators.pairs",),
+    "pairs": ("annotators.pairs", "envs"),
     "annotate": ("annotators.shards",),
     "caption-clip": ("annotators.captioned_clip", "envs.minihack_captions"),
     "labels": ("annotators.labels",),
@@ -44,6 +44,8 @@ PACKAGES = (
     "nle",
     "minihack",
     "minigrid",
+    "robodesk",
+    "mujoco",
     "stable-baselines3",
     "pandas",
     "pyarrow",

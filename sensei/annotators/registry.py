@@ -31,11 +31,11 @@ def make_annotator(config: AnnotatorConfig, assignment: Assignment) -> Annotator
         case "oracle":
             from sensei.annotators.oracle import Oracle
 
-            return Oracle()
+            return Oracle(config.nearer)
         case "noisy_oracle":
             from sensei.annotators.oracle import NoisyOracle
 
-            return NoisyOracle(config.accuracy, config.first_bias, assignment.seed)
+            return NoisyOracle(config.accuracy, config.first_bias, assignment.seed, config.nearer)
         case "openai_api":
             from sensei.annotators.openai_api import OpenAIAnnotator
 

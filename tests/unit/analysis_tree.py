@@ -13,6 +13,7 @@ from sensei.replay.store import episode_name, save_episode
 ROOT = Path(__file__).resolve().parents[2]
 EXPLORE = ["sensei", "plan2explore", "vlm_motif", "sensei_released", "random"]
 LEARN = ["sensei", "plan2explore", "dreamerv3", "ppo"]
+OF_ROBODESK = ("task_rewards", "open_drawer_light")  # figures
 MEANS = {
     "key_picked_up": 14,
     "door_opened": 9,
@@ -29,6 +30,9 @@ def make_study(environments=("minihack_keyroom_s15",), seeds=(0, 1, 2), explore_
     content |= {"study": "miniature", "environments": list(environments), "seeds": list(seeds), "explore": EXPLORE, "learn": LEARN}
     content["annotators"] = ["oracle", "noisy_oracle"]
     content["training"] |= {"explore_steps": explore_steps, "learn_steps": learn_steps, "evaluate_every": learn_steps // 12}
+    del content["per_environment"]
+    if "robodesk" not in environments:
+        content["figures"] = [figure for figure in content["figures"] if figure not in OF_ROBODESK]
     return load_study(content | changes)
 
 

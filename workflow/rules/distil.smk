@@ -18,7 +18,7 @@ rule distil:
         "../../envs/sensei.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=frame_cost(frames_memory),
         runtime=240,
         gpu=gpus,
     params:

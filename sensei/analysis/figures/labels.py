@@ -45,8 +45,10 @@ def load(study: Study, results: Path) -> pd.DataFrame:
     """
     rows = []
     for environment in study.environments:
-        tables = {name: read_labels(Path(results) / environment / "labels" / name / "labels.parquet") for name in study.annotators}
-        for name in study.annotators:
+        tables = {
+            name: read_labels(Path(results) / environment / "labels" / name / "labels.parquet") for name in study.annotators_of(environment)
+        }
+        for name in study.annotators_of(environment):
             card = read_label_card(Path(results) / environment / "labels" / name / "card.json")
             rows += [(environment, name, *row) for row in (*_own(card), *_agreements(name, tables))]
             for part in PARTS:
@@ -118,6 +120,7 @@ def draw(study: Study, numbers: pd.DataFrame) -> Drawing:
     """
     environments = list(dict.fromkeys(numbers["environment"]))
     annotators = {name: list(dict.fromkeys(numbers.loc[numbers["environment"] == name, "annotator"])) for name in environments}
+    colours = _colours(list(dict.fromkeys(name for names in annotators.values() for name in names)), annotators.get(PUBLISHED, []))
     heights = [max(ROW_HEIGHT * len(annotators[name]), 0.0 if name == PUBLISHED else 0.8) + FRAME for name in environments]
     lying = [LYING * (name != PUBLISHED and len(annotators[name]) > MOST_UPRIGHT) for name in environments]
     heights = [height + more for height, more in zip(heights, lying, strict=True)]
@@ -135,14 +138,16 @@ def draw(study: Study, numbers: pd.DataFrame) -> Drawing:
             continue
         _agreement(row[2], own, annotators[environment])
         row[2].set_title("agreement")
-        _learning(row[3], own, annotators[environment])
+        _learning(row[3], own, {name: colours[name] for name in annotators[environment]})
         row[3].set_title("reward model")
-    _legend(grid[-1], annotators[environments[0]])
+    _legend(grid[-1], colours)
     return Drawing(figure, numbers, _caption(study, numbers))
 
 
-def _colours(annotators: list[str]) -> dict[str, str]:
-    return {name: ANNOTATOR_COLOURS[index % len(ANNOTATOR_COLOURS)] for index, name in enumerate(annotators)}
+def _colours(annotators: list[str], without: list[str]) -> dict[str, str]:
+    """Annotator -> its colour, the same in every row, of those that are not in `without`."""
+    shown = [name for name in annotators if name not in without]
+    return {name: ANNOTATOR_COLOURS[index % len(ANNOTATOR_COLOURS)] for index, name in enumerate(shown)}
 
 
 def _rows(axes: Axes, names: list[str]) -> None:
@@ -199,8 +204,8 @@ def _agreement(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None
     axes.spines[:].set_visible(False)
 
 
-def _learning(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None:
-    for name, colour in _colours(annotators).items():
+def _learning(axes: Axes, numbers: pd.DataFrame, colours: dict[str, str]) -> None:
+    for name, colour in colours.items():
         own = numbers[numbers["annotator"] == name]
         for measure, line in (("held_out_oracle", "-"), ("held_out", (0, (2, 1.5)))):
             part = own[own["measure"] == measure].sort_values("count")
@@ -216,10 +221,10 @@ def _learning(axes: Axes, numbers: pd.DataFrame, annotators: list[str]) -> None:
     axes.set_ylim(max(min(lowest, 0.5) - 0.02, 0), 1.02)
 
 
-def _legend(row: np.ndarray, annotators: list[str]) -> None:
+def _legend(row: np.ndarray, colours: dict[str, str]) -> None:
     """What colours and lines mean, in the empty panels beside the published labels."""
     codes = [Patch(color=CODE_COLOURS[code], label=code) for code in CODES]
-    lines = [Line2D([], [], color=colour, marker="o", label=name.replace("_", " ")) for name, colour in _colours(annotators).items()]
+    lines = [Line2D([], [], color=colour, marker="o", label=name.replace("_", " ")) for name, colour in colours.items()]
     lines += [
         Line2D([], [], color=style.FAINT, linestyle="-", marker="o", label="by the oracle"),
         Line2D([], [], color=style.FAINT, linestyle=(0, (2, 1.5)), label="by its own labels"),

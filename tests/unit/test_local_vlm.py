@@ -88,6 +88,7 @@ def test_the_pictures_and_their_order_matter(model, frames, tmp_path):
 def test_generated_text_is_read_by_the_prompts_grammar(model, frames, tmp_path):
     replies = list(annotator(model, tmp_path, choice="text", reply_tokens=4).annotate(pairs(frames)))
     assert len(replies) == 3 and all(reply.answer is load_prompt("minihack").parse(reply.text) for reply in replies)
+    assert all((reply.fault is None) == (load_prompt("minihack").read(reply.text) is not None) for reply in replies)
     again = list(annotator(model, tmp_path, choice="text", reply_tokens=4).annotate(pairs(frames)))
     assert replies == again
     warm = {"choice": "text", "reply_tokens": 8, "temperature": 1.5}

@@ -18,6 +18,7 @@ from sensei.exploration.switch import Switch
 from sensei.world_model.distributions import (
     categorical_entropy,
     log_probabilities,
+    mixed,
     sample_index,
     straight_through,
     two_hot_loss,
@@ -78,7 +79,7 @@ class Actor(nn.Module):
         """Differentiable action: float [rows, actions]; one-hot if discrete, in [-1, 1] otherwise."""
         output = self.head(deter, stoch)[0]
         if self.discrete:
-            probabilities = log_probabilities(output, self.uniform_mix).exp()
+            probabilities = mixed(output, self.uniform_mix)
             return straight_through(sample_index(probabilities.detach(), noise), probabilities)
         mean, std = self._normal(output)
         return mean + std * noise
@@ -126,7 +127,7 @@ class Behaviour(nn.Module):
             for t in range(horizon):
                 actions.append(self.actor.sample(deter.detach(), stoch.detach(), noise[t]))
                 deter, index, prior = rssm.imagine_step(deter, stoch, actions[-1], uniform[t])
-                stoch = index if discrete else straight_through(index, prior.exp()).flatten(1)
+                stoch = index if discrete else straight_through(index, prior).flatten(1)
                 deters.append(deter)
                 stochs.append(stoch)
             return Rollout(torch.stack(deters), torch.stack(stochs), torch.stack(actions))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sensei.agents.actor_critic import Behaviour, Rewards, Rollout, action_tensor
+from sensei.agents.learning import Learning
 from sensei.agents.optimiser import Optimiser
 from sensei.config import ExplorationConfig, Method, Settings, Weights
 from sensei.errors import SenseiError
@@ -73,6 +74,7 @@ class DreamerAgent(nn.Module):
         self.ensemble_optimiser = (
             Optimiser(self.ensemble.parameters(), ensemble.learning_rate, ensemble.epsilon, ensemble.clip) if self.ensemble else None
         )
+        self.learning = Learning(self, settings.training.compile)
 
     def _behaviour(self, sources: list, switch: Switch) -> Behaviour:
         spaces, config = self.spaces, self.settings
@@ -120,7 +122,10 @@ class DreamerAgent(nn.Module):
         Args:
             arrays: [batch, time, ...] per field of `Batch`; `action` as the environment takes it.
         """
-        batch = self._batch(arrays)
+        return self.learning(self._batch(arrays))
+
+    def learn(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """The update itself, in static shapes, without a branch on data and without waiting for the device."""
         shape = (*batch.is_first.shape, self.world_model.size.stoch)
         uniform = torch.rand(shape, generator=self.generators["observe"], device=self.device)
         with self._autocast():
@@ -174,10 +179,10 @@ class DreamerAgent(nn.Module):
 
     def _update_ensemble(self, batch: Batch, observed: Observed) -> torch.Tensor:
         """Steps whose successor starts another episode teach nothing about dynamics; they get no weight."""
-        follows = ~batch.is_first[:, 1:]
-        inputs = observed.deter[:, :-1][follows], observed.index[:, :-1][follows], batch.action[:, :-1][follows]
+        earlier = (part[:, :-1].flatten(0, 1) for part in (observed.deter, observed.index, batch.action))
+        follows = (~batch.is_first[:, 1:]).flatten().float()
         with self._autocast():
-            loss = self.ensemble.loss(*inputs, observed.stoch[:, 1:][follows])
+            loss = self.ensemble.loss(*earlier, observed.stoch[:, 1:].flatten(0, 1), follows)
         self.ensemble_optimiser.step(loss)
         return loss.detach()
 
@@ -192,7 +197,8 @@ class DreamerAgent(nn.Module):
 
     # Checkpoints ----------------------------------------------------------------------------------------------------
 
-    def _optimisers(self) -> dict[str, Optimiser]:
+    def optimisers(self) -> dict[str, Optimiser]:
+        """All that move parameters, by the names they have in a checkpoint."""
         named = {"world_model": self.optimiser, "ensemble": self.ensemble_optimiser}
         for name, behaviour in (("task", self.task), ("exploration", self.exploration)):
             if behaviour is not None:
@@ -205,14 +211,15 @@ class DreamerAgent(nn.Module):
             "spaces": tuple(self.spaces),
             "phase": self.phase,
             "weights": self.state_dict(),
-            "optimisers": {name: optimiser.adam.state_dict() for name, optimiser in self._optimisers().items()},
+            "optimisers": {name: optimiser.adam.state_dict() for name, optimiser in self.optimisers().items()},
             "generators": {name: generator.get_state() for name, generator in self.generators.items()},
         }
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Continue exactly where `checkpoint` was taken."""
         self.load_state_dict(checkpoint["weights"])
-        for name, optimiser in self._optimisers().items():
+        self.learning.forget()
+        for name, optimiser in self.optimisers().items():
             optimiser.adam.load_state_dict(checkpoint["optimisers"][name])
         for name, generator in self.generators.items():
             generator.set_state(checkpoint["generators"][name].cpu())
@@ -235,12 +242,13 @@ class DreamerAgent(nn.Module):
                 found=f"(flags, actions, discrete) {explored['spaces']}",
                 expected=tuple(self.spaces),
             )
+        self.learning.forget()
         keep = self.settings.downstream.behaviour == "keep" and task is None
         parts = ("world_model", "task") if keep else ("world_model",)
         own = self.state_dict()
         weights = {key: value for key, value in explored["weights"].items() if key.split(".")[0] in parts and key in own}
         self.load_state_dict({**own, **weights})
-        for name, optimiser in self._optimisers().items():
+        for name, optimiser in self.optimisers().items():
             if name.split(".")[0] in parts:
                 self._take_over(optimiser, explored["optimisers"][name])
         if task is not None:

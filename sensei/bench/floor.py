@@ -15,6 +15,7 @@ def peaks(size: str, rows: int, device: str, threads: int) -> dict[str, float]:
     import torch
     import torch.nn.functional as F
 
+    from sensei.world_model.products import product as matrix_product
     from sensei.world_model.sizes import SIZES
 
     torch.set_num_threads(threads)
@@ -22,7 +23,7 @@ def peaks(size: str, rows: int, device: str, threads: int) -> dict[str, float]:
 
     def product(m: int, k: int, n: int) -> float:
         left, right = torch.randn(m, k, device=device), torch.randn(k, n, device=device)
-        return 2e-9 * m * k * n / _best(lambda: left @ right, device)
+        return 2e-9 * m * k * n / _best(lambda: matrix_product(left, right), device)
 
     def convolution(side: int, inputs: int, outputs: int) -> float:
         picture = torch.randn(min(rows, 256), inputs, side, side, device=device).to(memory_format=torch.channels_last)
@@ -61,9 +62,10 @@ def floor(work: dict[str, Any], measured: dict[str, float]) -> dict[str, float]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from sensei.bench.update import ours
+    from sensei.world_model.products import library_kernels
 
     _, step = ours(work | {"compile": "off"})
-    with FlopCounterMode(display=False) as counter:
+    with library_kernels(), FlopCounterMode(display=False) as counter:
         step()
     counts = counter.get_flop_counts().get("Global", {})
     convolutions = sum(count for operation, count in counts.items() if "conv" in str(operation)) / 1e9

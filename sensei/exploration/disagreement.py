@@ -18,15 +18,18 @@ class Ensemble(nn.Module):
         flat = size.stoch * size.classes
         self.heads = BatchedMLP(members, size.deter, flat, actions, size.units, size.layers, flat)
 
-    def loss(self, deter: torch.Tensor, index: torch.Tensor, action: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Summed squared error of each member's prediction of the next one-hot sample, mean over rows, sum over members.
+    def loss(
+        self, deter: torch.Tensor, index: torch.Tensor, action: torch.Tensor, target: torch.Tensor, weight: torch.Tensor
+    ) -> torch.Tensor:
+        """Summed squared error of each member's prediction of the next one-hot sample, weighted mean over rows, sum over members.
 
         Args:
             deter: float [rows, deter], index: int64 [rows, stoch], action: float [rows, actions].
             target: float [rows, stoch * classes], the next step's one-hot state.
+            weight: float [rows]; a row of weight 0 teaches nothing.
         """
         error = self.heads(deter.detach(), index, into_unit_box(action)) - target.detach()
-        return error.square().sum(-1).mean(1).sum()
+        return (torch.linalg.vecdot(error, error).sum(0) * weight).sum() / weight.sum().clamp(min=1)
 
     def disagreement(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor, kind: str) -> torch.Tensor:
         """Mean over latent dimensions of the members' variance (paper) or standard deviation (released code).

@@ -56,7 +56,7 @@ class Switch(nn.Module):
         """
         total = self.explore_weights.sum()
         if self.gate == "none":
-            return self.explore_weights / total, torch.ones(())
+            return self.explore_weights / total, torch.ones_like(total)
         signal = semantic_reward if self.gate == "reward_quantile" else semantic_return
         above = signal >= self._threshold(signal)
         return torch.where(above, self.explore_weights, self.go_weights) / total, above.float().mean()
@@ -74,6 +74,9 @@ class Switch(nn.Module):
 def percentiles(values: torch.Tensor, shares: tuple[float, ...]) -> torch.Tensor:
     """Linearly interpolated percentiles of all values: float [...] -> [len(shares)]."""
     ordered = values.detach().float().flatten().sort().values
-    position = torch.tensor(shares, device=ordered.device) * (len(ordered) - 1)
-    below = position.floor().long()
-    return torch.lerp(ordered[below], ordered[(below + 1).clamp(max=len(ordered) - 1)], position - below)
+    found = []
+    for share in shares:  # places are known without looking at the data, so that nothing waits for the device
+        position = share * (len(ordered) - 1)
+        below = int(position)
+        found.append(torch.lerp(ordered[below], ordered[min(below + 1, len(ordered) - 1)], position - below))
+    return torch.stack(found)

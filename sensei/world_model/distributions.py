@@ -45,8 +45,12 @@ def two_hot_mean(logits: torch.Tensor) -> torch.Tensor:
 
 def log_probabilities(logits: torch.Tensor, uniform_mix: float) -> torch.Tensor:
     """Log-probabilities of a categorical mixed with `uniform_mix` of the uniform distribution: float [..., classes]."""
-    probabilities = torch.softmax(logits.float(), -1)
-    return torch.log((1 - uniform_mix) * probabilities + uniform_mix / logits.shape[-1])
+    return torch.log(mixed(logits, uniform_mix))
+
+
+def mixed(logits: torch.Tensor, uniform_mix: float) -> torch.Tensor:
+    """The probabilities themselves: float [..., classes]."""
+    return torch.softmax(logits.float(), -1) * (1 - uniform_mix) + uniform_mix / logits.shape[-1]
 
 
 def sample_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from torch import nn
 
 from sensei.config import WorldModelConfig
 from sensei.world_model.distributions import categorical_entropy, categorical_kl, symlog, two_hot_loss, two_hot_mean
-from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, Linear, mlp
+from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, Linear, centred, mlp
 from sensei.world_model.rssm import RSSM, Observed, State
 from sensei.world_model.sizes import SIZES
 
@@ -86,8 +86,8 @@ class WorldModel(nn.Module):
         deter, stoch = observed.deter.flatten(0, 1), observed.stoch.flatten(0, 1)
         features = torch.cat([deter, stoch], -1)
         frozen = deter.detach(), observed.index.flatten(0, 1)
-        image = batch.image.flatten(0, 1).float() / 255
-        losses = {"image": F.mse_loss(self.image_decoder(features), image, reduction="none").sum((1, 2, 3))}
+        error = (self.image_decoder(features) - centred(batch.image.flatten(0, 1))).flatten(1).float()
+        losses = {"image": torch.linalg.vecdot(error, error)}
         if self.flags_decoder is not None:
             flags = batch.flags.flatten(0, 1)
             losses["flags"] = F.binary_cross_entropy_with_logits(self.flags_decoder(features), flags, reduction="none").sum(-1)

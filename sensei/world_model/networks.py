@@ -6,7 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sensei.world_model.convolutions import Down, Up
+from sensei.world_model.products import by_hand, product, products
+
 NORM_EPSILON = 1e-3
+SCATTER = 2**13  # elements of a variable's rows above which their gradient is scattered
 
 
 def initialise(weight: torch.Tensor, fan_in: int, fan_out: int, scale: float = 1.0) -> None:
@@ -33,7 +37,7 @@ class Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float [..., inputs] -> [..., outputs]."""
-        return F.linear(x, self.weight.t(), self.bias)
+        return product(x, self.weight, self.bias)
 
 
 class NormSiLU(nn.Module):
@@ -70,8 +74,26 @@ def gather_rows(index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         float [rows, outputs].
     """
     variables = index.shape[-1]
-    offsets = torch.arange(variables, device=index.device) * (weight.shape[0] // variables)
-    return F.embedding_bag(index + offsets, weight, mode="sum")
+    index = index + torch.arange(variables, device=index.device) * (weight.shape[0] // variables)
+    if weight.numel() // variables <= SCATTER and by_hand(weight):
+        return _GatherRows.apply(index, weight)
+    return F.embedding_bag(index, weight, mode="sum")
+
+
+class _GatherRows(torch.autograd.Function):
+    """Gathers forward; backward a dense product with the one-hot vectors, which for small matrices is faster than scattering."""
+
+    @staticmethod
+    def forward(ctx, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(index)
+        ctx.rows = weight.shape[0]
+        return F.embedding_bag(index, weight, mode="sum")
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        (index,) = ctx.saved_tensors
+        vectors = gradient.new_zeros(len(index), ctx.rows).scatter_(1, index, 1)
+        return None, product(vectors.t(), gradient)
 
 
 class BatchedMLP(nn.Module):
@@ -110,16 +132,16 @@ class BatchedMLP(nn.Module):
         Returns:
             float [heads, rows, outputs].
         """
-        x = deter @ self.from_deter.flatten(1)
+        x = product(deter, self.from_deter.flatten(1))
         weight = self.from_stoch.flatten(1)
-        x = x + (stoch @ weight if stoch.is_floating_point() else gather_rows(stoch, weight))
+        x = x + (product(stoch, weight) if stoch.is_floating_point() else gather_rows(stoch, weight))
         if self.from_extra is not None:
             x = x + extra @ self.from_extra.flatten(1)
         x = x.view(-1, self.heads, self.units).transpose(0, 1)
         for layer in range(len(self.norm_weight)):
-            x = torch.bmm(x, self.hidden[layer - 1]) if layer else x
+            x = products(x, self.hidden[layer - 1]) if layer else x
             x = self._norm_silu(x, layer)
-        return torch.baddbmm(self.output_bias, x, self.output)
+        return products(x, self.output, self.output_bias[:, 0])
 
     def _norm_silu(self, x: torch.Tensor, layer: int) -> torch.Tensor:
         if self.heads == 1:
@@ -148,6 +170,11 @@ def image_stages(size: int) -> int:
     return stages
 
 
+def centred(image: torch.Tensor) -> torch.Tensor:
+    """A picture in [-0.5, 0.5], as the encoder reads it and the decoder predicts it: uint8 [...] -> float [...]."""
+    return image.to(torch.float32, copy=True).mul_(1 / 255).sub_(0.5)
+
+
 class ChannelNormSiLU(NormSiLU):
     """SiLU(LayerNorm over channels) of a picture [N, C, H, W] in channels-last memory."""
 
@@ -166,19 +193,19 @@ class ImageEncoder(nn.Module):
         channels = [3, *(depth * 2**stage for stage in range(self.stages))]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(channels):
-            convolution = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
+            convolution = Down(inputs, outputs)
             initialise(convolution.weight.data, inputs * 16, outputs * 16)
             layers += [convolution, ChannelNormSiLU(outputs)]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """uint8 [N, H, W, 3] -> float [N, outputs]."""
-        x = image.permute(0, 3, 1, 2).float() / 255 - 0.5
+        x = centred(image).permute(0, 3, 1, 2)
         return self.layers(x).permute(0, 2, 3, 1).flatten(1)
 
 
 class ImageDecoder(nn.Module):
-    """The encoder mirrored; predicts the picture in [0, 1]."""
+    """The encoder mirrored; predicts the picture in [-0.5, 0.5]."""
 
     def __init__(self, features: int, size: int, depth: int):
         super().__init__()
@@ -189,7 +216,7 @@ class ImageDecoder(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise([*channels, 3]):
             last = outputs == 3 and len(layers) == 2 * (stages - 1)
-            convolution = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=last)
+            convolution = Up(inputs, outputs, bias=last)
             initialise(convolution.weight.data, inputs * 16, outputs * 16)
             if last:
                 nn.init.zeros_(convolution.bias)
@@ -197,6 +224,6 @@ class ImageDecoder(nn.Module):
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """float [N, features] -> float [N, H, W, 3]."""
+        """float [N, features] -> float [N, H, W, 3], the picture of `centred`."""
         x = self.inputs(features).view(features.shape[0], self.side, self.side, -1).permute(0, 3, 1, 2)
-        return self.layers(x).permute(0, 2, 3, 1) + 0.5
+        return self.layers(x).permute(0, 2, 3, 1)

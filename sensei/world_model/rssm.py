@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sensei.world_model.distributions import log_probabilities, sample_index, straight_through
+from sensei.world_model.distributions import mixed, sample_index, straight_through
 from sensei.world_model.networks import NORM_EPSILON, Linear, NormSiLU, dense, gather_rows
 from sensei.world_model.sizes import Size
 
@@ -60,10 +60,10 @@ class RSSM(nn.Module):
         self.posterior_output = Linear(size.units, flat)
 
     def _split(self, logits: torch.Tensor) -> torch.Tensor:
-        return log_probabilities(logits.unflatten(-1, (self.size.stoch, self.size.classes)), self.uniform_mix)
+        return mixed(logits.unflatten(-1, (self.size.stoch, self.size.classes)), self.uniform_mix)
 
     def prior(self, deter: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of z given h: float [..., deter] -> [..., stoch, classes]."""
+        """Probabilities of z given h: float [..., deter] -> [..., stoch, classes]."""
         return self._split(self.prior_head(deter))
 
     def initial(self, rows: int) -> State:
@@ -97,7 +97,7 @@ class RSSM(nn.Module):
         return torch.lerp(deter, candidate, torch.sigmoid(update - 1))
 
     def posterior_step(self, deter: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of z given h and the projected embedding: float [rows, stoch, classes]."""
+        """Probabilities of z given h and the projected embedding: float [rows, stoch, classes]."""
         return self._split(self.posterior_output(self.posterior_norm(self.from_deter(deter) + embedded)))
 
     def embedding_projection(self, embedding: torch.Tensor) -> torch.Tensor:
@@ -121,20 +121,21 @@ class RSSM(nn.Module):
         start_projection = self.stoch_projection(start.index)
         deter, projection = start.deter, start_projection
         deters, stochs, indices, posteriors = [], [], [], []
+        acted, embedded, keep, uniform = (part.unbind(1) for part in (acted, embedded, keep, uniform))
         for t in range(time):
             if t:
-                deter = torch.lerp(start.deter, deter, keep[:, t])
-                projection = torch.lerp(start_projection, self.stoch_projection(stochs[-1]), keep[:, t])
-            deter = self.step(deter, projection + acted[:, t])
-            posterior = self.posterior_step(deter, embedded[:, t])
-            probabilities = posterior.exp()
-            index = sample_index(probabilities.detach(), uniform[:, t])
+                deter = torch.lerp(start.deter, deter, keep[t])
+                projection = torch.lerp(start_projection, self.stoch_projection(stochs[-1]), keep[t])
+            deter = self.step(deter, projection + acted[t])
+            probabilities = self.posterior_step(deter, embedded[t])
+            index = sample_index(probabilities.detach(), uniform[t])
             deters.append(deter)
             indices.append(index)
-            posteriors.append(posterior)
+            posteriors.append(probabilities)
             stochs.append(straight_through(index, probabilities).flatten(1))
         deter = torch.stack(deters, 1)
-        return Observed(deter, torch.stack(stochs, 1), torch.stack(indices, 1), torch.stack(posteriors, 1), self.prior(deter))
+        posterior, prior = torch.stack(posteriors, 1).log(), self.prior(deter).log()
+        return Observed(deter, torch.stack(stochs, 1), torch.stack(indices, 1), posterior, prior)
 
     def observe_step(
         self, state: State, action: torch.Tensor, embedding: torch.Tensor, is_first: torch.Tensor, uniform: torch.Tensor
@@ -145,8 +146,7 @@ class RSSM(nn.Module):
         index = torch.where(first, start.index, state.index)
         acted = self.action_projection(action) * (~first)
         deter = self.step(deter, self.stoch_projection(index) + acted)
-        posterior = self.posterior_step(deter, self.embedding_projection(embedding))
-        return State(deter, sample_index(posterior.exp(), uniform))
+        return State(deter, sample_index(self.posterior_step(deter, self.embedding_projection(embedding)), uniform))
 
     def imagine_step(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor, uniform: torch.Tensor):
         """One prior step.
@@ -158,11 +158,11 @@ class RSSM(nn.Module):
             uniform: float [rows, stoch] in [0, 1).
 
         Returns:
-            The next deter, the next classes, and the log-probabilities they were drawn from [rows, stoch, classes].
+            The next deter, the next classes, and the probabilities they were drawn from [rows, stoch, classes].
         """
         deter = self.step(deter, self.stoch_projection(stoch) + self.action_projection(action))
         prior = self.prior(deter)
-        return deter, sample_index(prior.detach().exp(), uniform), prior
+        return deter, sample_index(prior.detach(), uniform), prior
 
 
 def into_unit_box(action: torch.Tensor) -> torch.Tensor:

@@ -63,14 +63,23 @@ def test_loss_is_the_summed_squared_error_of_each_member(ensemble):
     deter, index, action, target = states()
     predictions = ensemble.heads(deter, index, action).detach().numpy().astype(np.float64)
     expected = sum(((prediction - target.numpy()) ** 2).sum(-1).mean() for prediction in predictions)
-    assert ensemble.loss(deter, index, action, target).item() == pytest.approx(expected, rel=1e-5)
+    assert ensemble.loss(deter, index, action, target, torch.ones(ROWS)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_rows_without_weight_count_as_if_they_were_not_there(ensemble):
+    deter, index, action, target = states()
+    weight = (torch.arange(ROWS) % 3 > 0).float()
+    kept = weight.bool()
+    expected = ensemble.loss(deter[kept], index[kept], action[kept], target[kept], torch.ones(int(weight.sum())))
+    assert ensemble.loss(deter, index, action, target, weight).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert ensemble.loss(deter, index, action, target, 0 * weight).item() == 0
 
 
 def test_the_loss_teaches_the_ensemble_alone(ensemble):
     deter, index, action, target = states()
     deter.requires_grad_()
     target.requires_grad_()
-    ensemble.loss(deter, index, action, target).backward()
+    ensemble.loss(deter, index, action, target, torch.ones(ROWS)).backward()
     assert deter.grad is None
     assert target.grad is None
     assert all(parameter.grad is not None for parameter in ensemble.parameters())
@@ -91,7 +100,10 @@ def test_disagreement_passes_gradients_to_continuous_actions(ensemble):
 def test_actions_beyond_the_unit_box_count_as_its_border(ensemble):
     """The replay holds actions as the environment took them; an imagined one beyond the box must not look novel for that alone."""
     deter, index, _, target = states()
+    weight = torch.ones(ROWS)
     beyond, border = torch.tensor([[3.0, -7.0, 0.5]]).expand(ROWS, -1), torch.tensor([[1.0, -1.0, 0.5]]).expand(ROWS, -1)
     given, expected = (ensemble.disagreement(deter, index, action, "variance") for action in (beyond, border))
     np.testing.assert_allclose(given.detach(), expected.detach(), rtol=1e-5)
-    assert ensemble.loss(deter, index, beyond, target).item() == pytest.approx(ensemble.loss(deter, index, border, target).item())
+    assert ensemble.loss(deter, index, beyond, target, weight).item() == pytest.approx(
+        ensemble.loss(deter, index, border, target, weight).item()
+    )

@@ -10,7 +10,7 @@ from sensei.agents.actor_critic import Behaviour
 from sensei.config import BehaviourConfig, ExplorationConfig, WorldModelConfig
 from sensei.exploration.switch import Switch
 from sensei.world_model.model import WorldModel
-from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, gather_rows
+from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, centred, gather_rows
 from sensei.world_model.rssm import Observed, one_hot
 
 FLAGS, ACTIONS = 2, 3
@@ -108,7 +108,7 @@ def test_reconstruction_and_continue_losses_by_hand(model):
     losses = {name: loss.detach().numpy() for name, loss in model.losses(batch, observed).items()}
     features = torch.cat([observed.deter, observed.stoch], -1).flatten(0, 1)
     picture = model.image_decoder(features).detach().double().numpy()
-    error = ((picture - batch.image.flatten(0, 1).numpy() / 255) ** 2).sum((1, 2, 3))
+    error = ((picture + 0.5 - batch.image.flatten(0, 1).numpy() / 255) ** 2).sum((1, 2, 3))
     np.testing.assert_allclose(losses["image"].ravel(), error, rtol=1e-4)
     p = torch.sigmoid(model.flags_decoder(features)).detach().double().numpy()
     flags = batch.flags.flatten(0, 1).numpy()
@@ -223,7 +223,8 @@ def test_decoder_is_centred_on_grey():
     decoder = ImageDecoder(7, 16, 2)
     for parameter in decoder.parameters():
         torch.nn.init.zeros_(parameter)
-    assert (decoder(torch.randn(2, 7)) == 0.5).all()
+    assert (decoder(torch.randn(2, 7)) == 0).all()
+    assert centred(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == pytest.approx([-0.5, 0.5])
 
 
 @pytest.mark.parametrize(("size", "published"), [("S", 18e6), ("M", 37e6)])

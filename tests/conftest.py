@@ -8,6 +8,9 @@ import pytest
 import yaml
 from helpers import ROOT
 
+# Mesa's LLVM and that of torch's compiler bear each other in one process only if torch's comes first.
+import torch._dynamo  # noqa: F401
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:

@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch._dynamo  # noqa: F401  # before MuJoCo draws: Mesa's LLVM and that of torch's compiler bear each other only in this order
 import yaml
 from helpers import ROOT
-
-# Mesa's LLVM and that of torch's compiler bear each other in one process only if torch's comes first.
-import torch._dynamo  # noqa: F401
 
 
 @pytest.fixture(scope="session")

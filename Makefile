@@ -1,4 +1,4 @@
-# make figures [STUDY=smoke|config|paper]   make test   make lint   make clean
+# make figures [STUDY=smoke|config|robodesk_laptop|paper]   make test   make lint   make clean
 # The first two make .venv from requirements.lock when it is missing or the lock changed.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:

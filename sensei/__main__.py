@@ -3,16 +3,18 @@
 Heavy modules are imported inside the commands, so that `--help` is quick and threads are set before torch starts.
 """
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sensei.annotators.registry import MODEL_FILES, Assignment, sources
 from sensei.bench import app as bench
-from sensei.config import CONFIG_FOLDER, Study, json_schema, load_study, read_study
+from sensei.config import CONFIG_FOLDER, CaptionedClipConfig, OpenAIConfig, Study, json_schema, load_study, read_study
 from sensei.errors import SenseiError
-from sensei.io import atomic
+from sensei.io import atomic, read_json, write_json
 from sensei.manifest import record_study
 from sensei.stage import stage
 from sensei.study import check_folder, slice_of
@@ -122,10 +124,11 @@ def pairs(
     index: Annotated[list[Path], typer.Option(help="index.parquet of a collection, once per seed in the order of `pairs.seeds`")],
     pairs: Annotated[Path, typer.Option(help="output: pair table (parquet)")],
     frames: Annotated[Path, typer.Option(help="output: pictures of the frames (npz)")],
+    processes: Annotated[int, typer.Option(min=1, help="that draw pictures side by side, where the collection keeps none")] = 1,
 ) -> None:
     """Draw which frames are compared."""
     resolved = _open(study_path, environment=environment)
-    config = resolved.settings[environment].pairs
+    config, played = resolved.settings[environment].pairs, resolved.settings[environment].environment
     if len(index) != len(config.seeds):
         raise SenseiError("--index must name one collection per seed of `pairs.seeds`", found=len(index), expected=len(config.seeds))
     seed = config.seeds[0]
@@ -134,7 +137,7 @@ def pairs(
         from sensei.annotators.pairs import make_pairs
 
         collections = {number: path.parent for number, path in zip(config.seeds, index, strict=True)}
-        make_pairs(collections, config, seed, pairs, frames)
+        make_pairs(collections, config, seed, pairs, frames, played, processes)
 
 
 @app.command()
@@ -142,33 +145,119 @@ def annotate(
     study_path: StudyPath,
     environment: Environment,
     annotator: Annotator,
-    shard: Annotated[int, typer.Option(min=0, help="which share of the pairs, from 0")],
+    shard: Annotated[int | None, typer.Option(min=0, help="which share of the pairs, from 0")] = None,
+    pairs: Annotated[Path | None, Pairs.__metadata__[0]] = None,
+    frames: Annotated[Path | None, Frames.__metadata__[0]] = None,
+    output: Annotated[Path | None, typer.Option(help="raw replies of this shard (jsonl)")] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="only say what all shards would take; send nothing")] = False,
+) -> None:
+    """Ask an annotator about one shard of the pairs; keeps the replies it already has.
+
+    With --estimate, pairs, tokens, price and time of all shards: of --pairs with --frames, or before there are any, of the study's number.
+    """
+    resolved = _open(study_path, environment=environment, annotator=annotator)
+    if estimate:
+        _estimate(resolved, study_path, environment, annotator, pairs, frames)
+        return
+    if None in (shard, pairs, frames, output):
+        raise SenseiError("annotate needs --shard, --pairs, --frames and --output", hint="--estimate does without them")
+    config, parts = resolved.annotator_settings[annotator], resolved.settings[environment]
+    settings = slice_of(resolved, "annotate", environment, annotator=annotator)
+    seed, inputs = parts.pairs.seeds[0], [study_path, pairs, frames, *sources(config, output.parent)]
+    with stage("annotate", inputs=inputs, outputs=[output], settings=settings, seed=seed):
+        from sensei.annotators.shards import annotate_shard
+
+        assignment = Assignment(seed, resolved.prompt_of(annotator, environment), folder=output.parent, ledger=_ledger(study_path))
+        annotate_shard(pairs, frames, annotator, config, shard, parts.pairs.shards, output, assignment, parts.labels)
+
+
+def _estimate(resolved: Study, study_path: Path, environment: str, annotator: str, pairs: Path | None, frames: Path | None) -> None:
+    config, settings = resolved.annotator_settings[annotator], resolved.settings[environment]
+    if not isinstance(config, OpenAIConfig):
+        print(f"annotator {annotator} sends nothing and costs nothing")
+        return
+    from sensei.annotators.estimate import blank_pairs, estimate
+
+    prompt = resolved.prompt_of(annotator, environment)
+    if pairs and frames:
+        from sensei.annotators.frames import Frames
+        from sensei.annotators.pairs import questions, read_pairs
+        from sensei.annotators.shards import plan
+
+        table, shown = read_pairs(pairs), Frames(frames)
+        rows, swapped = plan(len(table), settings.labels, settings.pairs.seeds[0])
+        asked = itertools.chain.from_iterable(questions(table.iloc[rows], shown, swapped, view) for view in settings.labels.asked_views)
+    else:
+        from sensei.envs.registry import make
+
+        shape = make(settings.environment, settings.world_model.image_size).annotator_image_shape
+        repeats = (1 + settings.labels.reversed_share) * len(settings.labels.asked_views)
+        asked = blank_pairs(settings.pairs.number, repeats, shape, prompt)
+    print("\n".join(estimate(config, prompt, _ledger(study_path), asked).lines(config)))
+
+
+def _ledger(study_path: Path) -> Path:
+    """The ledger that all studies share, results/ledger.sqlite."""
+    return study_path.parent.parent / "ledger.sqlite"
+
+
+@app.command(name="caption-clip")
+def caption_clip(
+    study_path: StudyPath,
+    environment: Environment,
+    annotator: Annotator,
     pairs: Pairs,
     frames: Frames,
-    output: Annotated[Path, typer.Option(help="raw replies of this shard (jsonl)")],
+    folder: Annotated[Path, typer.Option(help="where the model goes: open_clip_config.json, open_clip_model.safetensors, card.json")],
+    threads: Threads = 1,
 ) -> None:
-    """Ask an annotator about one shard of the pairs; keeps the replies it already has."""
+    """Train the model of an annotator of kind captioned_clip on the frames of the pairs and the environment's words for them."""
     resolved = _open(study_path, environment=environment, annotator=annotator)
-    config = resolved.settings[environment].pairs
-    settings = slice_of(resolved, "annotate", environment, annotator=annotator)
-    with stage("annotate", inputs=[study_path, pairs, frames], outputs=[output], settings=settings, seed=config.seeds[0]):
-        from sensei.annotators.labels import annotate_shard
+    config, parts = resolved.annotator_settings[annotator], resolved.settings[environment]
+    if not isinstance(config, CaptionedClipConfig):
+        raise SenseiError(f"annotator {annotator} is not trained", found=f"kind {config.kind}", expected="kind captioned_clip")
+    settings = slice_of(resolved, "caption-clip", environment, annotator=annotator)
+    outputs, seed = [folder / name for name in (*MODEL_FILES, "card.json")], parts.pairs.seeds[0]
+    with stage("caption-clip", inputs=[study_path, pairs, frames], outputs=outputs, settings=settings, seed=seed, threads=threads):
+        from sensei.annotators.captioned_clip import train
 
-        annotate_shard(pairs, frames, annotator, resolved.annotator_settings[annotator], shard, config.shards, output, config.seeds[0])
+        train(config, parts.environment, pairs, frames, seed, resolved.prompt_of(annotator, environment), folder)
 
 
 @app.command()
 def labels(
+    study_path: StudyPath,
+    environment: Environment,
     shard: Annotated[list[Path], typer.Option(help="raw replies, once per shard")],
     pairs: Pairs,
     labels: Annotated[Path, typer.Option(help="output: one row a pair (parquet)")],
     card: Annotated[Path, typer.Option(help="output: shares, order bias, agreement (json)")],
 ) -> None:
     """Merge the shards of an annotator into labels and describe them."""
-    with stage("labels", inputs=[*shard, pairs], outputs=[labels, card]):
+    resolved = _open(study_path, environment=environment)
+    settings = slice_of(resolved, "labels", environment)
+    with stage("labels", inputs=[study_path, *shard, pairs], outputs=[labels, card], settings=settings):
         from sensei.annotators.labels import merge_shards
 
-        merge_shards(shard, pairs, labels, card)
+        merge_shards(shard, pairs, labels, card, resolved.settings[environment].labels.order)
+
+
+@app.command()
+def trust(
+    study_path: StudyPath,
+    environment: Environment,
+    annotator: Annotator,
+    card: Annotated[Path, typer.Option(help="card.json of the stage `labels`")],
+    verdict: Annotated[Path, typer.Option(help="output: the limits that the labels keep to (json)")],
+) -> None:
+    """Stop here if an annotator's labels are beyond the study's limits: nothing is distilled from them."""
+    resolved = _open(study_path, environment=environment, annotator=annotator)
+    settings = slice_of(resolved, "trust", environment)
+    with stage("trust", inputs=[study_path, card], outputs=[verdict], settings=settings):
+        from sensei.annotators.trust import require_trust
+
+        require_trust(read_json(card), resolved.settings[environment].labels, annotator, environment)
+        write_json(verdict, settings)
 
 
 @app.command()
@@ -182,6 +271,7 @@ def distil(
     model: Annotated[Path, typer.Option(help="output: reward.safetensors")],
     curves: Annotated[Path, typer.Option(help="output: loss and accuracy per epoch (csv)")],
     card: Annotated[Path, typer.Option(help="output: chosen epoch and why, held-out accuracy (json)")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="share of the labels to learn from; held out are always the same")] = 1.0,
     threads: Threads = 1,
 ) -> None:
     """Train the reward model on the labels of one annotator."""
@@ -201,7 +291,7 @@ def distil(
         from sensei.training import devices
 
         with devices.card(parts.training):
-            distil(labels, pairs, frames, parts.reward, seed, model, curves, card, device=parts.training.device)
+            distil(labels, pairs, frames, parts.reward, seed, model, curves, card, parts.training.device, share)
 
 
 @app.command()
@@ -258,12 +348,62 @@ def report(study_path: StudyPath, output: Annotated[Path, typer.Option(help="rep
 
 @app.command()
 def published(folder: Annotated[Path, typer.Option(help="where the figures go")]) -> None:
-    """Draw Figures 5, 7 and 13 of the paper from the published values alone."""
-    outputs = [folder / f"fig{number}{suffix}" for number in (5, 7, 13) for suffix in (".pdf", ".png", ".csv")]
-    with stage("published", inputs=[], outputs=outputs):
-        from sensei.analysis.figures import draw_published
+    """Draw figures of the paper from the published values alone."""
+    from sensei.analysis.figures import PUBLISHED, SUFFIXES, draw_published
 
+    outputs = [folder / f"fig{number}{suffix}" for number in PUBLISHED for suffix in SUFFIXES]
+    with stage("published", inputs=[], outputs=outputs):
         draw_published(folder)
+
+
+ledger = typer.Typer(help="What models were asked, and answered, in all studies.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
+LedgerPath = Annotated[Path, typer.Option("--path", help="the ledger")]
+LEDGER = Path("results/ledger.sqlite")
+
+
+@ledger.command()
+def stats(path: LedgerPath = LEDGER) -> None:
+    """Questions, unreadable replies, tokens and dollars of each model and prompt."""
+    book = _open_ledger(path)
+    print(book.statistics().to_string(index=False))
+    flight, flight_usd, lost, lost_usd = book.open_claims()
+    print(f"in flight: {flight} questions, at most {flight_usd:.4f} $; lost in flight: {lost}, at most {lost_usd:.4f} $")
+
+
+@ledger.command()
+def export(output: Annotated[Path, typer.Argument(help="where to, ending in .csv, .parquet or .jsonl")], path: LedgerPath = LEDGER) -> None:
+    """Write every question with its answer as a table."""
+    table = _open_ledger(path).table()
+    writers = {
+        ".csv": lambda file: table.to_csv(file, index=False),
+        ".parquet": lambda file: table.to_parquet(file, index=False),
+        ".jsonl": lambda file: table.to_json(file, orient="records", lines=True),
+    }
+    if output.suffix not in writers:
+        raise SenseiError(f"cannot write {output}", found=output.suffix or "no suffix", expected=f"one of {', '.join(writers)}")
+    with atomic(output) as temporary:
+        writers[output.suffix](temporary)
+
+
+@ledger.command()
+def verify(path: LedgerPath = LEDGER) -> None:
+    """Check that the file is whole, each answer that of its question, and the sums right."""
+    book = _open_ledger(path)
+    if faults := book.faults():
+        raise SenseiError(f"the ledger {path} has {len(faults)} faults", found=faults[0], hint="go back to a copy of the file")
+    statistics = book.statistics()
+    print(f"{path}: {int(statistics['questions'].sum())} answers, all whole")
+    for row in statistics[statistics["servers"] > 1].itertuples():
+        print(f"{row.model}: its answers come from {row.servers} servers")
+
+
+def _open_ledger(path: Path):
+    from sensei.annotators.ledger import Ledger
+
+    if not path.exists():
+        raise SenseiError(f"there is no ledger {path}", hint="name it with --path; annotators that ask a model make it")
+    return Ledger(path)
 
 
 @app.command()

@@ -8,7 +8,7 @@ changes). Methods and annotators are files of their own: `config/methods/`, `con
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -158,9 +158,49 @@ class DownstreamConfig(Section):
 class PairsConfig(Section):
     """Which frames are compared."""
 
+    kind: Literal["random", "contrastive"] = Field(
+        "random",
+        description="random: any two frames; contrastive: one that the oracle finds very good and one it finds very bad (Robodesk only)",
+    )
     number: int = Field(100_000, ge=1, description="pairs asked for")
     seeds: list[int] = Field([0], min_length=1, description="collection runs (exploration seeds) the frames come from")
     shards: int = Field(8, ge=1, le=200, description="annotation jobs the pairs are split into")
+    prompt: str = Field("general", description="file of config/prompts for annotators that are given none of their own")
+
+
+class LabelsConfig(Section):
+    """How pairs are put to annotators, and how good a set of labels must be before anything is distilled from it.
+
+    A threshold stops the study if the 95 % interval of the measured share lies beyond it; what was not measured stops nothing.
+    """
+
+    order: Literal["random", "both"] = Field(
+        "random", description="random: each pair in one order, drawn; both: in both orders, and only consistent answers are kept"
+    )
+    both_orders: float = Field(
+        0.05, ge=0, le=1, description="order random: share of pairs asked in the other order too, to measure order bias (paper: 0)"
+    )
+    views: list[str] = Field([], description="views each pair is asked in; only what all say alike is kept; empty: the first view alone")
+    largest_order_bias: float | None = Field(
+        0.5, ge=0, le=1, description="share of clear answers that the position decides: 0 none, 1 all; null: no limit"
+    )
+    smallest_swap_consistency: float | None = Field(
+        0.5, ge=0, le=1, description="share of equal answers among pairs asked in both orders; null: no limit"
+    )
+    smallest_agreement: float | None = Field(
+        0.7, ge=0, le=1, description="accuracy against the oracle, where there is one; 0.5 is chance; null: no limit"
+    )
+    largest_unknown: float | None = Field(None, ge=0, le=1, description="share of unknown labels; null: no limit")
+
+    @property
+    def reversed_share(self) -> float:
+        """Share of the pairs that are asked in both orders."""
+        return 1.0 if self.order == "both" else self.both_orders
+
+    @property
+    def asked_views(self) -> list[str | None]:
+        """Views in which each question is asked; None is the first one."""
+        return self.views or [None]
 
 
 class RewardModelConfig(Section):
@@ -187,6 +227,7 @@ class Settings(Section):
     training: TrainingConfig = TrainingConfig()
     downstream: DownstreamConfig = DownstreamConfig()
     pairs: PairsConfig = PairsConfig()
+    labels: LabelsConfig = LabelsConfig()
     reward: RewardModelConfig = RewardModelConfig()
 
 
@@ -224,12 +265,132 @@ class Method(Section):
         return self
 
 
-class AnnotatorConfig(Section):
-    """Who answers which frame is more interesting."""
+class OracleConfig(Section):
+    """Reads the game state."""
 
-    kind: Literal["oracle", "noisy_oracle"]
-    accuracy: float = Field(1.0, ge=0, le=1, description="noisy_oracle: share of clear pairs answered correctly")
-    first_bias: float = Field(0.0, ge=0, le=1, description="noisy_oracle: share of answers replaced by `first image`")
+    kind: Literal["oracle"] = "oracle"
+    nearer: bool = Field(
+        False,
+        description="Robodesk: of two equally interesting states prefer the one with the gripper nearer to an object (paper: neither)",
+    )
+
+
+class NoisyOracleConfig(OracleConfig):
+    """An oracle with planted faults."""
+
+    kind: Literal["noisy_oracle"] = "noisy_oracle"
+    accuracy: float = Field(1.0, ge=0, le=1, description="share of clear pairs answered correctly")
+    first_bias: float = Field(0.0, ge=0, le=1, description="share of answers replaced by `first image`")
+
+
+class PromptedConfig(Section):
+    """What annotators that are asked in words have in common."""
+
+    prompt: str | None = Field(None, description="file of config/prompts, or the path of one's own; null: the environment's")
+
+
+class Prices(Section):
+    """What a server takes and how it counts pictures, as its operator publishes it; changes no answer."""
+
+    input_per_million: float = Field(0.0, ge=0, description="US dollars for 10^6 tokens of questions")
+    output_per_million: float = Field(0.0, ge=0, description="US dollars for 10^6 tokens of replies")
+    batch_discount: float = Field(0.5, ge=0, le=1, description="share of the price that the Batch API saves")
+    as_of: str | None = Field(None, description="date on which these prices were read")
+    pictures: Literal["tiles", "patches"] = Field("tiles", description="a picture is counted in tiles of 512 or in patches of 32 pixels")
+    tile_tokens: tuple[int, int] = Field((85, 170), description="tiles: tokens of a picture, and of each of its tiles (detail high)")
+    patch_factor: float = Field(1.0, gt=0, description="patches: tokens of one")
+
+
+class RequestsConfig(Section):
+    """How fast questions are sent; changes no answer."""
+
+    at_once: int = Field(32, ge=1, description="requests in flight at any time")
+    per_minute: int | None = Field(None, ge=1, description="the account's limit of requests a minute; null: none")
+    tokens_per_minute: int | None = Field(None, ge=1, description="the account's limit of tokens a minute; null: none")
+    timeout: float = Field(60.0, gt=0, description="seconds until a request counts as lost")
+    attempts: int = Field(6, ge=1, description="times a request is sent before it counts as failed")
+    longest_wait: float = Field(60.0, ge=0, description="most seconds between two attempts, unless the server asks for more")
+    batch: bool = Field(False, description="use the Batch API: slower, cheaper")
+
+
+class OpenAIConfig(PromptedConfig):
+    """A model behind a server that speaks the OpenAI API; address and key are OPENAI_BASE_URL and OPENAI_API_KEY."""
+
+    kind: Literal["openai_api"] = "openai_api"
+    model: str = Field(description="the server's name of it")
+    temperature: float | None = Field(0.2, ge=0, le=2, description="paper: 0.2; null: not sent, for models that take none")
+    reply_tokens: int = Field(100, ge=1, description="most tokens of a reply (paper: 100)")
+    detail: Literal["low", "high", "auto"] = Field("low", description="how closely the model looks at a picture (paper: low)")
+    stitched: bool = Field(False, description="both pictures side by side in one; for models that take a single one")
+    structured: bool = Field(False, description="ask for JSON with one of the prompt's answers, where the server can")
+    prices: Prices = Prices()
+    max_usd: float | None = Field(None, ge=0, description="most dollars all questions to this model together may cost; null: no limit")
+    max_unreadable: float = Field(0.1, ge=0, le=1, description="largest share of replies without an answer before the stage fails")
+    requests: RequestsConfig = RequestsConfig()
+
+
+class LocalVLMConfig(PromptedConfig):
+    """A Hugging Face model that takes pictures and text, in this process."""
+
+    kind: Literal["local_vlm"] = "local_vlm"
+    model: str = Field(description="folder, or id on the hub")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub; null: its newest")
+    choice: Literal["logits", "text"] = Field(
+        "logits", description="logits: the most probable of the prompt's answers, never unreadable; text: generate a reply and read it"
+    )
+    reply_tokens: int = Field(100, ge=1, description="choice text: most tokens of a reply (paper: 100)")
+    temperature: float = Field(0.0, ge=0, le=2, description="choice text: 0 always takes the most probable token (paper: 0.2)")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: as the weights are stored")
+    pairs_at_once: int = Field(8, ge=1, description="pairs in a batch")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class DescriptionsConfig(PromptedConfig):
+    """What annotators that compare pictures with a prompt's descriptions have in common."""
+
+    margin: float = Field(0.05, ge=0, le=1, description="two pictures whose scores differ by no more are a tie")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class ClipConfig(DescriptionsConfig):
+    """A pretrained CLIP model, zero-shot."""
+
+    kind: Literal["clip"] = "clip"
+    model: str = Field(description="open_clip's name of an architecture, or a folder with open_clip_config.json and weights")
+    pretrained: str | None = Field(None, description="tag (downloaded once) or file of the weights; null for a folder")
+
+
+class CaptionedClipConfig(DescriptionsConfig):
+    """A small CLIP model that the study itself trains on captions of its frames."""
+
+    kind: Literal["captioned_clip"] = "captioned_clip"
+    steps: int = Field(300, ge=1, description="updates of its training")
+
+
+class ReplayedConfig(Section):
+    """Labels that are there already."""
+
+    kind: Literal["replayed"] = "replayed"
+    file: str = Field(description=".csv or .parquet with columns `pair` and `label`, or .npy [pairs]; 0 first, 1 second, 2 tie, 3 unknown")
+
+
+AnnotatorConfig = Annotated[
+    OracleConfig | NoisyOracleConfig | OpenAIConfig | LocalVLMConfig | ClipConfig | CaptionedClipConfig | ReplayedConfig,
+    Field(discriminator="kind"),
+]
+ANNOTATORS: dict[str, type[Section]] = {model.model_fields["kind"].default: model for model in get_args(get_args(AnnotatorConfig)[0])}
+# Where, how often and for how much, not what: these change no result, so they re-make nothing.
+OPERATIONAL = {
+    "device",
+    "runs_per_gpu",
+    "tensorboard",
+    "checkpoint_every",
+    "requests",
+    "prices",
+    "max_usd",
+    "max_unreadable",
+    "pairs_at_once",
+}
 
 
 class Study(Section):
@@ -237,6 +398,8 @@ class Study(Section):
 
     study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="folder below results/")
     seeds: list[int] = Field(min_length=1)
+    environment_seeds: dict[str, list[int]] = Field({}, description="seeds of the environments that have seeds of their own")
+    environment_annotators: dict[str, list[str]] = Field({}, description="annotators of the environments that have some of their own")
     environments: list[str] = Field(min_length=1)
     explore: list[str] = Field(min_length=1, description="methods with an exploration run")
     learn: list[str] = Field(min_length=1, description="methods with a task run")
@@ -253,6 +416,10 @@ class Study(Section):
             repeated = [value for value, count in Counter(getattr(self, axis)).items() if count > 1]
             if repeated:
                 raise ValueError(f"`{axis}` names {repeated[0]} twice; name each once")
+        for axis, own in (("seeds", self.environment_seeds), ("annotators", self.environment_annotators)):
+            for name, values in own.items():
+                if len(set(values)) < len(values):
+                    raise ValueError(f"`per_environment.{name}.{axis}` names one twice; name each once")
         for name in [*self.explore, self.collector]:
             if not self.methods[name].explores:
                 raise ValueError(f"method {name} has no exploration phase; move it from `explore` to `learn`")
@@ -273,9 +440,22 @@ class Study(Section):
                 raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")
         return self
 
-    def annotator_of(self, method: str) -> str:
-        """The annotator whose reward model `method` maximises."""
-        return self.methods[method].annotator or self.annotators[0]
+    def seeds_of(self, environment: str) -> list[int]:
+        """Seeds of the runs in `environment`: its own, else the study's."""
+        return self.environment_seeds.get(environment, self.seeds)
+
+    def annotators_of(self, environment: str) -> list[str]:
+        """Annotators of the frames of `environment`: its own, else the study's."""
+        return self.environment_annotators.get(environment, self.annotators)
+
+    def prompt_of(self, annotator: str, environment: str) -> str | None:
+        """Name or path of the prompt with which `annotator` is asked about `environment`; None for one that is not asked in words."""
+        config = self.annotator_settings[annotator]
+        return config.prompt or self.settings[environment].pairs.prompt if isinstance(config, PromptedConfig) else None
+
+    def annotator_of(self, method: str, environment: str) -> str:
+        """The annotator whose reward model `method` maximises in `environment`."""
+        return self.methods[method].annotator or self.annotators_of(environment)[0]
 
     def weights(self, environment: str, method: str) -> ExplorationConfig:
         """Percentile, go and explore weights of `method` in `environment`: the method's own, else the environment's."""
@@ -290,7 +470,29 @@ class Study(Section):
 SETTINGS_KEYS = tuple(key for key in Settings.model_fields if key != "environment")
 
 
-class StudyFile(Section):
+class Changes(Section):
+    """Changes to the sections of `Settings`."""
+
+    world_model: dict[str, Any] = Field({}, description="changes to WorldModelConfig")
+    ensemble: dict[str, Any] = Field({}, description="changes to EnsembleConfig")
+    behaviour: dict[str, Any] = Field({}, description="changes to BehaviourConfig")
+    exploration: dict[str, Any] = Field({}, description="changes to ExplorationConfig")
+    training: dict[str, Any] = Field({}, description="changes to TrainingConfig")
+    downstream: dict[str, Any] = Field({}, description="changes to DownstreamConfig")
+    pairs: dict[str, Any] = Field({}, description="changes to PairsConfig")
+    labels: dict[str, Any] = Field({}, description="changes to LabelsConfig")
+    reward: dict[str, Any] = Field({}, description="changes to RewardModelConfig")
+
+
+class EnvironmentChanges(Changes):
+    """What a study changes in one of its environments alone."""
+
+    seeds: list[int] | None = Field(None, min_length=1, description="seeds of the runs in this environment; null: the study's")
+    annotators: list[str] | None = Field(None, min_length=1, description="annotators of this environment; null: the study's")
+    environment: dict[str, Any] = Field({}, description="changes to EnvironmentConfig, e.g. fewer tasks or the quality of its pictures")
+
+
+class StudyFile(Changes):
     """A study as people write it; `config/schema.json` is generated from this model."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description=Study.model_fields["study"].description)
@@ -301,14 +503,7 @@ class StudyFile(Section):
     annotators: list[str] = Field(min_length=1, description=Study.model_fields["annotators"].description)
     collector: str = Field("plan2explore", description=Study.model_fields["collector"].description)
     figures: list[str] = Field(min_length=1, description="modules of sensei/analysis/figures")
-    world_model: dict[str, Any] = Field({}, description="changes to WorldModelConfig")
-    ensemble: dict[str, Any] = Field({}, description="changes to EnsembleConfig")
-    behaviour: dict[str, Any] = Field({}, description="changes to BehaviourConfig")
-    exploration: dict[str, Any] = Field({}, description="changes to ExplorationConfig")
-    training: dict[str, Any] = Field({}, description="changes to TrainingConfig")
-    downstream: dict[str, Any] = Field({}, description="changes to DownstreamConfig")
-    pairs: dict[str, Any] = Field({}, description="changes to PairsConfig")
-    reward: dict[str, Any] = Field({}, description="changes to RewardModelConfig")
+    per_environment: dict[str, EnvironmentChanges] = Field({}, description="environment -> changes to it alone, laid over those to all")
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -367,11 +562,22 @@ def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     node = schema
     for part in location:
         node = node.get("properties", {}).get(part) or node.get("additionalProperties", {}) or node.get("items", {})
-        for option in (node, *node.get("anyOf", [])):
+        for option in (node, *node.get("anyOf", []), *node.get("oneOf", [])):
             if "$ref" in option:
                 node = schema["$defs"][option["$ref"].rsplit("/", 1)[1]]
                 break
     return list(node.get("properties", {}))
+
+
+def annotator_config(content: dict[str, Any], source: str) -> AnnotatorConfig:
+    """The configuration of an annotator from the content of its file.
+
+    Raises:
+        SenseiError: one line that names file, key and remedy.
+    """
+    if content.get("kind") not in ANNOTATORS:
+        raise SenseiError(f"{source}: `kind`", found=content.get("kind"), expected=f"one of {', '.join(ANNOTATORS)}")
+    return _validate(ANNOTATORS[content["kind"]], content, source)
 
 
 def load_study(content: dict[str, Any] | str | Path, source: str | None = None, folder: Path = CONFIG_FOLDER) -> Study:
@@ -390,22 +596,29 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
     source = source or "the study"
     file = _validate(StudyFile, content, source)
     changes = {key: getattr(file, key) for key in SETTINGS_KEYS}
+    for name in file.per_environment:  # may name environments that this study leaves out, but none that there is not
+        _named_file("envs", name, folder, source, "per_environment")
     settings = {}
     for name in file.environments:
         given = _named_file("envs", name, folder, source, "environments")
         _validate(Settings, given, f"config/envs/{name}.yaml")
-        settings[name] = _validate(Settings, merge(given, changes), source)
+        own = file.per_environment.get(name, EnvironmentChanges()).model_dump(exclude={"seeds", "annotators"})
+        settings[name] = _validate(Settings, merge(merge(given, changes), own), source)
     methods = {}
     for axis in ("explore", "learn", "collector"):
         names = getattr(file, axis)
         for name in [names] if isinstance(names, str) else names:
             methods[name] = _validate(Method, _named_file("methods", name, folder, source, axis), f"config/methods/{name}.yaml")
-    wanted = dict.fromkeys([*file.annotators, *(m.annotator for m in methods.values() if m.annotator)])
+    own_annotators = {name: own.annotators for name, own in file.per_environment.items() if own.annotators and name in file.environments}
+    named = [*file.annotators, *(name for names in own_annotators.values() for name in names)]
+    wanted = dict.fromkeys([*named, *(m.annotator for m in methods.values() if m.annotator)])
     annotators = {
-        name: _validate(AnnotatorConfig, _named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
+        name: annotator_config(_named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
         for name in wanted
     }
-    axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in SETTINGS_KEYS}
+    axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in (*SETTINGS_KEYS, "per_environment")}
+    axes["environment_annotators"] = own_annotators
+    axes["environment_seeds"] = {name: own.seeds for name, own in file.per_environment.items() if own.seeds and name in file.environments}
     return _validate(Study, {**axes, "settings": settings, "methods": methods, "annotator_settings": annotators}, source)
 
 
@@ -423,9 +636,11 @@ def json_schema() -> str:
     """The content of `config/schema.json`: the study file, its sections spelled out, for editors."""
     schema = StudyFile.model_json_schema()
     definitions = schema.setdefault("$defs", {})
-    for key in SETTINGS_KEYS:
-        section = Settings.model_fields[key].annotation
-        part = section.model_json_schema(ref_template="#/$defs/{model}")
+    own = definitions["EnvironmentChanges"]["properties"]
+    for key, field in Settings.model_fields.items():
+        part = field.annotation.model_json_schema(ref_template="#/$defs/{model}")
         definitions.update(part.pop("$defs", {}))
-        schema["properties"][key] = part
+        own[key] = part | {"required": []}  # what is not named there is in the environment's file
+        if key in SETTINGS_KEYS:
+            schema["properties"][key] = part
     return json.dumps(schema, indent=2) + "\n"

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sensei.config import Study, read_study
+from sensei.annotators.prompts import load_prompt
+from sensei.config import OPERATIONAL, Study, read_study
 from sensei.errors import SenseiError
 
-# Where and how often, not what: these change no result, so they re-make nothing.
-OPERATIONAL = {"device", "runs_per_gpu", "tensorboard", "checkpoint_every"}
+ASKING = ("order", "both_orders", "views")  # how pairs are asked; what else is under `labels` are limits
+DRAWN = {"robodesk"}  # families that draw a state again, so that the collector keeps no pictures
 
 
 def slice_of(study: Study, stage: str, environment: str = "", method: str = "", annotator: str = "") -> dict[str, Any]:
@@ -20,12 +21,26 @@ def slice_of(study: Study, stage: str, environment: str = "", method: str = "", 
         return _settled(study.model_dump(mode="json"))
     settings = _settled(study.settings[environment].model_dump(mode="json"))
     if stage == "pairs":
-        return {"number": settings["pairs"]["number"], "seeds": settings["pairs"]["seeds"], "environment": settings["environment"]}
+        return {key: settings["pairs"][key] for key in ("kind", "number", "seeds")} | {"environment": settings["environment"]}
     if stage == "annotate":
-        return {"annotator": study.annotator_settings[annotator].model_dump(mode="json"), "shards": settings["pairs"]["shards"]}
+        config = _settled(study.annotator_settings[annotator].model_dump(mode="json"))
+        prompt = study.prompt_of(annotator, environment)
+        return {
+            "annotator": config,
+            "shards": settings["pairs"]["shards"],
+            "prompt": load_prompt(prompt).sha256 if prompt else None,
+            "asking": {key: settings["labels"][key] for key in ASKING},
+        }
+    if stage == "caption-clip":
+        asked = slice_of(study, "annotate", environment, annotator=annotator)
+        return {"annotator": asked["annotator"], "prompt": asked["prompt"], "environment": settings["environment"]}
+    if stage == "labels":
+        return {"order": settings["labels"]["order"]}
+    if stage == "trust":
+        return {key: value for key, value in settings["labels"].items() if key not in ASKING}
     if stage == "distil":
         return {"reward": settings["reward"]}
-    if stage in ("collect", "labels"):
+    if stage == "collect":
         return {}
     assert stage in ("explore", "learn"), stage
     other_steps = ("learn_steps", "ppo_steps", "evaluate_every", "evaluate_episodes") if stage == "explore" else ("explore_steps",)
@@ -88,6 +103,25 @@ def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
     return 4000 + 2 * kept * 3 * parts.world_model.image_size**2 // 10**6
 
 
+def pairs_processes(study: Study, environment: str) -> int:
+    """Processes that draw the frames of the pairs side by side: one where the collection keeps them."""
+    return 8 if study.settings[environment].environment.family in DRAWN else 1
+
+
+def pairs_minutes(study: Study, environment: str) -> int:
+    """Time limit of drawing the pairs: an hour and, where frames are drawn, 0.05 s for each of two sides in two views, side by side."""
+    parts = study.settings[environment]
+    drawn = 4 * parts.pairs.number * (parts.environment.family in DRAWN)
+    return int(60 + 0.05 * drawn / pairs_processes(study, environment) / 60)
+
+
+def frames_memory(study: Study, environment: str) -> int:
+    """Memory in MB of a job that holds every frame of the pairs: two a pair, 224 x 224 pixels where they are drawn, else 80 x 80."""
+    parts = study.settings[environment]
+    side = 224 if parts.environment.family in DRAWN else 80
+    return 4000 + 2 * parts.pairs.number * 3 * side**2 // 10**6
+
+
 def _settled(value: Any) -> Any:
     """`value` without its operational keys."""
     if isinstance(value, dict):
@@ -103,7 +137,13 @@ def _shared(study: Study, other: Study) -> dict[str, Any]:
             "collector": study.collector,
             "settings": {name: study.settings[name].model_dump(mode="json") for name in study.settings if name in other.settings},
             "methods": {name: study.methods[name].model_dump(mode="json") for name in methods},
-            "annotator of": {name: study.annotator_of(name) for name in methods if study.methods[name].needs_reward_model},
+            "annotator of": {
+                name: {
+                    environment: study.annotator_of(name, environment) for environment in study.settings if environment in other.settings
+                }
+                for name in methods
+                if study.methods[name].needs_reward_model
+            },
             "annotators": {
                 name: value.model_dump(mode="json") for name, value in study.annotator_settings.items() if name in other.annotator_settings
             },

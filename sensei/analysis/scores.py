@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sensei.config import Study
+from sensei.config import EnvironmentConfig, Study
 from sensei.errors import SenseiError
 
 COLUMNS = ["environment", "task", "method", "seed", "step", "metric", "value"]
@@ -16,9 +16,45 @@ FINAL_EVALUATIONS = 3
 BOOKKEEPING = ["worker", "episode", "finished", "first_step", "last_step", "length", "episode_return", "semantic_return"]
 
 
+# What the paper's figures call an interaction on Robodesk, and the events that it sums.
+ROBODESK_INTERACTIONS = {
+    "upright_block": ["upright_block_moved"],
+    "flat_block": ["flat_block_moved"],
+    "ball": ["ball_moved"],
+    "buttons": ["red_button_moved", "green_button_moved", "blue_button_moved"],
+    "drawer": ["drawer_moved"],
+    "sliding_cabinet": ["slide_moved"],
+}
+TASK_EVENT = "task_"  # prefix of events that are a task's sparse reward
+
+
+def interactions(environment: EnvironmentConfig) -> dict[str, list[str]]:
+    """Interaction as figures and tables call it -> the events that it sums, in the order of the figures."""
+    if environment.family == "robodesk":
+        return {name: events for name, events in ROBODESK_INTERACTIONS.items() if set(events) <= set(environment.events)}
+    return {event: [event] for event in environment.events if not event.startswith(TASK_EVENT)}
+
+
+def task_rewards(environment: EnvironmentConfig) -> dict[str, list[str]]:
+    """Task -> the event that is its sparse reward, for environments that count it."""
+    return {event.removeprefix(TASK_EVENT): [event] for event in environment.events if event.startswith(TASK_EVENT)}
+
+
+def counts(scores: pd.DataFrame, environment: str, method: str, events: list[str]) -> pd.DataFrame:
+    """Columns seed, step and value of the exploration runs of `method`, ordered by seed: the sum over `events`, per run."""
+    chosen = (scores["environment"] == environment) & (scores["task"] == EXPLORE) & (scores["method"] == method)
+    runs = scores[chosen & scores["metric"].isin(events)].groupby("seed")
+    return runs.agg(step=("step", "max"), value=("value", "sum")).reset_index()
+
+
 def exploration_runs(study: Study) -> list[tuple[str, str, int]]:
     """(environment, method, seed) of every exploration run of the study."""
-    return [(environment, method, seed) for environment in study.environments for method in study.explore for seed in study.seeds]
+    return [
+        (environment, method, seed)
+        for environment in study.environments
+        for method in study.explore
+        for seed in study.seeds_of(environment)
+    ]
 
 
 def task_runs(study: Study) -> list[tuple[str, str, str, int]]:
@@ -28,7 +64,7 @@ def task_runs(study: Study) -> list[tuple[str, str, str, int]]:
         for environment in study.environments
         for task in study.settings[environment].environment.tasks
         for method in study.learn
-        for seed in study.seeds
+        for seed in study.seeds_of(environment)
     ]
 
 

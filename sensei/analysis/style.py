@@ -163,6 +163,18 @@ def read_caption(png: str | Path) -> str:
         raise SenseiError(f"{png} is damaged", expected="a picture with its caption inside", hint=f"delete {png} and run again") from error
 
 
+def wrapped(text: str, inches: float, size: str) -> str:
+    """`text` broken between words into lines that are at most `inches` wide in the font size that `RC[size]` gives."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and text_inches(longer, size) > inches:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
+
+
 def text_inches(text: str, size: str) -> float:
     """Width of `text` in the font size that `RC[size]` gives, in inches."""
     return float(TextPath((0, 0), text, size=RC[size], prop=FontProperties(family=RC["font.family"])).get_extents().width) / 72

@@ -7,13 +7,15 @@ import pandas as pd
 
 from sensei.analysis import published, statistics
 from sensei.analysis.figures.reward_model import read_card
-from sensei.analysis.scores import EXPLORE, read_scores
+from sensei.analysis.scores import counts, read_scores, task_rewards
+from sensei.analysis.scores import interactions as kinds_of_interaction
 from sensei.config import Study
 from sensei.io import atomic
 from sensei.rng import generator
 
 TABLES = ("interactions", "downstream", "reward_model")
 ALL = "all environments"
+THEIRS = {"mean": np.nan, "error": np.nan, "error_kind": None, "steps": np.nan}  # of the paper, where it has no such bar
 
 
 def make(study: Study, results: Path, folder: Path) -> list[Path]:
@@ -37,61 +39,62 @@ def make(study: Study, results: Path, folder: Path) -> list[Path]:
 
 
 def _cards(study: Study, results: Path) -> dict[tuple[str, str], dict]:
-    keys = [(environment, annotator) for environment in study.environments for annotator in study.annotators]
+    keys = [(environment, annotator) for environment in study.environments for annotator in study.annotators_of(environment)]
     return {key: read_card(results / key[0] / "reward" / key[1] / "card.json") for key in keys}
 
 
 def interactions(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per environment, event and method, totals over the exploration run.
 
-    Columns environment, event, method, seeds, steps, mean, low, high (95 % bootstrap interval of the mean), standard_error
-    (divisor n) and, with their own steps, the paper's published_mean, published_error (standard error), published_steps.
+    Columns environment, event (interactions and tasks as the paper's figures call them), method, seeds, steps, mean, low, high (95 %
+    bootstrap interval of the mean), standard_error (divisor n) and, with their own steps, the paper's published_mean,
+    published_error, published_error_kind, published_steps.
     """
-    bars = published.bars(5).set_index(["environment", "metric", "method"])[["mean", "error", "steps"]]
+    bars = pd.concat([published.bars(figure) for figure in (5, 6, 16)]).set_index(["environment", "metric", "method"])[list(THEIRS)]
     rows = []
     for environment in study.environments:
         settings = study.settings[environment].environment
-        for event in settings.events:
+        for event, parts in (kinds_of_interaction(settings) | task_rewards(settings)).items():
             for method in study.explore:
-                row = {
-                    "environment": environment,
-                    "event": event,
-                    "method": method,
-                    **_summary(scores, environment, EXPLORE, event, method),
-                }
-                key = (settings.tasks[0], event, method)
-                theirs = bars.loc[key] if key in bars.index else pd.Series({"mean": np.nan, "error": np.nan, "steps": np.nan})
-                rows.append(row | {f"published_{name}": theirs[name] for name in ("mean", "error", "steps")})
+                runs = counts(scores, environment, method, parts)
+                row = {"environment": environment, "event": event, "method": method}
+                row |= _statistics(runs["value"].to_numpy()[None], environment, event, method) | {"steps": int(runs["step"].max())}
+                key = (published.name_of(settings), event, method)
+                theirs = bars.loc[key] if key in bars.index else THEIRS
+                rows.append(row | {f"published_{name}": theirs[name] for name in THEIRS})
     return pd.DataFrame(rows)
 
 
 def downstream(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per environment and learning method: the mean of the last 3 evaluations of a run.
+    """One row per task and learning method: the mean of the last 3 evaluations of a run.
 
-    Columns environment, method, seeds, steps, mean, low, high, standard_error, interquartile_mean, better (chance that a run of
-    the study's first method in `learn` beats a run of this one), better_low, better_high. With several environments, rows
-    "all environments" pool them, each environment one stratum of the bootstrap.
+    Columns environment, task, method, seeds, steps, mean, low, high, standard_error, interquartile_mean, better (chance that a run of
+    the study's first method in `learn` beats a run of this one), better_low, better_high. With several tasks, rows
+    "all environments" pool them over the seeds that all have, each task one stratum of the bootstrap.
     """
     first = study.learn[0]
-    groups = [(environment, [environment]) for environment in study.environments]
-    if len(study.environments) > 1:
-        groups.append((ALL, study.environments))
+    tasks = [(environment, task) for environment in study.environments for task in study.settings[environment].environment.tasks]
+    groups = [(*task, [task]) for task in tasks]
+    if len(tasks) > 1:
+        groups.append((ALL, "", tasks))
     rows = []
-    for name, environments in groups:
-        best = _final(study, scores, environments, first)
+    for name, task, members in groups:
+        best = _final(study, scores, members, first)
         for method in study.learn:
-            values = _final(study, scores, environments, method)
-            row = {"environment": name, "method": method, **_statistics(values, name, "final_score", method)}
-            row["steps"] = scores.loc[
-                (scores["method"] == method) & scores["environment"].isin(environments) & (scores["metric"] == "final_score"), "step"
-            ].max()
+            values = _final(study, scores, members, method)
+            row = {"environment": name, "task": task, "method": method, **_statistics(values, name, task, "final_score", method)}
+            runs = scores[(scores["method"] == method) & (scores["metric"] == "final_score")].set_index(["environment", "task"])
+            row["steps"] = runs.loc[runs.index.isin(members), "step"].max()
             row["interquartile_mean"] = float(statistics.interquartile_mean(values))
             if method != first:
                 row["better"] = float(statistics.probability_of_improvement(best, values))
-                row["better_low"], row["better_high"] = statistics.improvement_interval(best, values, generator(0, "better", name, method))
+                row["better_low"], row["better_high"] = statistics.improvement_interval(
+                    best, values, generator(0, "better", name, task, method)
+                )
             rows.append(row)
     order = [
         "environment",
+        "task",
         "method",
         "seeds",
         "steps",
@@ -130,18 +133,14 @@ def reward_model(cards: dict[tuple[str, str], dict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _final(study: Study, scores: pd.DataFrame, environments: list[str], method: str) -> np.ndarray:
-    """Final scores [environments, seeds]; `tabulate` has seen to it that no run is missing."""
+def _final(study: Study, scores: pd.DataFrame, tasks: list[tuple[str, str]], method: str) -> np.ndarray:
+    """Final scores [tasks, seeds] of the seeds that all of `tasks` have; `tabulate` has seen to it that no run is missing."""
     chosen = scores[(scores["metric"] == "final_score") & (scores["method"] == method)]
-    table = chosen.pivot(index="environment", columns="seed", values="value").loc[environments]
+    table = chosen.pivot(index=["environment", "task"], columns="seed", values="value").loc[tasks]
+    shared = set.intersection(*(set(study.seeds_of(environment)) for environment, _ in tasks))
+    table = table[sorted(shared)]
     assert table.notna().all(axis=None), f"{study.study}: a final score of {method} is missing"
     return table.to_numpy()
-
-
-def _summary(scores: pd.DataFrame, environment: str, task: str, metric: str, method: str) -> dict[str, float]:
-    keys = ("environment", environment), ("task", task), ("metric", metric), ("method", method)
-    runs = scores[np.logical_and.reduce([scores[column] == value for column, value in keys])]
-    return {**_statistics(runs["value"].to_numpy()[None], environment, metric, method), "steps": int(runs["step"].max())}
 
 
 def _statistics(values: np.ndarray, *names: str) -> dict[str, float]:

@@ -17,6 +17,11 @@ def proportion(hits: np.ndarray) -> dict[str, float | int | None]:
     return {"share": float(hits.mean()), "low": float(interval.low), "high": float(interval.high), "count": count}
 
 
+def swapped_codes(labels: np.ndarray) -> np.ndarray:
+    """The labels [N] if the two sides of every pair changed places."""
+    return np.array([label.swapped for label in Label])[labels]
+
+
 def order_bias(answers: np.ndarray) -> dict[str, float | int | None]:
     """How often the first one shown is preferred, among clear answers; 0.5 without bias, since the order is random.
 

@@ -1,82 +1,18 @@
-"""From pairs to labels: shards of raw replies, asked in parallel and resumable, then merged into one table and a card."""
+"""From raw replies to labels: shards are merged into one table and a card."""
 
-import hashlib
 import json
-import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from sensei.annotators.agreement import accuracy, cohen_kappa, order_bias
-from sensei.annotators.frames import Frames
-from sensei.annotators.oracle import can_rank, compare, make_annotator, ranks
-from sensei.annotators.pairs import SIDES, questions, read_pairs, states
+from sensei.annotators.agreement import accuracy, cohen_kappa, order_bias, proportion, swapped_codes
+from sensei.annotators.oracle import can_rank, compare, ranks
+from sensei.annotators.pairs import SIDES, read_pairs, states
 from sensei.annotators.preference import REPAIR, Label, Reply
-from sensei.config import AnnotatorConfig
 from sensei.errors import SenseiError
-from sensei.io import atomic, sha256, write_json
-from sensei.progress import progress
-from sensei.rng import generator
-
-
-def annotate_shard(
-    pairs_path: str | Path,
-    frames_path: str | Path,
-    name: str,
-    config: AnnotatorConfig,
-    shard: int,
-    shards: int,
-    output: str | Path,
-    seed: int,
-) -> None:
-    """Ask one annotator about every `shards`-th pair and keep each raw reply.
-
-    Replies are appended, as they come, to a hidden file beside `output`. An interrupted shard asks only what has no reply yet; failed
-    requests are asked again. The finished file is renamed to `output` (JSON lines: pair, swapped, text, answer, error).
-
-    Args:
-        pairs_path: table of `make_pairs`.
-        frames_path: its frames.
-        name: of the annotator, for the progress line.
-        config: of the annotator.
-        shard: which one, from 0.
-        shards: how many there are.
-        output: the shard's file.
-        seed: of the order shown and of the annotator's own noise; the same for all shards.
-
-    Raises:
-        SenseiError: a file is damaged, or the annotator cannot answer about this environment.
-    """
-    output = Path(output)
-    asked_for = json.dumps([sha256(pairs_path), name, config.model_dump(mode="json"), shard, shards, seed])
-    # A name of its own for each question keeps the replies to another configuration from being taken for replies to this one.
-    partial = output.with_name(f".{output.stem}.{hashlib.sha256(asked_for.encode()).hexdigest()[:16]}.partial.jsonl")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    table = read_pairs(pairs_path)
-    swapped = generator(seed, "order shown").random(len(table)) < 0.5
-    answered = {reply.pair for reply in _take_up(partial) if reply.error is None}
-    own = np.arange(len(table)) % shards == shard
-    unasked = own & ~table["pair"].isin(answered).to_numpy()
-    pairs = questions(table[unasked], Frames(frames_path), swapped[unasked])
-    with open(partial, "a", encoding="utf-8") as file, progress(int(own.sum()), f"annotate {name}", "pairs", len(answered)) as bar:
-        for reply in make_annotator(config, seed).annotate(pairs):
-            file.write(json.dumps(reply.record()) + "\n")
-            file.flush()
-            bar.update()
-        os.fsync(file.fileno())
-    os.replace(partial, output)
-
-
-def _take_up(partial: Path) -> list[Reply]:
-    """The replies of an interrupted shard; a last line that was not finished is cut off the file."""
-    if not partial.exists():
-        return []
-    content = partial.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(partial, whole)
-    return read_replies(partial)
+from sensei.io import atomic, write_json
 
 
 def read_replies(path: str | Path) -> list[Reply]:
@@ -100,45 +36,69 @@ def read_replies(path: str | Path) -> list[Reply]:
     return replies
 
 
-def merge_shards(shard_paths: list[Path], pairs_path: str | Path, labels_path: str | Path, card_path: str | Path) -> dict[str, object]:
+def merge_shards(
+    shard_paths: list[Path], pairs_path: str | Path, labels_path: str | Path, card_path: str | Path, order: str = "random"
+) -> dict[str, object]:
     """Make one table of labels of all shards, and a card that says how good they are.
 
     Args:
         shard_paths: every shard of the pairs.
         pairs_path: table of `make_pairs`.
-        labels_path: parquet, one row a pair: pair, label (0 first, 1 second, 2 tie, 3 unknown, in the pair's own order; null if the
-            request failed), swapped (second side shown first), answer (as label, in the order shown), oracle (as label; null if the
-            environment's state cannot be ranked), text, error.
+        labels_path: parquet, one row a pair: pair, label (0 first, 1 second, 2 tie, 3 unknown, in the pair's own order; null if a
+            request failed; see `agreed`), swapped (second side shown first), answer (as label, in the order shown), oracle (as label;
+            null if the environment's state cannot be ranked), text, error, fault (why an answer is unknown, if the reply was none of
+            those asked for). All but label and oracle are those of the pair's first question.
         card_path: json, the returned card.
+        order: as in LabelsConfig.
 
     Returns:
-        pairs, counts and shares of the labels, errors; order_bias: share of "first one shown" among clear answers; oracle: accuracy on
-        the pairs clear to both, and Cohen's kappa over all codes. Shares with 95 % Wilson intervals.
+        pairs, counts and shares of the labels, errors; faults: kind -> number of replies; of all answers order_bias: share of "first one
+        shown" among clear ones; of pairs asked in both orders swap_consistency: share of equal labels, and first_twice and second_twice:
+        share for which the same place was preferred in both; view_consistency: share of pairs that all views agree on; oracle: accuracy
+        of the labels on the pairs clear to both, and Cohen's kappa over all codes. Shares with 95 % Wilson intervals.
 
     Raises:
         SenseiError: a shard is damaged, or the shards do not answer each pair once.
     """
     table = read_pairs(pairs_path)
-    replies: dict[int, Reply] = {}
-    for path in shard_paths:
-        own = {reply.pair: reply for reply in read_replies(path)}  # the last reply counts: those before it failed
-        if foreign := own.keys() & replies.keys() or own.keys() - set(range(len(table))):
-            raise SenseiError(f"shard {path} answers pair {min(foreign)}, which is not its own", hint=REPAIR)
-        replies |= own
-    if missing := set(range(len(table))) - replies.keys():
-        raise SenseiError(
-            f"no shard answers pair {min(missing)}", found=f"{len(replies)} replies", expected=len(table), hint="annotate again"
-        )
-    ordered = [replies[pair] for pair in range(len(table))]
-    labels = pd.DataFrame([reply.record() for reply in ordered])
-    labels["answer"] = pd.array([reply.answer for reply in ordered], dtype="Int8")
-    labels.insert(1, "label", pd.array([reply.label for reply in ordered], dtype="Int8"))
+    replies = _all_replies(shard_paths, len(table))
+    primary = [next(iter(asked.values())) for asked in replies]
+    labels = pd.DataFrame([reply.record() for reply in primary]).drop(columns="view")
+    labels["answer"] = pd.array([reply.answer for reply in primary], dtype="Int8")
+    labels.insert(1, "label", pd.array([agreed(list(asked.values()), order) for asked in replies], dtype="Int8"))
     labels["oracle"] = pd.array(oracle_labels(table), dtype="Int8")
     with atomic(labels_path) as temporary:
-        labels.astype({"text": str, "error": "string"}).to_parquet(temporary, index=False)
-    card = _card(labels)
+        labels.astype({"text": str, "error": "string", "fault": "string"}).to_parquet(temporary, index=False)
+    card = _card(labels, replies)
     write_json(card_path, card)
     return card
+
+
+def _all_replies(shard_paths: list[Path], pairs: int) -> list[dict[tuple[str | None, bool], Reply]]:
+    """For each pair (view, swapped) -> the reply, the pair's first question first."""
+    replies: dict[int, dict[tuple[str | None, bool], Reply]] = {}
+    for path in shard_paths:
+        own: dict[int, dict[tuple[str | None, bool], Reply]] = {}
+        for reply in read_replies(path):
+            own.setdefault(reply.pair, {})[reply.view, reply.swapped] = reply  # the last reply counts: those before it failed
+        if foreign := own.keys() & replies.keys() or own.keys() - set(range(pairs)):
+            raise SenseiError(f"shard {path} answers pair {min(foreign)}, which is not its own", hint=REPAIR)
+        replies |= own
+    if missing := set(range(pairs)) - replies.keys():
+        raise SenseiError(f"no shard answers pair {min(missing)}", found=f"{len(replies)} replies", expected=pairs, hint="annotate again")
+    return [replies[pair] for pair in range(pairs)]
+
+
+def agreed(replies: list[Reply], order: str) -> Label | None:
+    """The label of a pair from the replies to all questions about it; None if one of those that count failed.
+
+    With `order` "random" the first order asked counts, the other one is but for measuring. What counts must be alike in all orders and
+    views (paper section 4: two views for Robodesk), else the label is unknown.
+    """
+    labels = {reply.label for reply in replies if order == "both" or reply.swapped == replies[0].swapped}
+    if None in labels:
+        return None
+    return labels.pop() if len(labels) == 1 else Label.UNKNOWN
 
 
 def oracle_labels(table: pd.DataFrame) -> np.ndarray | list[None]:
@@ -148,22 +108,43 @@ def oracle_labels(table: pd.DataFrame) -> np.ndarray | list[None]:
     return compare(*(ranks(states(table, side)) for side in SIDES))
 
 
-def _card(labels: pd.DataFrame) -> dict[str, object]:
+def _card(labels: pd.DataFrame, replies: list[dict[tuple[str | None, bool], Reply]]) -> dict[str, object]:
     answered = labels[labels["label"].notna()]
-    label, answer = (answered[key].to_numpy(np.int64) for key in ("label", "answer"))
+    label = answered["label"].to_numpy(np.int64)
     counts = {code.name.lower(): int((label == code).sum()) for code in Label}
     card: dict[str, object] = {
         "pairs": len(labels),
         "errors": len(labels) - len(answered),
+        "faults": dict(Counter(reply.fault for asked in replies for reply in asked.values() if reply.fault)),
         "counts": counts,
         "shares": {name: count / len(answered) if len(answered) else None for name, count in counts.items()},
-        "order_bias": order_bias(answer),
+        **_consistency(replies),
         "oracle": None,
     }
     if answered["oracle"].notna().all():
         oracle = answered["oracle"].to_numpy(np.int64)
         card["oracle"] = {"accuracy": accuracy(label, oracle), "kappa": cohen_kappa(label, oracle)}
     return card
+
+
+def _consistency(replies: list[dict[tuple[str | None, bool], Reply]]) -> dict[str, object]:
+    """What the answers of pairs that were asked more than once say about the annotator."""
+    answers = [reply.answer for asked in replies for reply in asked.values() if reply.answer is not None]
+    turned = [
+        (reply.answer, other.answer)
+        for asked in replies
+        for (view, swapped), reply in asked.items()
+        if not swapped and (other := asked.get((view, True))) and None not in (reply.answer, other.answer)
+    ]
+    straight, reverse = np.array(turned, np.int64).reshape(-1, 2).T
+    seen = [[reply.label for reply in asked.values() if reply.swapped == next(iter(asked))[1]] for asked in replies]
+    return {
+        "order_bias": order_bias(np.array(answers, np.int64)),
+        "swap_consistency": proportion(straight == swapped_codes(reverse)),
+        "first_twice": proportion((straight == Label.FIRST) & (reverse == Label.FIRST)),
+        "second_twice": proportion((straight == Label.SECOND) & (reverse == Label.SECOND)),
+        "view_consistency": proportion(np.array([len(set(views)) == 1 for views in seen if len(views) > 1 and None not in views], bool)),
+    }
 
 
 def read_labels(path: str | Path) -> pd.DataFrame:

@@ -6,15 +6,16 @@ Which state is more interesting is a matter of rank (paper section 5.5, for KeyR
     KeyChest  chest in view with the key > key held > chest in view > key in view > nothing
 
 KeyChest's doors open by walking and mean nothing there, so doors are ranked only where no chest can be (`chest_in_view` is not
-among the state's keys). Equal ranks are a tie, and two states of rank 0 have nothing of interest: unknown (codes 2 and 3).
+among the state's keys). A state of Robodesk is interesting or not, rank 1 or 0 (`robodesk_oracle`). Equal ranks are a tie, and two
+states of rank 0 have nothing of interest: unknown (codes 2 and 3).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from sensei.annotators import robodesk_oracle
 from sensei.annotators.preference import Label, Pair, Reply
-from sensei.config import AnnotatorConfig
 from sensei.errors import SenseiError
 from sensei.rng import generator
 
@@ -25,14 +26,15 @@ CHEST_KEYS = (*COMMON_KEYS, "chest_in_view")
 
 def can_rank(keys: Iterable[str]) -> bool:
     """Whether a state with these keys is one that `ranks` understands."""
-    return set(ROOM_KEYS) <= set(keys) or set(CHEST_KEYS) <= set(keys)
+    return any(set(known) <= set(keys) for known in (ROOM_KEYS, CHEST_KEYS, robodesk_oracle.KEYS))
 
 
-def ranks(state: Mapping[str, np.ndarray | float]) -> np.ndarray:
-    """Rank of states, int64 [N] (or a scalar), from 0 (nothing of interest) upwards.
+def ranks(state: Mapping[str, np.ndarray | float], nearer: bool = False) -> np.ndarray:
+    """Rank of states, [N] (or a scalar), from 0 (nothing of interest) upwards.
 
     Args:
         state: key -> values [N] or a number; above 0.5 is true.
+        nearer: of two states of Robodesk that are equally interesting, the one whose gripper is nearer to an object ranks higher.
 
     Raises:
         SenseiError: the environment's state lacks what the ranking needs.
@@ -43,6 +45,9 @@ def ranks(state: Mapping[str, np.ndarray | float]) -> np.ndarray:
             found=", ".join(state) or "no state",
             expected=f"keys {', '.join(ROOM_KEYS)}",
         )
+    if set(robodesk_oracle.KEYS) <= set(state):
+        found = robodesk_oracle.interesting(state).astype(np.int64)
+        return found + np.exp(-robodesk_oracle.distances(state).min(0)) if nearer else found
     holds = {key: np.asarray(state[key]) > 0.5 for key in (*ROOM_KEYS, "chest_in_view") if key in state}
     held, visible = holds["key_held"], holds["key_in_view"]
     if "chest_in_view" in holds:
@@ -61,35 +66,38 @@ def compare(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 class Oracle:
     """Prefers the state of higher rank."""
 
+    nearer = False
+
+    def __init__(self, nearer: bool = False):
+        self.nearer = nearer
+
+    def answer(self, pair: Pair) -> Label:
+        """What it says of the two sides as shown."""
+        return Label(int(compare(ranks(pair.first.state, self.nearer), ranks(pair.second.state, self.nearer))))
+
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair."""
         for pair in pairs:
-            answer = Label(int(compare(ranks(pair.first.state), ranks(pair.second.state))))
+            answer = self.answer(pair)
             yield Reply(pair.pair, pair.swapped, answer.name, answer)
 
 
-class NoisyOracle:
+class NoisyOracle(Oracle):
     """An oracle with a stated error rate and a stated order bias.
 
     A clear answer is turned round with probability 1 - accuracy; then any answer is replaced by "the first one shown" with probability
     `first_bias`. The draws belong to the pair's number, so that neither the split into shards nor an interruption changes them.
     """
 
-    def __init__(self, accuracy: float, first_bias: float, seed: int):
+    def __init__(self, accuracy: float, first_bias: float, seed: int, nearer: bool = False):
+        super().__init__(nearer)
         self.accuracy, self.first_bias, self.seed = accuracy, first_bias, seed
 
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair."""
         for pair in pairs:
             right, unbiased = generator(self.seed, "noisy_oracle", pair.pair).random(2) < (self.accuracy, 1 - self.first_bias)
-            answer = Label(int(compare(ranks(pair.first.state), ranks(pair.second.state))))
+            answer = self.answer(pair)
             answer = answer if right else answer.swapped
             answer = answer if unbiased else Label.FIRST
             yield Reply(pair.pair, pair.swapped, answer.name, answer)
-
-
-def make_annotator(config: AnnotatorConfig, seed: int) -> Oracle | NoisyOracle:
-    """The annotator a configuration describes."""
-    if config.kind == "oracle":
-        return Oracle()
-    return NoisyOracle(config.accuracy, config.first_bias, seed)

@@ -44,16 +44,17 @@ def soft_label(labels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of two game states: a frame, and what an oracle may look at besides."""
+    """One of two game states: a frame in one view (None: the first there is), and what an oracle may look at besides."""
 
     frames: Frames
     frame: int
     state: dict[str, float]
+    view: str | None = None
 
     @property
     def image(self) -> np.ndarray:
         """The annotator's picture, uint8 [h, w, 3]."""
-        return self.frames.image[self.frame]
+        return (self.frames.image if self.view is None else self.frames.of(self.view))[self.frame]
 
     @property
     def flags(self) -> np.ndarray:
@@ -76,7 +77,8 @@ class Reply:
     """What came back for one pair.
 
     text: the raw reply. answer: the label in the order shown; None, with `error` set, if there was no reply to read (a failed request
-    is not an answer).
+    is not an answer). fault: why the answer is unknown, if the reply was none of those asked for. view: in which the
+    pair was shown; None: the first there is.
     """
 
     pair: int
@@ -84,6 +86,8 @@ class Reply:
     text: str
     answer: Label | None
     error: str | None = None
+    fault: str | None = None
+    view: str | None = None
 
     @property
     def label(self) -> Label | None:
@@ -98,6 +102,8 @@ class Reply:
             "text": self.text,
             "answer": None if self.answer is None else self.answer.name,
             "error": self.error,
+            "fault": self.fault,
+            "view": self.view,
         }
 
     @classmethod
@@ -109,7 +115,7 @@ class Reply:
         """
         try:
             answer = None if record["answer"] is None else Label[record["answer"]]
-            reply = cls(record["pair"], record["swapped"], record["text"], answer, record["error"])
+            reply = cls(record["pair"], record["swapped"], record["text"], answer, record["error"], record.get("fault"), record.get("view"))
         except (TypeError, KeyError) as error:
             raise SenseiError(f"{where} is damaged", found=f"no valid {error}", expected="a reply", hint=REPAIR) from error
         whole = isinstance(reply.pair, int) and isinstance(reply.swapped, bool) and isinstance(reply.text, str)

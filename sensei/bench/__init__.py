@@ -5,6 +5,7 @@ Each module holds one command. Heavy modules are imported inside the commands, a
 
 import typer
 
+from sensei.bench.annotate import annotate
 from sensei.bench.environment import environment
 from sensei.bench.gpu import gpu
 from sensei.bench.loop import loop
@@ -18,6 +19,7 @@ def bench() -> None:
     """Measure speed; prints JSON."""
 
 
+app.command()(annotate)
 app.command()(environment)
 app.command()(gpu)
 app.command()(loop)

@@ -40,6 +40,7 @@ class Environment(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"]}
     render_mode = "rgb_array"
+    draws = True  # whether observations hold the picture, or black because nobody looks
     renders_states = False  # whether `render_state` can draw any state again, so that nobody has to keep pictures
 
     def __init__(
@@ -148,7 +149,8 @@ class Environment(gymnasium.Env):
         return self.render_for_annotator()
 
     def _observation(self) -> Observation:
-        return {"image": self._image(), "flags": self._flags()}
+        image = self._image() if self.draws else np.zeros(self.observation_space["image"].shape, np.uint8)
+        return {"image": image, "flags": self._flags()}
 
 
 def check_actions(space: gymnasium.Space, actions: Any, leading: tuple[int, ...] = ()) -> np.ndarray:

@@ -1,6 +1,10 @@
 """From a configuration to an environment."""
 
 import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 
 from sensei.config import EnvironmentConfig
 from sensei.envs.contract import Environment
@@ -12,6 +16,20 @@ FAMILIES = {
     "robodesk": "sensei.envs.robodesk:RobodeskEnvironment",
     "toy": "sensei.envs.toy:make_toy",
 }
+
+CAPTIONS = {"minihack": "sensei.envs.minihack_captions"}
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What an environment family says in words of its annotator's pictures.
+
+    vocabulary: all statements there are. statements: those that hold for a picture, uint8 [h, w, 3]. caption: a sentence that says some.
+    """
+
+    vocabulary: tuple[str, ...]
+    statements: Callable[[np.ndarray], frozenset[str]]
+    caption: Callable[[list[str]], str]
 
 
 def make(config: EnvironmentConfig, image_size: int, task: str | None = None, evaluation: bool = False) -> Environment:
@@ -33,3 +51,19 @@ def make(config: EnvironmentConfig, image_size: int, task: str | None = None, ev
     env = maker(config, image_size)
     env.pursue(task, evaluation)
     return env
+
+
+def captions(config: EnvironmentConfig) -> Captions:
+    """How the environment that `config` describes puts its pictures in words.
+
+    Raises:
+        SenseiError: its family does not.
+    """
+    if config.family not in CAPTIONS:
+        raise SenseiError(
+            f"environments of family {config.family} do not describe their pictures in words",
+            expected=f"family {', '.join(CAPTIONS)}",
+            hint="choose another annotator than one of kind captioned_clip",
+        )
+    module = importlib.import_module(CAPTIONS[config.family])
+    return Captions(module.vocabulary(), module.statements, module.caption)

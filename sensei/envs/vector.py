@@ -37,6 +37,8 @@ class VectorEnvironment:
     action, begins its next episode and returns its first row with reward 0. Episode k of worker w is seeded
     integer_seed(seed, stream, "worker", w, "episode", k).
 
+    `annotator_images` None asks for the pictures only where the environment cannot draw a state again.
+
     Every method raises a SenseiError that names environment, seed, worker, episode and step where a worker fails or dies; all workers
     are ended then. `close`, a `with` block, garbage collection and the end of the parent end them too.
     """
@@ -48,7 +50,7 @@ class VectorEnvironment:
         seed: int,
         stream: str,
         workers: int,
-        annotator_images: bool = False,
+        annotator_images: bool | None = False,
         task: str | None = None,
         evaluation: bool = False,
     ):
@@ -60,10 +62,10 @@ class VectorEnvironment:
         self._end = weakref.finalize(self, _end_workers, self._processes, self._connections)
         with tempfile.TemporaryFile() as memory:
             for index in range(workers):
-                self._start(Task(config, image_size, seed, stream, index, annotator_images, task, evaluation), memory.fileno())
+                self._start(Task(config, image_size, seed, stream, index, task, evaluation), memory.fileno())
             descriptions = [self._receive(index) for index in range(workers)]
             self._adopt(descriptions[0])
-            layout = self._layout(annotator_images)
+            layout = self._layout(not self.renders_states if annotator_images is None else annotator_images)
             self._arrays = map_arrays(memory.fileno(), layout)
             self._arrays["episode"][:] = -1
             for index in range(workers):

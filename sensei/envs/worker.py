@@ -29,7 +29,6 @@ class Task(NamedTuple):
     seed: int
     stream: str
     index: int
-    annotator_images: bool
     task: str | None
     evaluation: bool
 
@@ -74,11 +73,13 @@ class Worker:
 
     def restore(self, episode: int, actions: np.ndarray) -> None:
         """Begin episode `episode` and take all `actions` [T] or [T, d]."""
+        self._env.draws = len(actions) == 0  # nobody sees the pictures on the way
         self._begin(episode)
-        for action in actions:
+        for number, action in enumerate(actions, 1):
             if self._row["is_last"][0]:
                 found = f"end after {int(self._row['step'][0])} steps"
                 raise SenseiError(f"episode {episode} of worker {self._task.index} cannot be replayed", found=found, expected=len(actions))
+            self._env.draws = number == len(actions)
             self._step(action)
 
     def _begin(self, episode: int) -> None:
@@ -99,7 +100,7 @@ class Worker:
         row["is_unstable"][0] = info["unstable"]
         for name in ("events", "state", "task_rewards"):
             row[name][0] = tuple(info[name].values())
-        if "annotator_image" in row:
+        if "annotator_image" in row and self._env.draws:
             row["annotator_image"][0] = self._env.render_for_annotator()
 
 

@@ -32,6 +32,7 @@ ROWS = {
 }
 NAMES = {"events": "event_names", "state": "state_names"}
 KEYS = (*ROWS, "action", *NAMES.values())
+OPTIONAL = {"annotator_image"}  # absent where the environment can draw any state again
 FILE_NAME = re.compile(r"worker(\d+)-(\d+)\.npz")
 
 
@@ -45,16 +46,17 @@ def save_episode(path: str | Path, episode: dict[str, np.ndarray]) -> None:
 
     Args:
         path: the file, named by `episode_name`.
-        episode: the arrays of `ROWS` over T rows; `action` int64 [T] or float32 [T, d]; `event_names` [E] and `state_names` [S], text.
+        episode: the arrays of `ROWS` over T rows, `annotator_image` only where it is kept; `action` int64 [T] or
+            float32 [T, d]; `event_names` [E] and `state_names` [S], text.
     """
     fault = _fault(episode, KEYS)
     assert fault is None, fault
     with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **{key: episode[key] for key in KEYS})
+        np.savez_compressed(file, **{key: episode[key] for key in KEYS if key in episode})
 
 
 def load_episode(path: str | Path, keys: tuple[str, ...] = KEYS) -> dict[str, np.ndarray]:
-    """Read `keys` of one episode and check that they are there, of the right shape and type, and of one length.
+    """Read `keys` of one episode and check that they are there (`OPTIONAL` ones may not be), of the right shape and type, of one length.
 
     Raises:
         SenseiError: the file is absent, damaged or not an episode; the message names it.
@@ -76,9 +78,9 @@ def load_episode(path: str | Path, keys: tuple[str, ...] = KEYS) -> dict[str, np
 
 def _fault(episode: dict[str, np.ndarray], keys: tuple[str, ...]) -> str | None:
     """What is wrong with an episode that should hold `keys`, in words; None if nothing is."""
-    if missing := [key for key in keys if key not in episode]:
+    if missing := [key for key in keys if key not in episode and key not in OPTIONAL]:
         return f"it lacks {', '.join(missing)}"
-    rows = {key: episode[key] for key in keys if key not in NAMES.values()}
+    rows = {key: episode[key] for key in keys if key in episode and key not in NAMES.values()}
     for key, array in rows.items():
         if key == "action":
             fits = (array.dtype == np.int64 and array.ndim == 1) or (array.dtype == np.float32 and array.ndim == 2)

@@ -55,6 +55,7 @@ def distil(
     curves_path: str | Path,
     card_path: str | Path,
     device: str | torch.device = "cpu",
+    share: float = 1.0,
 ) -> dict[str, object]:
     """Train on a random part of the clear and tied pairs; keep the weights of the epoch with the lowest loss on the rest.
 
@@ -69,6 +70,7 @@ def distil(
             validation_accuracy. Accuracies are over clear pairs: which side gets the higher reward.
         card_path: json, the returned card.
         device: where to train; `auto`: on a GPU if there is one.
+        share: of the training pairs to learn from; the held-out pairs are the same for every share.
 
     Returns:
         chosen_epoch and criterion; validation_loss; held_out: accuracy against the labels, and oracle: against the oracle's labels (None
@@ -85,7 +87,8 @@ def distil(
     if len(sides) != len(labels):
         found = f"{len(labels)} and {len(sides)} pairs"
         raise SenseiError(f"{labels_path} and {pairs_path} do not belong together", found=found, hint="annotate again")
-    parts = split(labels["label"], config.validation_share, generator(seed, "distil", "split"))
+    learned, held_out = split(labels["label"], config.validation_share, generator(seed, "distil", "split"))
+    parts = learned[: max(round(share * len(learned)), 1)], held_out
     image, flags = (torch.from_numpy(array).to(device) for array in (frames.image, frames.flags))
     training, validation = (
         PairSet(image, flags, *(torch.from_numpy(array).to(device) for array in (sides[part], soft_label(_codes(labels, "label", part)))))

@@ -50,7 +50,7 @@ class Episodes:
                 self.totals[f"events/{name}"] += value
             self.totals["unstable_episodes"] += bool(rows["is_unstable"][worker])
             if self.keep:
-                self.rows[worker].append({name: rows[name][worker] for name in ROWS})
+                self.rows[worker].append({name: rows[name][worker] for name in ROWS if name in rows})
             if rows["is_last"][worker]:
                 self._end(worker)
 

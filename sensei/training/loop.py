@@ -50,7 +50,7 @@ def opened(run: Run) -> Iterator["Loop"]:
     """The loop of a run with its environments, not begun yet; their processes end with the block."""
     settings = run.settings
     start_anew(run)
-    images = run.keep_episodes or run.reward_model is not None
+    images = True if run.reward_model else None if run.keep_episodes else False
     size, workers = settings.world_model.image_size, settings.training.workers
     with VectorEnvironment(settings.environment, size, run.seed, run.phase, workers, images, task=run.task) as environments:
         loop = Loop(run, environments)

@@ -1,6 +1,5 @@
 """Every configured environment keeps the contract; so do Gymnasium's pixel environments, and the others are refused."""
 
-import time
 from pathlib import Path
 
 import gymnasium
@@ -12,7 +11,6 @@ from gymnasium.utils.env_checker import check_env
 from sensei.config import EnvironmentConfig
 from sensei.envs.contract import check_environment
 from sensei.envs.registry import make
-from sensei.envs.vector import VectorEnvironment
 from sensei.errors import SenseiError
 
 CONFIGS = sorted((Path(__file__).resolve().parent.parent.parent / "config" / "envs").glob("*.yaml"))
@@ -105,28 +103,3 @@ def test_an_unknown_event_or_level_names_the_known_ones(path):
         make(config(path, events=["door_open"]), 64)
     with pytest.raises(SenseiError, match="found KeyRoom-S99, expected one of"):
         make(config(path, level="KeyRoom-S99"), 64)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["minihack_keyroom_s15", "minihack_keychest"])
-def test_print_speed(name, capsys):
-    """A benchmark: prints steps per second, asserts nothing about them."""
-    (path,) = [path for path in CONFIGS if path.stem == name]
-    env, rng = make(config(path), 64), np.random.default_rng(0)
-    env.reset(seed=0)
-    speeds, steps = {}, 5000
-    start = time.perf_counter()
-    for _ in range(steps):
-        if any(env.step(int(rng.integers(env.action_space.n)))[2:4]):
-            env.reset()
-    speeds["in this process"] = steps / (time.perf_counter() - start)
-    env.close()
-    for workers in (1, 4):
-        with VectorEnvironment(config(path), 64, 0, "speed", workers, annotator_images=True) as vector:
-            vector.reset()
-            start = time.perf_counter()
-            for _ in range(steps // workers):
-                vector.step(rng.integers(vector.action_space.n, size=workers))
-            speeds[f"{workers} workers"] = steps / (time.perf_counter() - start)
-    with capsys.disabled():
-        print(f"\n{name}: " + ", ".join(f"{where} {speed:.0f} steps/s" for where, speed in speeds.items()))

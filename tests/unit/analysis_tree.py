@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sensei.analysis.figures import PARTS
 from sensei.config import Study, load_study, read_yaml
 from sensei.replay.store import episode_name, save_episode
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPLORE = ["sensei", "plan2explore", "vlm_motif", "sensei_released", "random"]
 LEARN = ["sensei", "plan2explore", "dreamerv3", "ppo"]
+OF_ROBODESK = ("task_rewards", "open_drawer_light")  # figures
 MEANS = {
     "key_picked_up": 14,
     "door_opened": 9,
@@ -26,7 +28,11 @@ def make_study(environments=("minihack_keyroom_s15",), seeds=(0, 1, 2), explore_
     """The smoke study with other axes and steps."""
     content = read_yaml(ROOT / "config" / "smoke.yaml")
     content |= {"study": "miniature", "environments": list(environments), "seeds": list(seeds), "explore": EXPLORE, "learn": LEARN}
+    content["annotators"] = ["oracle", "noisy_oracle"]
     content["training"] |= {"explore_steps": explore_steps, "learn_steps": learn_steps, "evaluate_every": learn_steps // 12}
+    del content["per_environment"]
+    if "robodesk" not in environments:
+        content["figures"] = [figure for figure in content["figures"] if figure not in OF_ROBODESK]
     return load_study(content | changes)
 
 
@@ -107,6 +113,8 @@ def write_labels_and_rewards(study: Study, results: Path) -> None:
     from sensei.reward.model import RewardModel, save_model
 
     accuracy = {"share": 0.9625, "low": 0.95, "high": 0.97, "count": 800}
+    rng = np.random.default_rng(0)
+    oracle = rng.integers(0, 4, 400)
     for environment in study.environments:
         events = study.settings[environment].environment.events
         folder = results / environment / "collect" / "seed0" / "episodes"
@@ -117,8 +125,12 @@ def write_labels_and_rewards(study: Study, results: Path) -> None:
             labels, reward = results / environment / "labels" / annotator, results / environment / "reward" / annotator
             labels.mkdir(parents=True)
             reward.mkdir(parents=True)
-            card = {"pairs": 400, "errors": 0, "shares": {"first": 0.5, "second": 0.25}, "note": f"<b>{annotator}</b>"}
-            (labels / "card.json").write_text(json.dumps(card))
+            shares = {"first": 0.5, "second": 0.25, "tie": 0.05, "unknown": 0.2}
+            card = {"pairs": 400, "errors": 0, "shares": shares, "order_bias": accuracy, "swap_consistency": accuracy}
+            (labels / "card.json").write_text(json.dumps(card | {"note": f"<b>{annotator}</b>"}))
+            codes = rng.integers(0, 4, 400)
+            table = pd.DataFrame({"pair": np.arange(400), "label": pd.array(codes, dtype="Int8"), "oracle": pd.array(oracle, dtype="Int8")})
+            table.to_parquet(labels / "labels.parquet")
             epochs = np.arange(1, 6)
             curves = {"epoch": epochs, "train_loss": 0.6 / epochs, "train_accuracy": 1 - 0.3 / epochs}
             curves |= {"validation_loss": [0.6, 0.4, 0.3, 0.31, 0.33], "validation_accuracy": [0.7, 0.8, 0.9625, 0.96, 0.95]}
@@ -130,7 +142,9 @@ def write_labels_and_rewards(study: Study, results: Path) -> None:
                 "oracle": accuracy,
                 "criterion": "lowest validation loss",
             }
-            (reward / "card.json").write_text(json.dumps(card))
+            for part, number in zip(PARTS, (4, 32, 320), strict=True):
+                (reward / part).mkdir(exist_ok=True)
+                (reward / part / "card.json").write_text(json.dumps(card | {"pairs": {"training": number, "validation": 80, "dropped": 0}}))
             config = study.settings[environment].reward
             save_model(reward / "reward.safetensors", RewardModel((80, 80, 3), 1, config, torch.Generator().manual_seed(0)))
 

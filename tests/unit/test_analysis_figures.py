@@ -5,15 +5,29 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_tree import EXPLORE, make_study, write_study
+from analysis_tree import EXPLORE, OF_ROBODESK, make_study, write_labels_and_rewards, write_study
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
+from sklearn.metrics import cohen_kappa_score
 
 from sensei.analysis import published, style
-from sensei.analysis.figures import FIGURES, check, downstream, draw_published, inputs, interactions, make, module, semantic_reward
+from sensei.analysis.figures import (
+    FIGURES,
+    PUBLISHED,
+    check,
+    downstream,
+    draw_published,
+    inputs,
+    interactions,
+    make,
+    module,
+    semantic_reward,
+)
 from sensei.analysis.scores import read_scores
 from sensei.errors import SenseiError
+
+OF_MINIHACK = [name for name in FIGURES if name not in OF_ROBODESK]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +57,7 @@ def at_full_scale():
 
 
 def drawings(study, results):
-    return {name: module(name).draw(study, module(name).load(study, results)) for name in FIGURES}
+    return {name: module(name).draw(study, module(name).load(study, results)) for name in OF_MINIHACK}
 
 
 def texts(axes: Axes, renderer):
@@ -88,17 +102,17 @@ def test_ten_seeds_of_two_environments_are_legible(at_full_scale):
 
 
 def test_published_figures_are_legible():
-    for name in ("interactions", "downstream", "ppo_convergence"):
-        assert_legible(module(name).draw_published().figure)
+    for number, name in PUBLISHED.items():
+        assert_legible(module(name).draw_published(number).figure)
 
 
 def test_make_writes_whole_equal_files(study, results, tmp_path):
-    for name in FIGURES:
+    for name in OF_MINIHACK:
         make(name, study, results, tmp_path / "once" / name)
     for name in ("reward_model", "semantic_reward"):
         make(name, study, results, tmp_path / "twice" / name)
     names = sorted(path.name for path in (tmp_path / "once").iterdir())
-    assert names == sorted(f"{name}{suffix}" for name in FIGURES for suffix in (".pdf", ".png", ".csv"))
+    assert names == sorted(f"{name}{suffix}" for name in OF_MINIHACK for suffix in (".pdf", ".png", ".csv"))
     for name in names:
         once, twice = (tmp_path / folder / name for folder in ("once", "twice"))
         assert not twice.exists() or once.read_bytes() == twice.read_bytes(), name
@@ -113,14 +127,16 @@ def test_make_writes_whole_equal_files(study, results, tmp_path):
 
 
 def test_inputs_are_what_is_read(study, results):
-    for name in FIGURES:
+    for name in OF_MINIHACK:
         assert all((results / path).exists() for path in inputs(name, study) if not path.endswith("index.parquet"))
     assert "minihack_keyroom_s15/reward/noisy_oracle/card.json" in inputs("reward_model", study)
     assert "minihack_keyroom_s15/explore/plan2explore/seed0/events.parquet" in inputs("semantic_reward", study)
 
 
 def test_an_unknown_figure_lists_the_known_ones():
-    with pytest.raises(SenseiError, match="interaction.*one of semantic_reward, interactions, downstream, reward_model"):
+    with pytest.raises(
+        SenseiError, match="interaction.*one of semantic_reward, interactions, task_rewards, open_drawer_light, downstream, reward_model"
+    ):
         check(["downstream", "interaction"])
 
 
@@ -165,7 +181,7 @@ def test_published_bars_of_the_same_steps_stand_beside_ours(at_full_scale):
 
 def test_an_environment_that_was_not_published_has_no_published_panel():
     study = make_study(("minihack_keyroom_s5",), (0, 1))
-    assert interactions.published_values(study.settings["minihack_keyroom_s5"].environment.tasks[0]).empty
+    assert interactions.published_values(5, published.name_of(study.settings["minihack_keyroom_s5"].environment)).empty
     assert downstream.published_values(7, "keyroom_s5").empty
 
 
@@ -243,18 +259,60 @@ def test_missing_and_damaged_reward_files_are_named(study, tmp_path, name):
         module("reward_model").load(study, tmp_path)
 
 
+def test_labels_shows_agreement_and_the_published_shares(study, results):
+    drawing = module("labels").draw(study, module("labels").load(study, results))
+    numbers = drawing.numbers.set_index(["environment", "annotator", "measure", "other"])
+    folder = results / "minihack_keyroom_s15" / "labels"
+    table = pd.read_parquet(folder / "noisy_oracle" / "labels.parquet")
+    mine, oracle = table["label"].to_numpy(int), table["oracle"].to_numpy(int)
+    clear = (mine < 2) & (oracle < 2)
+    agreed = numbers.loc[("minihack_keyroom_s15", "noisy_oracle", "accuracy", "oracle")]
+    assert agreed["value"] == pytest.approx((mine == oracle)[clear].mean()) and agreed["count"] == clear.sum()
+    assert numbers.loc[("minihack_keyroom_s15", "noisy_oracle", "kappa", "oracle"), "value"] == pytest.approx(
+        cohen_kappa_score(mine, oracle)
+    )
+    learned = drawing.numbers[(drawing.numbers["measure"] == "held_out") & (drawing.numbers["annotator"] == "oracle")]
+    assert learned["count"].tolist() == [4, 32, 320]
+    llava = numbers.loc[("published", "llava")]
+    assert llava.loc[("share", "first"), "value"] == pytest.approx(0.83297)
+    assert llava.loc[("order_bias", ""), "value"] == pytest.approx(83297 / (83297 + 3407))
+    assert "96.2% of 800" in drawing.caption
+
+
+def test_labels_of_two_environments_and_many_annotators_are_legible(tmp_path):
+    wide = make_study(("minihack_keyroom_s15", "minihack_keychest"), annotators=["oracle", "noisy_oracle", "captioned_clip", "gpt-4o"])
+    write_labels_and_rewards(wide, tmp_path)
+    assert_legible(module("labels").draw(wide, module("labels").load(wide, tmp_path)).figure)
+
+
+@pytest.mark.parametrize("name", ["labels/oracle/card.json", "labels/oracle/labels.parquet", "reward/oracle/share0.01/card.json"])
+def test_missing_and_damaged_label_files_are_named(study, tmp_path, name):
+    write_labels_and_rewards(study, tmp_path)
+    path = tmp_path / "minihack_keyroom_s15" / name
+    for spoil in (lambda: path.write_text("{}"), path.unlink):
+        spoil()
+        with pytest.raises(SenseiError, match=name):
+            module("labels").load(study, tmp_path)
+
+
 def test_published_figures(tmp_path):
     written = draw_published(tmp_path)
     assert sorted(path.name for path in written) == sorted(
-        f"fig{number}{suffix}" for number in (5, 7, 13) for suffix in (".pdf", ".png", ".csv")
+        f"fig{number}{suffix}" for number in PUBLISHED for suffix in (".pdf", ".png", ".csv")
     )
     assert all(path.stat().st_size > 500 for path in written)
     figure5 = pd.read_csv(tmp_path / "fig5.csv")
     assert_published_bars(figure5)
     assert len(figure5) == len(published.bars(5)) == 24
-    for number in (7, 13):
+    for number, panels in ((6, 6), (15, 1), (16, 18)):
+        drawn = pd.read_csv(tmp_path / f"fig{number}.csv")
+        bars = drawn[drawn["steps"] == 1_000_000].merge(published.bars(number), on=["metric", "method"])
+        assert len(bars) == len(published.bars(number)) and bars["metric"].nunique() == panels
+        assert (bars["value"] == bars["mean"]).all() and (bars["band"] == "standard deviation").all()
+    for number in (7, 13, 21):
         drawn, expected = pd.read_csv(tmp_path / f"fig{number}.csv"), published.curves(number)
-        both = drawn.merge(expected, left_on=["environment", "method", "step"], right_on=["environment", "method", "x"])
+        drawn["task"] = expected["task"]
+        both = drawn.merge(expected, left_on=["task", "method", "step"], right_on=["task", "method", "x"])
         assert len(both) == len(drawn) == len(expected)
         assert (both["value"] == both["mean"]).all()
     assert "Fig. 13" in style.read_caption(tmp_path / "fig13.png")
@@ -304,3 +362,53 @@ def test_a_method_of_ones_own_has_a_colour():
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (0.25, "0.25"), (950, "950"), (1000, "1K"), (500_000, "500K"), (1_500_000, "1.5M")])
 def test_short_numbers(value, text):
     assert style.count(value) == text
+
+
+def robodesk_scores(seeds=(0, 1), explore_steps=5_000, learn_steps=4_000):
+    """A study of Robodesk and scores of it: event number k of seed s happened 10 k + s times."""
+    study = make_study(("robodesk",), seeds, explore_steps, learn_steps)
+    settings = study.settings["robodesk"].environment
+    rows = []
+    for method, seed in itertools.product(study.explore, seeds):
+        rows += [("robodesk", "explore", method, seed, explore_steps, name, 10.0 * k + seed) for k, name in enumerate(settings.events)]
+    for task, method, seed, part in itertools.product(settings.tasks, study.learn, seeds, range(5)):
+        rows.append(("robodesk", task, method, seed, part * learn_steps // 4, "score", part / 4))
+    return study, pd.DataFrame(rows, columns=["environment", "task", "method", "seed", "step", "metric", "value"])
+
+
+def test_robodesk_figures_are_legible_and_keep_published_values_apart():
+    study, scores = robodesk_scores()
+    for name, panels in (("interactions", 3 * 6), ("task_rewards", 2 * 18), ("open_drawer_light", 2), ("downstream", 2 * 3)):
+        drawing = module(name).draw(study, scores)
+        assert_legible(drawing.figure)
+        assert len([axes for axes in drawing.figure.axes if axes.axison]) == panels, name
+        assert drawing.numbers.groupby("panel")["source"].nunique().max() == 1, "published values are on our axes"
+        assert set(drawing.numbers["source"]) == {"ours", "published"}
+
+
+def test_buttons_are_the_sum_of_three_per_seed():
+    study, scores = robodesk_scores()
+    events = study.settings["robodesk"].environment.events
+    numbers = interactions.draw(study, scores).numbers
+    ours = numbers[(numbers["metric"] == "buttons") & (numbers["method"] == "sensei") & (numbers["drawn"] == "seed")]
+    first = sum(10 * events.index(f"{colour}_button_moved") for colour in ("red", "green", "blue"))
+    assert ours["value"].tolist() == [first, first + 3]
+
+
+def test_at_the_papers_steps_robodesk_shares_its_axes():
+    study, scores = robodesk_scores((0, 1, 2), 1_000_000, 1_000_000)
+    drawing = interactions.draw(study, scores)
+    assert "5K steps" not in " ".join(drawing.numbers["panel"]) and any("hatched" in title for title in drawing.numbers["panel"])
+    assert_legible(drawing.figure)
+
+
+def test_early_checkpoints_are_those_of_the_logs():
+    table = published.early_checkpoints().set_index(["method", "metric"])
+    assert table.loc[("plan2explore", "drawer"), ["mean", "error"]].round().tolist() == [1580, 279]
+    assert table.loc[("sensei_general", "buttons"), ["mean", "error"]].round().tolist() == [1431, 581]
+    assert (table["seeds"] == 3).all() and table["steps"].between(240_000, 260_000).all()
+
+
+def test_task_rewards_of_a_study_without_robodesk_are_refused(study, results):
+    with pytest.raises(SenseiError, match="expected robodesk in `environments`"):
+        module("task_rewards").draw(study, read_scores(results / "scores.parquet"))

@@ -12,16 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sensei.annotators import labels as labels_module
+from sensei.annotators import shards as shards_module
 from sensei.annotators.frames import Frames
-from sensei.annotators.labels import annotate_shard, merge_shards, read_labels, read_replies
+from sensei.annotators.labels import merge_shards, read_labels, read_replies
 from sensei.annotators.oracle import NoisyOracle, Oracle, compare, ranks
 from sensei.annotators.preference import Label, Pair, Reply, Side, soft_label
-from sensei.config import CONFIG_FOLDER, AnnotatorConfig, read_yaml
+from sensei.annotators.registry import Assignment, make_annotator
+from sensei.annotators.shards import annotate_shard
+from sensei.config import CONFIG_FOLDER, AnnotatorConfig, LabelsConfig, NoisyOracleConfig, OracleConfig, annotator_config, read_yaml
 from sensei.errors import SenseiError
 
 ROOM = ("key_in_view", "key_held", "closed_door_beside", "open_door_in_view", "stairs_in_view")
-ORACLE = AnnotatorConfig(kind="oracle")
+ORACLE, ONCE = OracleConfig(), LabelsConfig(both_orders=0)
 
 
 def room(*true: str) -> dict[str, float]:
@@ -46,9 +48,14 @@ def write_pairs(folder: Path, number: int, seed: int = 0) -> Path:
     return folder / "main.parquet"
 
 
+def assignment(folder: Path, seed: int = 0) -> Assignment:
+    """What annotators of these tests are given."""
+    return Assignment(seed, None, folder, folder / "ledger.sqlite")
+
+
 def annotate(pairs: Path, output: Path, config: AnnotatorConfig = ORACLE, shard: int = 0, shards: int = 1, seed: int = 0) -> list[Reply]:
-    """Annotate one shard without pictures."""
-    annotate_shard(pairs, pairs.with_suffix(".frames.npz"), "tested", config, shard, shards, output, seed)
+    """Annotate one shard without pictures, each pair in one order."""
+    annotate_shard(pairs, pairs.with_suffix(".frames.npz"), "tested", config, shard, shards, output, assignment(output.parent, seed), ONCE)
     return read_replies(output)
 
 
@@ -105,7 +112,7 @@ def test_a_reply_is_mapped_back_to_the_pairs_own_order():
 @pytest.mark.parametrize(("planted", "bias"), [(0.85, 0.0), (0.7, 0.0), (1.0, 0.3), (0.85, 0.1)])
 def test_the_noisy_oracle_is_as_noisy_as_stated(tmp_path, planted, bias):
     pairs = write_pairs(tmp_path, 6000)
-    config = AnnotatorConfig(kind="noisy_oracle", accuracy=planted, first_bias=bias)
+    config = NoisyOracleConfig(accuracy=planted, first_bias=bias)
     annotate(pairs, tmp_path / "shard0.jsonl", config)
     card = merge_shards([tmp_path / "shard0.jsonl"], pairs, tmp_path / "labels.parquet", tmp_path / "card.json")
     expected = planted * (1 - bias) + bias / 2  # a replaced answer is right by chance, the order being random
@@ -122,7 +129,7 @@ def test_the_noisy_oracle_is_as_noisy_as_stated(tmp_path, planted, bias):
 
 
 def test_answers_depend_neither_on_the_shards_nor_on_the_run(tmp_path):
-    pairs, config = write_pairs(tmp_path, 300), AnnotatorConfig(kind="noisy_oracle", accuracy=0.7, first_bias=0.2)
+    pairs, config = write_pairs(tmp_path, 300), NoisyOracleConfig(accuracy=0.7, first_bias=0.2)
     whole = {reply.pair: reply for reply in annotate(pairs, tmp_path / "whole.jsonl", config)}
     assert {reply.swapped for reply in whole.values()} == {True, False}
     for shard in range(3):
@@ -149,13 +156,13 @@ def test_an_interrupted_shard_asks_only_what_is_unasked(tmp_path, monkeypatch):
                 yield reply
 
     for patience in (20, 15):
-        monkeypatch.setattr(labels_module, "make_annotator", lambda *_, patience=patience: Listening(patience))
+        monkeypatch.setattr(shards_module, "make_annotator", lambda *_, patience=patience: Listening(patience))
         with pytest.raises(KeyboardInterrupt):
             annotate(pairs, output)
         assert not output.exists()
         [partial] = tmp_path.glob(".shard0.*.partial.jsonl")
         partial.write_bytes(partial.read_bytes() + b'{"pair": 49, "swap')  # torn by the kill
-    monkeypatch.setattr(labels_module, "make_annotator", lambda *_: Listening(-1))
+    monkeypatch.setattr(shards_module, "make_annotator", lambda *_: Listening(-1))
     replies = annotate(pairs, output)
     assert asked == [reply.pair for reply in replies] == list(range(50))
     assert not list(tmp_path.glob(".shard0*"))
@@ -169,9 +176,9 @@ def test_replies_to_another_configuration_are_not_taken_up(tmp_path, monkeypatch
 
     pairs = write_pairs(tmp_path, 40)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(labels_module, "make_annotator", lambda *_: Broken())
+        patch.setattr(shards_module, "make_annotator", lambda *_: Broken())
         annotate(pairs, tmp_path / "shard0.jsonl")
-    flipped = annotate(pairs, tmp_path / "shard0.jsonl", AnnotatorConfig(kind="noisy_oracle", accuracy=0.0))
+    flipped = annotate(pairs, tmp_path / "shard0.jsonl", NoisyOracleConfig(accuracy=0.0))
     assert [reply.pair for reply in flipped] == list(range(40))
     assert [reply.answer for reply in flipped] == [reply.answer.swapped for reply in annotate(pairs, tmp_path / "o.jsonl")]
 
@@ -189,10 +196,10 @@ def test_failed_requests_are_asked_again_and_never_become_labels(tmp_path, monke
                 yield Reply(pair.pair, pair.swapped, "", None, "refused") if failed else Reply(pair.pair, pair.swapped, "tie", Label.TIE)
 
     pairs, output = write_pairs(tmp_path, 6), tmp_path / "shard0.jsonl"
-    monkeypatch.setattr(labels_module, "make_annotator", lambda *_: Failing(fails=False))
+    monkeypatch.setattr(shards_module, "make_annotator", lambda *_: Failing(fails=False))
     with pytest.raises(KeyboardInterrupt):
         annotate(pairs, output)
-    monkeypatch.setattr(labels_module, "make_annotator", lambda *_: Failing(fails=True))
+    monkeypatch.setattr(shards_module, "make_annotator", lambda *_: Failing(fails=True))
     assert [reply.pair for reply in annotate(pairs, output)] == [0, 1, 2, 3, 2, 4, 5]
     card = merge_shards([output], pairs, tmp_path / "labels.parquet", tmp_path / "card.json")
     assert (card["pairs"], card["errors"], card["counts"]["tie"], card["counts"]["unknown"]) == (6, 3, 3, 0)
@@ -205,15 +212,17 @@ def test_a_killed_shard_resumes_where_it_was(tmp_path):
     pairs = write_pairs(tmp_path, 400)
     program = (
         "import sys, time\n"
-        "from sensei.annotators import labels, oracle\n"
-        "from sensei.config import AnnotatorConfig\n"
+        "from sensei.annotators import shards, oracle\n"
+        "from sensei.annotators.registry import Assignment\n"
+        "from sensei.config import LabelsConfig, OracleConfig\n"
         "class Slow(oracle.Oracle):\n"
         "    def annotate(self, pairs):\n"
         "        for reply in super().annotate(pairs):\n"
         "            time.sleep(0.02)\n"
         "            yield reply\n"
-        "labels.make_annotator = lambda *_: Slow()\n"
-        "labels.annotate_shard(sys.argv[1], 'none', 'tested', AnnotatorConfig(kind='oracle'), 0, 1, sys.argv[2], 0)\n"
+        "shards.make_annotator = lambda *_: Slow()\n"
+        "assignment = Assignment(0, None, None, None)\n"
+        "shards.annotate_shard(sys.argv[1], '', '', OracleConfig(), 0, 1, sys.argv[2], assignment, LabelsConfig(both_orders=0))\n"
     )
     output = tmp_path / "shard0.jsonl"
     root = Path(__file__).resolve().parents[2]
@@ -227,9 +236,9 @@ def test_a_killed_shard_resumes_where_it_was(tmp_path):
     begun = partial.read_bytes()
     assert len(begun) >= 2000
     assert not output.exists()
-    annotate_shard(pairs, "none", "tested", ORACLE, 0, 1, output, 0)
+    annotate_shard(pairs, "", "", ORACLE, 0, 1, output, assignment(tmp_path), ONCE)
     assert output.read_bytes().startswith(begun[: begun.rfind(b"\n") + 1])
-    annotate_shard(pairs, "none", "tested", ORACLE, 0, 1, tmp_path / "undisturbed.jsonl", 0)
+    annotate_shard(pairs, "", "", ORACLE, 0, 1, tmp_path / "undisturbed.jsonl", assignment(tmp_path), ONCE)
     assert output.read_bytes() == (tmp_path / "undisturbed.jsonl").read_bytes()
 
 
@@ -270,6 +279,6 @@ def test_shards_must_answer_each_pair_once(tmp_path):
 
 def test_every_annotator_file_makes_an_annotator(tmp_path):
     pairs = write_pairs(tmp_path, 3)
-    for path in (CONFIG_FOLDER / "annotators").glob("*.yaml"):
-        assert len(annotate(pairs, tmp_path / f"{path.stem}.jsonl", AnnotatorConfig(**read_yaml(path)))) == 3
-    assert isinstance(labels_module.make_annotator(AnnotatorConfig(kind="noisy_oracle"), 0), NoisyOracle)
+    for path in (CONFIG_FOLDER / "annotators").glob("*oracle.yaml"):
+        assert len(annotate(pairs, tmp_path / f"{path.stem}.jsonl", annotator_config(read_yaml(path), path.name))) == 3
+    assert isinstance(make_annotator(NoisyOracleConfig(), assignment(tmp_path)), NoisyOracle)

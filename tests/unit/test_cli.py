@@ -14,7 +14,7 @@ from helpers import environment, run_python
 from sensei.__main__ import app
 from sensei.config import json_schema, read_study
 
-STAGES = ["study", "explore", "learn", "collect", "pairs", "annotate", "labels", "distil"]
+STAGES = ["study", "explore", "learn", "collect", "pairs", "caption-clip", "annotate", "labels", "trust", "distil"]
 STAGES += ["tabulate", "figure", "tables", "report", "published", "schema"]
 
 
@@ -71,8 +71,31 @@ def test_what_is_not_in_the_study_is_refused(write_study, tmp_path):
 
 def test_missing_inputs_are_named(write_study, tmp_path):
     fails_in_three_lines(run_python("-m", "sensei", "tabulate", "--study", "none.yaml", "--output", "x.parquet", cwd=tmp_path), "none.yaml")
-    command = ["-m", "sensei", "labels", "--shard", "shard0.jsonl", "--pairs", "p.parquet", "--labels", "l.parquet", "--card", "c.json"]
-    fails_in_three_lines(run_python(*command, cwd=tmp_path), "shard0.jsonl")
+    run_python("-m", "sensei", "study", write_study(), "resolved.yaml", cwd=tmp_path)
+    study = ["--study", "resolved.yaml", "--environment", "minihack_keyroom_s5"]
+    command = ["labels", *study, "--shard", "shard0.jsonl", "--pairs", "p.parquet", "--labels", "l.parquet", "--card", "c.json"]
+    fails_in_three_lines(run_python("-m", "sensei", *command, cwd=tmp_path), "shard0.jsonl")
+
+
+def test_labels_beyond_the_limits_stop_the_stage(write_study, tmp_path):
+    run_python("-m", "sensei", "study", write_study(), "resolved.yaml", cwd=tmp_path)
+    bias = {"share": 0.96, "low": 0.95, "high": 0.97, "count": 86704}
+    card = {"shares": {"unknown": 0.13}, "order_bias": bias, "swap_consistency": None, "oracle": None}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    study = ["--study", "resolved.yaml", "--environment", "minihack_keyroom_s5", "--annotator", "oracle"]
+    command = ["-m", "sensei", "trust", *study, "--card", "card.json", "--verdict", "trust.json"]
+    fails_in_three_lines(run_python(*command, cwd=tmp_path), "not to be trusted", "96.0%", "largest_order_bias", "order: both")
+    assert not (tmp_path / "trust.json").exists()
+    (tmp_path / "card.json").write_text(json.dumps(card | {"order_bias": bias | {"share": 0.5, "low": 0.49, "high": 0.51}}))
+    assert run_python(*command, cwd=tmp_path).returncode == 0
+    assert "largest_order_bias" in json.loads((tmp_path / "trust.json").read_text())
+
+
+def test_only_an_annotator_of_its_kind_is_trained(write_study, tmp_path):
+    run_python("-m", "sensei", "study", write_study(), "resolved.yaml", cwd=tmp_path)
+    command = ["caption-clip", "--study", "resolved.yaml", "--environment", "minihack_keyroom_s5", "--annotator", "oracle"]
+    result = run_python("-m", "sensei", *command, "--pairs", "p", "--frames", "f", "--folder", "m", cwd=tmp_path)
+    fails_in_three_lines(result, "annotator oracle is not trained", "kind captioned_clip")
 
 
 def test_a_missing_run_is_named(write_study, tmp_path):

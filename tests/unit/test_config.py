@@ -95,7 +95,8 @@ def test_paper_study_is_appendix_b(key):
 def test_paper_study_has_the_axes_of_the_paper():
     study = load_study(CONFIG_FOLDER / "paper.yaml")
     assert study.seeds == list(range(10))
-    assert study.environments == ["minihack_keyroom_s15", "minihack_keychest"]
+    assert study.environments == ["minihack_keyroom_s15", "minihack_keychest", "robodesk"]
+    assert [len(study.seeds_of(environment)) for environment in study.environments] == [10, 10, 3]
     assert set(study.explore) == {"sensei", "plan2explore", "vlm_motif"}
     assert set(study.learn) == {"sensei", "plan2explore", "dreamerv3", "ppo"}
 

@@ -143,9 +143,9 @@ def test_damaged_files_are_named(tmp_path):
     frames.write_bytes(frames.read_bytes()[:-30])
     with pytest.raises(SenseiError, match="main.frames.npz are damaged"):
         _ = Frames(frames).image
-    save_frames(frames, np.zeros((2, 3, 3, 3), np.uint8), np.zeros((1, 1), np.float32))
+    save_frames(frames, {"default": np.zeros((2, 3, 3, 3), np.uint8)}, np.zeros((1, 1), np.float32))
     with pytest.raises(SenseiError, match="main.frames.npz are damaged"):
-        _ = Frames(frames).flags
+        _ = Frames(frames).image
     table.iloc[1:].to_parquet(pairs)
     with pytest.raises(SenseiError, match="main.parquet are damaged"):
         read_pairs(pairs)

@@ -19,6 +19,10 @@ def test_slices_hold_what_a_stage_reads_and_no_more():
     assert slice_of(study, "explore", environment, "plan2explore")["episodes_of"] == [0]
     assert explore["episodes_of"] == []
     assert set(slice_of(study, "distil", environment, annotator="oracle")) == {"reward"}
+    labels = study.settings[environment].labels.model_dump()
+    asked, limits = slice_of(study, "annotate", environment, annotator="oracle")["asking"], slice_of(study, "trust", environment)
+    assert not set(asked) & set(limits) and asked | limits == labels
+    assert slice_of(study, "labels", environment) == {"order": "random"}
 
 
 def test_cost_follows_from_the_steps():

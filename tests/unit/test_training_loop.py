@@ -83,6 +83,7 @@ def test_the_acting_weights_are_as_old_as_the_lag_says(tmp_path, monkeypatch, la
         assert all(torch.equal(*pair) for pair in zip(acting[turn], learned[turn - lag], strict=True)), turn
 
 
+@pytest.mark.slow
 def test_a_lagging_run_is_another_run_and_resumes_to_the_same_bytes(tmp_path):
     folders = [tmp_path / name for name in ("whole", "interrupted", "prompt")]
     with pytest.MonkeyPatch.context() as patch:

@@ -21,7 +21,9 @@ names = {
     "collect": [options.get("--output")],
     "pairs": [options.get("--pairs"), options.get("--frames")],
     "annotate": [options.get("--output")],
+    "caption-clip": [f"{folder}/{name}" for name in ("open_clip_config.json", "open_clip_model.safetensors", "card.json")],
     "labels": [options.get("--labels"), options.get("--card")],
+    "trust": [options.get("--verdict")],
     "distil": [options.get("--model"), options.get("--curves"), options.get("--card")],
     "tabulate": [options.get("--output")],
     "figure": [options.get("--stem", "") + suffix for suffix in (".pdf", ".png", ".csv")],
@@ -65,7 +67,7 @@ def change_study(checkout) -> Callable[..., None]:
         path = checkout / "config" / "smoke.yaml"
         content = yaml.safe_load(path.read_text())
         for key, value in changes.items():
-            content[key] = {**content[key], **value} if isinstance(value, dict) else value
+            content[key] = {**content.get(key, {}), **value} if isinstance(value, dict) else value
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     return change

@@ -10,42 +10,51 @@ from helpers import ROOT, planned, snakemake
 from sensei.config import CONFIG_FOLDER, load_study
 
 SMOKE = ("-n", "--configfile", "config/smoke.yaml")
-AFTER_TABULATE = {"figure": 4, "tables": 1, "report": 1, "all": 1}
+AFTER_TABULATE = {"figure": 7, "tables": 1, "report": 1, "all": 1}
 
 
 def expected_jobs(name: str) -> dict[str, int]:
     """Jobs of a study by rule, from its axes alone."""
     study = load_study(CONFIG_FOLDER / f"{name}.yaml")
-    environments, seeds, annotators = len(study.environments), len(study.seeds), len(study.annotators)
+    annotators = {name: study.annotators_of(name) for name in study.environments}
+    labelled = sum(map(len, annotators.values()))
     extra_collections = sum(
-        len({seed for seed in parts.pairs.seeds if seed not in study.seeds or study.collector not in study.explore})
-        for parts in study.settings.values()
+        len({seed for seed in parts.pairs.seeds if seed not in study.seeds_of(name) or study.collector not in study.explore})
+        for name, parts in study.settings.items()
     )
-    return {
-        "explore": environments * len(study.explore) * seeds + extra_collections,
+    explored = sum(len(study.seeds_of(name)) for name in study.environments)
+    learned = sum(len(study.seeds_of(name)) * len(study.settings[name].environment.tasks) for name in study.environments)
+    trained = sum(study.annotator_settings[name].kind == "captioned_clip" for names in annotators.values() for name in names)
+    jobs = {
+        "explore": len(study.explore) * explored + extra_collections,
         "collect": sum(len(parts.pairs.seeds) for parts in study.settings.values()),
-        "pairs": environments,
-        "annotate": annotators * sum(parts.pairs.shards for parts in study.settings.values()),
-        "merge": environments * annotators,
-        "distil": environments * annotators,
-        "learn": environments * len(study.learn) * seeds,
+        "pairs": len(study.environments),
+        "annotate": sum(len(names) * study.settings[name].pairs.shards for name, names in annotators.items()),
+        "caption_clip": trained,
+        "merge": labelled,
+        "trust": labelled,
+        "distil": labelled,
+        "distil_part": 2 * labelled if "labels" in study.figures else 0,
+        "learn": len(study.learn) * learned,
         "tabulate": 1,
         "figure": len(study.figures),
         "tables": 1,
         "report": 1,
         "all": 1,
     }
+    return {rule: count for rule, count in jobs.items() if count}
 
 
-@pytest.mark.parametrize("name", ["smoke", "config", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "config", "paper", "robodesk_laptop"])
 def test_the_jobs_of_a_study_follow_from_its_axes(name, tmp_path):
     assert planned(snakemake("-n", "--configfile", CONFIG_FOLDER / f"{name}.yaml", cwd=tmp_path)) == expected_jobs(name)
     assert not (tmp_path / "results").exists()
 
 
-def test_the_paper_has_173_jobs(tmp_path):
-    # 2 environments x 10 seeds x (3 explored + 4 learned methods) = 140 runs, and 33 jobs around them
-    assert sum(expected_jobs("paper").values()) == 173
+def test_the_paper_has_246_jobs():
+    # MiniHack: 2 environments x 10 seeds x (3 explored + 4 learned methods) = 140 runs. Robodesk: 3 seeds x (3 explored + 4 learned
+    # methods x 3 tasks) = 45, and Plan2Explore with a fourth seed for the pairs. Around them 60 jobs.
+    assert sum(expected_jobs("paper").values()) == 246
 
 
 @pytest.mark.parametrize(
@@ -108,8 +117,34 @@ def test_a_reward_parameter_re_makes_exactly_what_depends_on_the_reward(checkout
     change_study(reward={"learning_rate": 5.0e-4})
     adopt(checkout)
     jobs = planned(snakemake(*SMOKE, cwd=checkout))
-    # the two annotators' models, the method with a semantic reward, its task run; not Plan2Explore, DreamerV3, PPO, labels
-    assert jobs == {"distil": 2, "explore": 1, "learn": 1, "tabulate": 1, **AFTER_TABULATE}
+    # all annotators' models, the method with a semantic reward, its task run, in both environments; not Plan2Explore, DreamerV3, PPO
+    assert jobs == {"distil": 3, "distil_part": 6, "explore": 2, "learn": 2, "tabulate": 1, **AFTER_TABULATE}
+
+
+def test_other_limits_are_a_new_verdict_and_no_new_model(checkout, change_study):
+    change_study(labels={"largest_order_bias": 0.3})
+    adopt(checkout)
+    assert planned(snakemake(*SMOKE, cwd=checkout)) == {"trust": 3, "tabulate": 1, **AFTER_TABULATE}
+
+
+def test_another_way_of_asking_asks_again(checkout, change_study):
+    change_study(labels={"order": "both"})
+    adopt(checkout)
+    jobs = planned(snakemake(*SMOKE, cwd=checkout))
+    assert {"annotate": 5, "merge": 3, "trust": 3, "distil": 3, "distil_part": 6}.items() <= jobs.items()
+    assert "caption_clip" not in jobs
+
+
+def test_labels_that_are_not_trusted_are_not_distilled(checkout):
+    stages = checkout / "sensei" / "__main__.py"
+    stages.write_text(stages.read_text().replace("for name in names[stage]:", "assert stage != 'trust'\nfor name in names[stage]:"))
+    folder = "results/smoke/minihack_keyroom_s5"
+    model, verdict = (checkout / folder / name for name in ("reward/oracle/reward.safetensors", "labels/oracle/trust.json"))
+    model.unlink()
+    verdict.unlink()
+    result = snakemake(model.relative_to(checkout), "--cores", "1", "--configfile", "config/smoke.yaml", cwd=checkout)
+    assert result.returncode != 0 and "Error in rule trust" in result.stdout + result.stderr
+    assert not model.exists()
 
 
 def test_the_length_of_the_task_re_makes_only_the_task(checkout, change_study):
@@ -127,7 +162,7 @@ def test_where_a_study_runs_re_makes_nothing(checkout, change_study):
 def test_more_seeds_and_methods_join_a_finished_study(checkout, change_study):
     change_study(seeds=[0, 1], explore=["sensei", "plan2explore", "vlm_motif"])
     jobs = planned(snakemake(*SMOKE, cwd=checkout))
-    assert jobs == {"explore": 2 * 3 - 2, "learn": 3, "tabulate": 1, **AFTER_TABULATE}
+    assert jobs == {"explore": 2 * (2 * 3 - 2), "learn": 2 * 3, "tabulate": 1, **AFTER_TABULATE}
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_figures_tables_videos_and_report_are_there(finished):
         for suffix, magic in ((".pdf", b"%PDF"), (".png", b"\x89PNG"), (".csv", b"")):
             content = (results / "figures" / f"{figure}{suffix}").read_bytes()
             assert content.startswith(magic) and len(content) > 50
-    assert len(list(results.rglob("video.mp4"))) == len(study.explore) + len(study.learn)
+    assert len(list(results.rglob("video.mp4"))) == 2 * (len(study.explore) + len(study.learn))
     page = (results / "report.html").read_text()
     assert "SENSEI" in page and page.count("data:image/png") >= len(study.figures)
     assert 'src="http' not in page and 'href="http' not in page.replace('href="https://arxiv', "")
@@ -155,5 +155,13 @@ def test_published_figures_need_no_study(tmp_path):
     result = snakemake("published", "--cores", "1", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert time.monotonic() - started < 60
-    assert {path.stem for path in (tmp_path / "results" / "published").glob("*.pdf")} == {"fig5", "fig7", "fig13"}
+    assert {path.stem for path in (tmp_path / "results" / "published").glob("*.pdf")} == {
+        "fig5",
+        "fig6",
+        "fig7",
+        "fig13",
+        "fig15",
+        "fig16",
+        "fig21",
+    }
     assert {path.name for path in (tmp_path / "results").iterdir()} == {"published"}

@@ -30,17 +30,17 @@ rule pairs:
             rules.collect.output.index, seed=STUDY.settings[wildcards.environment].pairs.seeds, allow_missing=True
         ),
     output:
-        pairs="<results>/{environment}/pairs/random.parquet",
-        frames="<results>/{environment}/pairs/random.frames.npz",
+        pairs="<results>/{environment}/pairs/pairs.parquet",
+        frames="<results>/{environment}/pairs/pairs.frames.npz",
     log:
-        "<results>/{environment}/pairs/random.log",
+        "<results>/{environment}/pairs/pairs.log",
     priority: 30
     conda:
-        "../../envs/sensei.yaml"
-    threads: 1
+        "../../envs/minihack.yaml"
+    threads: frame_cost(pairs_processes)
     resources:
         mem_mb=8000,
-        runtime=60,
+        runtime=frame_cost(pairs_minutes),
     params:
         code=fingerprint("pairs"),
         settings=settings("pairs"),
@@ -49,4 +49,4 @@ rule pairs:
         "Pairing frames of {wildcards.environment}"
     shell:
         "python -m sensei pairs --study {STUDY_FILE} --environment {wildcards.environment} {params.index}"
-        " --pairs {output.pairs} --frames {output.frames} > {log} 2>&1"
+        " --pairs {output.pairs} --frames {output.frames} --processes {threads} > {log} 2>&1"

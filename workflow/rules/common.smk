@@ -6,11 +6,12 @@ import re
 import sys
 from pathlib import Path
 
-from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, check as check_figures, inputs as figure_inputs
+from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, PUBLISHED, check as check_figures, inputs as figure_inputs
+from sensei.annotators.registry import MODEL_FILES, sources
 from sensei.config import load_study
 from sensei.errors import SenseiError
 from sensei.manifest import fingerprint, record_study
-from sensei.study import check_folder, run_memory, run_minutes, slice_of
+from sensei.study import check_folder, frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes, slice_of
 
 SOURCE = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "the command line"
 try:
@@ -37,12 +38,16 @@ wildcard_constraints:
     figure="|".join(KNOWN_FIGURES),
     seed=r"\d+",
     shard=r"\d+",
+    share=r"0\.\d+",
 
 
-AXES = {"environment": STUDY.environments, "seed": STUDY.seeds}
 EXPLORE_RUN = "<results>/{environment}/explore/{method}/seed{seed}"
 LEARN_RUN = "<results>/{environment}/learn/{task}/{method}/seed{seed}"
-EXPLORE_RUNS = expand(EXPLORE_RUN, method=STUDY.explore, **AXES)
+EXPLORE_RUNS = [
+    run
+    for environment in STUDY.environments
+    for run in expand(EXPLORE_RUN, environment=environment, method=STUDY.explore, seed=STUDY.seeds_of(environment))
+]
 LEARN_RUNS = [
     run
     for environment in STUDY.environments
@@ -51,16 +56,20 @@ LEARN_RUNS = [
         environment=environment,
         task=STUDY.settings[environment].environment.tasks,
         method=STUDY.learn,
-        seed=STUDY.seeds,
+        seed=STUDY.seeds_of(environment),
     )
 ]
 RUNS = expand("{run}/agent.pt", run=EXPLORE_RUNS + LEARN_RUNS)
-LABELS = expand(
-    "<results>/{environment}/labels/{annotator}/{file}",
-    environment=STUDY.environments,
-    annotator=STUDY.annotators,
-    file=["labels.parquet", "card.json"],
-)
+LABELS = [
+    path
+    for environment in STUDY.environments
+    for path in expand(
+        "<results>/{environment}/labels/{annotator}/{file}",
+        environment=environment,
+        annotator=STUDY.annotators_of(environment),
+        file=["labels.parquet", "card.json"],
+    )
+]
 FIGURES = expand("<results>/figures/{figure}.{suffix}", figure=STUDY.figures, suffix=["pdf", "png", "csv"])
 
 
@@ -77,6 +86,11 @@ def settings(stage):
 def run_cost(cost, stage):
     """`cost` (minutes or memory) of a run of `stage`."""
     return lambda wildcards: cost(STUDY, stage, wildcards.environment, wildcards.method)
+
+
+def frame_cost(cost):
+    """`cost` (minutes or memory) of a job over the frames of an environment."""
+    return lambda wildcards: cost(STUDY, wildcards.environment)
 
 
 def gpus(wildcards):

@@ -59,7 +59,11 @@ rule figure:
 rule tables:
     input:
         scores=rules.tabulate.output.scores,
-        cards=expand(rules.distil.output.card, environment=STUDY.environments, annotator=STUDY.annotators),
+        cards=[
+            path
+            for environment in STUDY.environments
+            for path in expand(rules.distil.output.card, environment=environment, annotator=STUDY.annotators_of(environment))
+        ],
     output:
         expand("<results>/tables/{table}.{suffix}", table=["interactions", "downstream", "reward_model"], suffix=["csv", "md"]),
     log:
@@ -109,7 +113,7 @@ rule report:
 
 rule published:
     output:
-        expand("results/published/fig{number}.{suffix}", number=[5, 7, 13], suffix=["pdf", "png", "csv"]),
+        expand("results/published/fig{number}.{suffix}", number=list(PUBLISHED), suffix=["pdf", "png", "csv"]),
     log:
         "results/published/published.log",
     localrule: True
@@ -123,6 +127,6 @@ rule published:
         code=fingerprint("published"),
         folder=subpath(output[0], parent=True),
     message:
-        "Figures 5, 7 and 13 from the published values"
+        "Figures of the paper from the published values"
     shell:
         "python -m sensei published --folder {params.folder} > {log} 2>&1"

@@ -5,7 +5,7 @@ def reward_model(wildcards):
     """The distilled model of the method's annotator, for methods with a semantic reward."""
     if not STUDY.methods[wildcards.method].needs_reward_model:
         return []
-    return f"<results>/{wildcards.environment}/reward/{STUDY.annotator_of(wildcards.method)}/reward.safetensors"
+    return f"<results>/{wildcards.environment}/reward/{STUDY.annotator_of(wildcards.method, wildcards.environment)}/reward.safetensors"
 
 
 def explored_agent(wildcards):

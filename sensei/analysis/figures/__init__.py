@@ -14,12 +14,26 @@ from sensei.errors import SenseiError
 
 FIGURES = {
     "semantic_reward": "semantic reward along one episode, with screenshots (paper Fig. 4)",
-    "interactions": "interactions during exploration (paper Fig. 5)",
-    "downstream": "score of the task over task steps (paper Fig. 7)",
+    "interactions": "interactions during exploration (paper Figs. 5 and 6)",
+    "task_rewards": "rewards of Robodesk's tasks during exploration (paper Fig. 16)",
+    "open_drawer_light": "rewards of one of Robodesk's tasks during exploration (paper Fig. 15)",
+    "downstream": "score of the task over task steps (paper Figs. 7 and 21)",
     "reward_model": "loss and accuracy of the reward models over epochs",
+    "labels": "how good the labels are, and what a reward model learns from how many of them",
     "ppo_convergence": "PPO alone, until it converges (paper Fig. 13)",
 }
+PARTS = ("share0.01/", "share0.1/", "")  # folders of reward models that learned from 1 %, 10 % and all of the labels
 SUFFIXES = (".pdf", ".png", ".csv")
+# Figure of the paper -> module that draws it from the published values alone.
+PUBLISHED = {
+    5: "interactions",
+    6: "interactions",
+    7: "downstream",
+    13: "ppo_convergence",
+    15: "open_drawer_light",
+    16: "task_rewards",
+    21: "downstream",
+}
 
 
 def check(names: Iterable[str]) -> None:
@@ -41,8 +55,14 @@ def inputs(name: str, study: Study) -> list[str]:
     check([name])
     if name == "semantic_reward":
         return [file for environment in study.environments for file in _semantic_reward_inputs(study, environment)]
+    if name == "labels":
+        folders = [(environment, annotator) for environment in study.environments for annotator in study.annotators_of(environment)]
+        files = ["labels/{}/labels.parquet", "labels/{}/card.json", *(f"reward/{{}}/{part}card.json" for part in PARTS)]
+        return [f"{environment}/{file.format(annotator)}" for environment, annotator in folders for file in files]
     if name == "reward_model":
-        folders = [f"{environment}/reward/{annotator}" for environment in study.environments for annotator in study.annotators]
+        folders = [
+            f"{environment}/reward/{annotator}" for environment in study.environments for annotator in study.annotators_of(environment)
+        ]
         return [f"{folder}/{file}" for folder in folders for file in ("curves.csv", "card.json")]
     return ["scores.parquet"]
 
@@ -50,7 +70,7 @@ def inputs(name: str, study: Study) -> list[str]:
 def _semantic_reward_inputs(study: Study, environment: str) -> list[str]:
     seed = study.settings[environment].pairs.seeds[0]
     return [
-        f"{environment}/reward/{study.annotators[0]}/reward.safetensors",
+        f"{environment}/reward/{study.annotators_of(environment)[0]}/reward.safetensors",
         f"{environment}/explore/{study.collector}/seed{seed}/events.parquet",
         f"{environment}/collect/seed{seed}/index.parquet",
     ]
@@ -69,12 +89,12 @@ def make(name: str, study: Study, results: Path, stem: Path) -> None:
 
 
 def draw_published(folder: Path) -> list[Path]:
-    """Draw Figures 5, 7 and 13 of the paper from the published values alone, into `folder`/fig{5,7,13}.{pdf,png,csv}."""
+    """Draw the figures of `PUBLISHED` from the published values alone, into `folder`/fig{number}.{pdf,png,csv}."""
     from sensei.analysis import style
 
     written = []
-    for number, name in ((5, "interactions"), (7, "downstream"), (13, "ppo_convergence")):
+    for number, name in PUBLISHED.items():
         stem = Path(folder) / f"fig{number}"
-        style.save(module(name).draw_published(), stem)
+        style.save(module(name).draw_published(number), stem)
         written += [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
     return written

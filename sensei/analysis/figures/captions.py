@@ -18,6 +18,22 @@ def number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def seeds(study: Study) -> str:
+    """3 seeds; or, where environments have seeds of their own: 10 seeds (Robodesk: 3)."""
+    own = [f"{study.settings[name].environment.title}: {len(values)}" for name, values in study.environment_seeds.items()]
+    shared = number(len(study.seeds), "seed")
+    if not own:
+        return shared
+    if len(own) == len(study.environments):
+        return f"seeds {', '.join(own)}"
+    return f"{shared} ({', '.join(own)})"
+
+
+def most_seeds(study: Study) -> int:
+    """Seeds of the environment with the most."""
+    return max(len(study.seeds_of(environment)) for environment in study.environments)
+
+
 def band(seeds: int, what: str) -> str:
     """What the intervals of a figure with `seeds` runs a method are; `what` names them there ("bands", "lines")."""
     if seeds == 1:

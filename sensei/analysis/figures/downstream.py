@@ -1,5 +1,6 @@
-"""Score of the task over task steps (paper Fig. 7): one panel per environment, one line per method."""
+"""Score of a task over task steps (paper Figs. 7 and 21): one panel per task, one line per method."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -32,10 +33,12 @@ COLUMNS = [
 PANEL_INCHES = 1.75
 LEGEND_INCHES = 0.28
 # Moving average over so many evaluations, as in the paper's figures; runs with fewer than ten times as many are not smoothed.
-WINDOWS = {7: 3, 13: 30}
+WINDOWS = {7: 3, 13: 30, 21: 3}
 # Published curves share a panel with ours if neither range of steps is more than this many times the other.
 LARGEST_RATIO = 2.0
-X_LABELS = {7: "task steps", 13: "environment steps"}
+X_LABELS = {7: "task steps", 13: "environment steps", 21: "task steps"}
+ROBODESK = {7: 21}  # where Robodesk has a figure of its own
+ACROSS = 3  # panels beside each other
 LINES = {"ours": {"linestyle": "-"}, "published": {"linestyle": (0, (4, 1.5)), "markerfacecolor": "white", "linewidth": 1.0}}
 
 
@@ -92,8 +95,9 @@ def draw_methods(study: Study, scores: pd.DataFrame, methods: list[str], figure:
     columns = []
     for environment, task in ((name, task) for name in study.environments for task in study.settings[name].environment.tasks):
         settings = study.settings[environment].environment
-        title = settings.title if len(settings.tasks) == 1 else f"{settings.title}, {task.replace('_', ' ')}"
-        ours, theirs = measured(study, scores, environment, task, methods, WINDOWS[figure]), published_values(figure, task)
+        title = settings.title if settings.family != "robodesk" else f"{settings.title}, {task.replace('_', ' ')}"
+        number = ROBODESK.get(figure, figure) if settings.family == "robodesk" else figure
+        ours, theirs = measured(study, scores, environment, task, methods, WINDOWS[figure]), published_values(number, task)
         theirs = theirs[theirs["method"].isin(methods)]
         stack = {f"{title}, {captions.number(int(ours['seeds'].max()), 'seed')}": ours}
         if agree(ours, theirs):
@@ -105,20 +109,31 @@ def draw_methods(study: Study, scores: pd.DataFrame, methods: list[str], figure:
 
 
 @style.styled()
-def draw_published() -> Drawing:
-    """Figure 7 of the paper from the published values alone, with the same code as `draw`."""
-    columns = [{f"{title}, published, 10 seeds": published_values(7, task)} for task, title in published.TASK_TITLES.items()]
+def draw_published(figure: int = 7) -> Drawing:
+    """Figure 7 or 21 of the paper from the published values alone, with the same code as `draw`."""
     caption = (
-        "Published values (paper Fig. 7, read off the figure, about 0.03): score of one evaluation episode per seed over task steps, "
-        "mean over 10 seeds, moving average over 3 evaluations. The width of the published bands was not read."
+        f"Published values (paper Fig. {figure}, read off the figure, about 0.03): score of one evaluation episode per seed over task "
+        "steps, mean over 10 seeds, moving average over 3 evaluations. The width of the published bands was not read."
     )
-    return panels(columns, caption, X_LABELS[7])
+    if figure == ROBODESK[7]:
+        caption += " The curve of SENSEI on upright block off table ends where it had converged."
+    return panels(published_columns(figure), caption, X_LABELS[figure])
+
+
+def published_columns(figure: int) -> list[dict[str, pd.DataFrame]]:
+    """A panel for each task of a published figure."""
+    columns = []
+    for environment, task in published.curves(figure)[["environment", "task"]].drop_duplicates().itertuples(index=False):
+        title = published.TITLES[environment] if environment != "robodesk" else task.replace("_", " ")
+        columns.append({f"{title}, published, 10 seeds": published_values(figure, task)})
+    return columns
 
 
 def _caption(study: Study, columns: list[dict[str, pd.DataFrame]], methods: list[str], figure: int) -> str:
     table = pd.concat([table for stack in columns for table in stack.values()])
     ours = table[table["source"] == "ours"]
     last = ours.groupby("environment")["step"].max()
+    figures = {ROBODESK.get(figure, figure) if study.settings[name].environment.family == "robodesk" else figure for name in last.index}
     parts = []
     for name in study.environments:
         settings = study.settings[name]
@@ -126,37 +141,48 @@ def _caption(study: Study, columns: list[dict[str, pd.DataFrame]], methods: list
         parts.append(f"{settings.environment.title} (to {captions.number(int(last[name]), 'step')}, {episodes} per evaluation)")
     smoothing = f"moving average over {WINDOWS[figure]} evaluations" if (ours["smoothing"] > 1).any() else "not smoothed"
     text = (
-        f"Score of the task over {X_LABELS[figure]}: {captions.listing(parts)}, {captions.number(len(study.seeds), 'seed')}. "
-        f"Lines are means over seeds, thin lines seeds; {captions.band(len(study.seeds), 'bands')}; {smoothing}."
+        f"Score of the task over {X_LABELS[figure]}: {captions.listing(parts)}, {captions.seeds(study)}. "
+        f"Lines are means over seeds, thin lines seeds; {captions.band(captions.most_seeds(study), 'bands')}; {smoothing}."
     )
     if explored := [study.methods[name].title for name in methods if study.methods[name].explores]:
         text += f" {captions.listing(explored)} start{'s' if len(explored) == 1 else ''} from the agent of the exploration run."
     if (table["source"] == "published").any():
         text += (
-            f" Dashed: published values (paper Fig. {figure}, 10 seeds, read off the figure), never rescaled; their bands were not read."
+            f" Dashed: published values (paper Fig. {' and '.join(map(str, sorted(figures)))}, 10 seeds, read off the figure), never "
+            "rescaled; their bands were not read."
         )
     return text + captions.gates(study, methods)
 
 
 def panels(columns: list[dict[str, pd.DataFrame]], caption: str, x_label: str) -> Drawing:
-    """One column of panels per environment; a legend above that covers no data."""
-    rows = max(len(stack) for stack in columns)
-    width = style.COLUMN_WIDTH if len(columns) == 1 and rows == 1 else style.FULL_WIDTH
-    across = len(columns) == 1 and rows > 1  # one environment: ours and the published panel side by side
-    shape = (1, rows) if across else (rows, len(columns))
-    figure = style.figure(width, PANEL_INCHES * shape[0] + LEGEND_INCHES)
-    grid = figure.subplots(*shape, squeeze=False)
-    grid = grid.T if across else grid
-    for column, stack in enumerate(columns):
-        for row in range(rows):
-            grid[row, column].set_axis_off() if row >= len(stack) else None
-        for axes, (title, table) in zip(grid[:, column], stack.items(), strict=False):
-            _panel(axes, title, table, x_label)
+    """One column of panels per task, at most `ACROSS` beside each other; a legend above that covers no data."""
+    lines = _lines(columns)
+    across = max(map(len, lines))
+    width = style.COLUMN_WIDTH if across == len(lines) == 1 else style.FULL_WIDTH
+    inches = width / across - 0.55  # of a title
+    figure = style.figure(width, PANEL_INCHES * len(lines) + LEGEND_INCHES)
+    for panel_row, line in zip(figure.subplots(len(lines), across, squeeze=False), lines, strict=True):
+        for axes, panel in zip(panel_row, line + [None] * (across - len(line)), strict=True):
+            if panel is None:
+                axes.set_axis_off()
+            else:
+                _panel(axes, style.wrapped(panel[0], inches, "axes.titlesize"), panel[1], x_label)
     handles = _handles([table for stack in columns for table in stack.values()])
     per_row = 3 if width == style.COLUMN_WIDTH else 6
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), per_row))
     numbers = pd.concat([table.assign(panel=title) for stack in columns for title, table in stack.items()], ignore_index=True)
     return Drawing(figure, numbers, caption)
+
+
+def _lines(columns: list[dict[str, pd.DataFrame]]) -> list[list[tuple[str, pd.DataFrame] | None]]:
+    """Lines of (title, numbers) of panels: what belongs to one task stands below each other, or side by side if there is but one."""
+    if len(columns) == 1:
+        return [list(columns[0].items())]
+    lines = []
+    for start in range(0, len(columns), ACROSS):
+        stacks = [list(stack.items()) for stack in columns[start : start + ACROSS]]
+        lines += [list(line) for line in zip_longest(*stacks)]
+    return lines
 
 
 def _handles(tables: list[pd.DataFrame]) -> list[Line2D]:

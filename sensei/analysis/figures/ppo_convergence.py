@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from sensei.analysis import published, style
+from sensei.analysis import style
 from sensei.analysis.figures import downstream
 from sensei.analysis.style import Drawing
 from sensei.config import Study
@@ -25,9 +25,9 @@ def draw(study: Study, scores: pd.DataFrame) -> Drawing:
 
 
 @style.styled()
-def draw_published() -> Drawing:
+def draw_published(figure: int = 13) -> Drawing:
     """Figure 13 of the paper from the published values alone."""
-    columns = [{f"{title}, published, 10 seeds": downstream.published_values(13, task)} for task, title in published.TASK_TITLES.items()]
+    columns = downstream.published_columns(figure)
     caption = (
         "Published values (paper Fig. 13, read off the figure, about 0.03): score of PPO over environment steps since the start of "
         "training, mean over 10 seeds, moving average over 30 evaluations. Sampled sparsely: single points say little."

@@ -26,7 +26,7 @@ def load(study: Study, results: Path) -> pd.DataFrame:
     """
     tables = []
     for environment in study.environments:
-        for annotator in study.annotators:
+        for annotator in study.annotators_of(environment):
             folder = Path(results) / environment / "reward" / annotator
             curves = read_curves(folder / "curves.csv")
             tables.append(

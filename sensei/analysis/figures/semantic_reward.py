@@ -12,13 +12,15 @@ from matplotlib.patches import ConnectionPatch
 
 from sensei.analysis import style
 from sensei.analysis.figures import captions
+from sensei.analysis.scores import interactions
 from sensei.analysis.style import Drawing
-from sensei.config import Study
+from sensei.config import EnvironmentConfig, Study
+from sensei.envs.drawing import draw_states
 from sensei.errors import SenseiError
 from sensei.replay.store import episode_name, load_episode
 from sensei.reward.scorer import RewardScorer
 
-KEYS = ("annotator_image", "flags", "events", "event_names")
+KEYS = ("annotator_image", "flags", "events", "event_names", "state", "state_names")
 ROW_INCHES = 2.7
 LARGEST_PICTURES = 7
 
@@ -45,12 +47,21 @@ def load(study: Study, results: Path) -> list[EpisodeReward]:
         config = study.settings[environment]
         seed = config.pairs.seeds[0]
         folder = Path(results) / environment
-        chosen = choose(_read(folder / "explore" / study.collector / f"seed{seed}" / "events.parquet"), config.environment.events)
-        episode = load_episode(folder / "collect" / f"seed{seed}" / "episodes" / chosen, KEYS)
-        scorer = RewardScorer.load(folder / "reward" / study.annotators[0] / "reward.safetensors")
+        events = [event for parts in interactions(config.environment).values() for event in parts]
+        chosen = choose(_read(folder / "explore" / study.collector / f"seed{seed}" / "events.parquet"), events)
+        episode = with_pictures(load_episode(folder / "collect" / f"seed{seed}" / "episodes" / chosen, KEYS), config.environment)
+        scorer = RewardScorer.load(folder / "reward" / study.annotators_of(environment)[0] / "reward.safetensors")
         name = f"{chosen} of {study.methods[study.collector].title}, seed {seed}"
-        rows.append(score(environment, name, episode, scorer, config.environment.events))
+        rows.append(score(environment, name, episode, scorer, events))
     return rows
+
+
+def with_pictures(episode: dict[str, np.ndarray], environment: EnvironmentConfig) -> dict[str, np.ndarray]:
+    """`episode` with `annotator_image`, drawn again from its states where they were not kept."""
+    if "annotator_image" in episode:
+        return episode
+    pictures = draw_states(environment, episode["state"], episode["state_names"].tolist())
+    return episode | {"annotator_image": np.stack(list(pictures))}
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -153,9 +164,11 @@ def _caption(study: Study, rows: list[EpisodeReward]) -> str:
     parts = [
         f"{study.settings[row.environment].environment.title}: {row.name}, {captions.number(len(row.rewards), 'step')}" for row in rows
     ]
+    names = dict.fromkeys(study.annotators_of(row.environment)[0].replace("_", " ") for row in rows)
+    annotators = f"annotator{'' if len(names) == 1 else 's'} {captions.listing(list(names))}"
     return (
         f"Semantic reward along one episode per environment: {'; '.join(parts)}. Raw output of the reward model trained on the labels of "
-        f"annotator {study.annotators[0].replace('_', ' ')}. The episode is the one with the most different events. Pictures are what the "
+        f"{annotators}. The episode is the one with the most different events. Pictures are what the "
         "annotator and the reward model see at the dotted steps: start, the first time of each event, end. One episode, no band; its "
         "frames belong to the data that the pairs were drawn from."
     )

@@ -27,7 +27,7 @@ TABLE_TITLES = {
 }
 TABLE_NOTES = {
     "interactions": "Totals over a run; low and high: 95 % bootstrap interval of the mean over seeds; standard error with divisor n. "
-    "Published values are the paper's (Fig. 5, mean and standard error), at their own number of steps, never rescaled.",
+    "Published values are the paper's (Figs. 5, 6 and 16), at their own number of steps, never rescaled.",
     "downstream": "Mean of the last 3 evaluations of a run, then over seeds; low and high: 95 % bootstrap interval, each environment a "
     "stratum; better: chance that a run of the first method beats a run of this one, with its interval. "
     "With two or three seeds no interval can be wider than the runs themselves: read it as their spread.",
@@ -77,16 +77,16 @@ def _cards(study: Study, results: Path) -> list[tuple[str, Path]]:
     return [
         (f"{study.settings[environment].environment.title}, {annotator}: {title}", results / environment / folder / annotator / "card.json")
         for environment in study.environments
-        for annotator in study.annotators
+        for annotator in study.annotators_of(environment)
         for title, folder in (("labels", "labels"), ("reward model", "reward"))
     ]
 
 
 def _videos(study: Study, results: Path) -> list[dict[str, Any]]:
     """Method, caption and path of the first seed's video of every environment, phase and method."""
-    seed = study.seeds[0]
     videos = []
     for environment in study.environments:
+        seed = study.seeds_of(environment)[0]
         settings = study.settings[environment]
         title, training = settings.environment.title, settings.training
         for method in study.explore:

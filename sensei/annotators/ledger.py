@@ -1,0 +1,419 @@
+"""The ledger: every question put to a model that costs money or time, and what came back. What stands in it is never asked again.
+
+One SQLite file for all studies, `results/ledger.sqlite`, in WAL mode, so that processes on one machine may share it. (WAL needs shared
+memory: not for a network file system with writers on several machines.) Before a question is sent it is *claimed*, so that no other
+process asks it too and its price counts; the claim ends with the answer. A process that was killed leaves claims behind. The next one
+finds their owner dead and books them as possible *losses*: the server may have charged for an answer that nobody received.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from sensei.annotators.preference import Label
+from sensei.errors import SenseiError
+
+MINUTE = 60.0
+HOST = socket.gethostname()
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY, first TEXT NOT NULL, second TEXT NOT NULL, text TEXT NOT NULL, history TEXT NOT NULL, prompt TEXT NOT NULL,
+    version TEXT NOT NULL, model TEXT NOT NULL, parameters TEXT NOT NULL,
+    reply TEXT NOT NULL, label TEXT, fault TEXT, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, usd REAL NOT NULL,
+    seconds REAL NOT NULL, attempts INTEGER NOT NULL, server TEXT NOT NULL, request TEXT, batch TEXT, answered_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS texts (sha256 TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS claims (
+    key TEXT PRIMARY KEY, model TEXT NOT NULL, usd REAL NOT NULL, owner TEXT NOT NULL, until REAL NOT NULL, batch TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS losses (key TEXT NOT NULL, model TEXT NOT NULL, usd REAL NOT NULL, lost_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS spending (model TEXT PRIMARY KEY, usd REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent (model TEXT NOT NULL, sent_at REAL NOT NULL, tokens INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS batches (
+    token TEXT PRIMARY KEY, model TEXT NOT NULL, owner TEXT NOT NULL, name TEXT, ended INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+def picture_hash(image: np.ndarray) -> str:
+    """Hex digest of a picture, uint8 [h, w, 3]: of its pixels and shape, however they were or will be compressed."""
+    return hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that an answer can depend on.
+
+    first, second: `picture_hash` in the order shown; second is empty for a question about a single picture. text: with the inventory
+    sentence. history: earlier turns, question and reply by turns. parameters: of sampling and of the request, name -> value.
+    """
+
+    first: str
+    second: str
+    text: str
+    history: tuple[str, ...]
+    prompt: str
+    version: str
+    model: str
+    parameters: tuple[tuple[str, object], ...]
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """As stored; texts, which many questions share, by their SHA-256."""
+        texts = [_sha256(text) for text in self.texts]
+        return (self.first, self.second, *texts, self.prompt, self.version, self.model, json.dumps(dict(self.parameters), sort_keys=True))
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The question, and the history as JSON."""
+        return self.text, json.dumps(self.history)
+
+    @cached_property
+    def key(self) -> str:
+        """Under which the ledger knows it."""
+        return _key(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for a question.
+
+    reply: raw. label: in the order shown; None, with `fault` saying why, if the reply is no answer. usd: what it cost. seconds: from
+    sending to the last byte. attempts: times it was sent. server: host and port. request: the server's name of it. batch: likewise.
+    """
+
+    reply: str
+    label: Label | None
+    fault: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+    attempts: int = 1
+    server: str = ""
+    request: str | None = None
+    batch: str | None = None
+
+
+ANSWER = ", ".join(field.name for field in fields(Answer))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Questions that were or will be submitted together.
+
+    token: our name of it. name: the server's; None if it is not known to be submitted. foreign: another process may be submitting it.
+    """
+
+    token: str
+    name: str | None
+    foreign: bool
+
+
+class OverBudget(Exception):
+    """One more question could cost more than is allowed."""
+
+
+class Ledger:
+    """The ledger in one process. Every method is one transaction.
+
+    Raises:
+        SenseiError: the file is damaged, or the disk is full; what was recorded before stays whole.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._translated():
+            self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")  # after a power cut the last answers may be missing, not torn
+            self._connection.executescript(SCHEMA)
+        self._owner = f"{HOST} {os.getpid()} {psutil.Process().create_time()}"
+        with self._transaction():
+            self._bury()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def find(self, question: Question) -> Answer | None:
+        """The answer to a question that was asked before."""
+        with self._translated():
+            row = self._connection.execute(f"SELECT {ANSWER} FROM answers WHERE key = ?", (question.key,)).fetchone()
+        return None if row is None else Answer(row[0], None if row[1] is None else Label[row[1]], *row[2:])
+
+    def claim(self, question: Question, usd: float, *, max_usd: float | None, at_once: int, seconds: float) -> bool:
+        """Reserve a question for this process.
+
+        Args:
+            question: what shall be asked.
+            usd: most that it can cost.
+            max_usd: most that all questions to the model may cost, claims and losses included; None: no limit.
+            at_once: most claims on the model at any time, over all processes.
+            seconds: after which others need not respect the claim, should this process hang.
+
+        Returns:
+            Whether it is this process's now. If not, it was answered meanwhile, another process asks it, or too many are in flight: look
+            again later.
+
+        Raises:
+            OverBudget: it could cost more than is left even if nothing was in flight.
+        """
+        with self._transaction() as execute:
+            self._bury()
+            known = execute(
+                "SELECT 1 FROM answers WHERE key = ?1 UNION ALL SELECT 1 FROM claims WHERE key = ?1", (question.key,)
+            ).fetchone()
+            about = "SELECT COUNT(*), TOTAL(usd) FROM claims WHERE model = ?"
+            reserved = execute(about, (question.model,)).fetchone()[1]
+            in_flight = execute(f"{about} AND batch IS NULL", (question.model,)).fetchone()[0]
+            if known or in_flight >= at_once:
+                return False
+            if max_usd is not None and self._spent(question.model) + reserved + usd > max_usd:
+                if not in_flight:
+                    raise OverBudget
+                return False
+            self._insert("claims", question.key, question.model, usd, self._owner, time.time() + seconds, None)
+            return True
+
+    def claim_batch(self, model: str, questions: list[Question], usd: list[float], *, max_usd: float | None, token: str) -> list[Question]:
+        """Reserve questions for a batch that is about to be submitted under `token`: as many of the first as the budget allows.
+
+        Questions that are answered or claimed already are left out. A batch's claims outlive its process: the server works on.
+
+        Raises:
+            OverBudget: the budget does not allow a single one, and nothing is in flight that could turn out cheaper.
+        """
+        taken = []
+        with self._transaction() as execute:
+            self._bury()
+            in_flight, reserved = execute("SELECT COUNT(*), TOTAL(usd) FROM claims WHERE model = ?", (model,)).fetchone()
+            left = float("inf") if max_usd is None else max_usd - self._spent(model) - reserved
+            for question, price in zip(questions, usd, strict=True):
+                key = (question.key,)
+                if execute("SELECT 1 FROM answers WHERE key = ?1 UNION ALL SELECT 1 FROM claims WHERE key = ?1", key).fetchone():
+                    continue
+                if price > left:
+                    if not taken and not in_flight:
+                        raise OverBudget
+                    break
+                left -= price
+                self._insert("claims", question.key, model, price, self._owner, float("inf"), token)
+                taken.append(question)
+            if taken:
+                self._insert("batches", token, model, self._owner, None, False)
+        return taken
+
+    def claims_of_batch(self, token: str) -> set[str]:
+        """Keys of the questions of a batch that have no answer yet."""
+        with self._translated():
+            return {key for (key,) in self._connection.execute("SELECT key FROM claims WHERE batch = ?", (token,))}
+
+    def claimed_by(self, question: Question) -> str | None:
+        """Who asks a question that has no answer yet: the token of a batch, or "" for a process; None: nobody."""
+        with self._translated():
+            row = self._connection.execute("SELECT coalesce(batch, '') FROM claims WHERE key = ?", (question.key,)).fetchone()
+        return row and row[0]
+
+    def batches(self, model: str) -> list[Batch]:
+        """Batches of a model that have not ended."""
+        with self._translated():
+            rows = self._connection.execute("SELECT token, name, owner FROM batches WHERE model = ? AND NOT ended", (model,)).fetchall()
+        return [Batch(token, name, owner != self._owner and _works(owner)) for token, name, owner in rows]
+
+    def name_batch(self, token: str, name: str) -> None:
+        """Note the server's name of a batch."""
+        with self._transaction() as execute:
+            execute("UPDATE batches SET name = ? WHERE token = ?", (name, token))
+
+    def end_batch(self, token: str) -> None:
+        """Forget a batch from which nothing more will come; its questions without an answer may be asked again."""
+        with self._transaction() as execute:
+            execute("UPDATE batches SET ended = 1 WHERE token = ?", (token,))
+            execute("DELETE FROM claims WHERE batch = ?", (token,))
+
+    def release(self, key: str) -> None:
+        """Give up a claim: the question was not answered, and costs nothing."""
+        with self._transaction() as execute:
+            execute("DELETE FROM claims WHERE key = ?", (key,))
+
+    def record(self, question: Question, answer: Answer) -> None:
+        """Store an answer and end its claim; an answer that is there already stays."""
+        with self._transaction() as execute:
+            for text, digest in zip(question.texts, question.columns[2:4], strict=True):
+                execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (digest, text))
+            values = (answer.reply, answer.label.name if answer.label is not None else None, *astuple(answer)[2:])
+            fresh = self._insert("answers", question.key, *question.columns, *values, time.time(), or_ignore=True)
+            execute("DELETE FROM claims WHERE key = ?", (question.key,))
+            if fresh:
+                self._spend(question.model, answer.usd)
+
+    def admit(self, model: str, tokens: int, per_minute: int | None, tokens_per_minute: int | None) -> float:
+        """Ask to send a request of `tokens` tokens now; the limits hold for all processes together.
+
+        Returns:
+            0 if it may be sent, and is counted; else the seconds after which to ask again.
+        """
+        if per_minute is None and tokens_per_minute is None:
+            return 0.0
+        with self._transaction() as execute:
+            now = time.time()
+            execute("DELETE FROM sent WHERE sent_at <= ? OR sent_at > ?", (now - MINUTE, now + MINUTE))
+            about = "SELECT COUNT(*), TOTAL(tokens), MIN(sent_at) FROM sent WHERE model = ?"
+            requests, used, oldest = execute(about, (model,)).fetchone()
+            full = per_minute is not None and requests >= per_minute
+            if full or (tokens_per_minute is not None and requests and used + tokens > tokens_per_minute):
+                return max(oldest + MINUTE - now, 0.01)
+            self._insert("sent", model, now, tokens)
+            return 0.0
+
+    def spent(self, model: str) -> float:
+        """US dollars that the answers of a model cost, possible losses included."""
+        with self._translated():
+            return self._spent(model)
+
+    def typical_seconds(self, model: str) -> float | None:
+        """Mean time of a model's answers that did not come in batches; None if there are none."""
+        with self._translated():
+            return self._connection.execute("SELECT AVG(seconds) FROM answers WHERE model = ? AND batch IS NULL", (model,)).fetchone()[0]
+
+    def table(self) -> pd.DataFrame:
+        """Every question with its answer and its texts in full."""
+        with self._translated():
+            return pd.read_sql(
+                "SELECT a.*, t.content AS question, h.content AS earlier_turns FROM answers a"
+                " JOIN texts t ON t.sha256 = a.text JOIN texts h ON h.sha256 = a.history ORDER BY answered_at",
+                self._connection,
+            ).drop(columns=["text", "history"])
+
+    def statistics(self) -> pd.DataFrame:
+        """One row a model, prompt and version: questions, those without a readable answer, tokens, dollars, mean seconds and attempts."""
+        with self._translated():
+            return pd.read_sql(
+                "SELECT model, prompt, version, COUNT(*) AS questions, COUNT(fault) AS unreadable, SUM(input_tokens) AS input_tokens,"
+                " SUM(output_tokens) AS output_tokens, SUM(usd) AS usd, AVG(seconds) AS seconds, AVG(attempts) AS attempts,"
+                " COUNT(DISTINCT server) AS servers FROM answers GROUP BY model, prompt, version",
+                self._connection,
+            )
+
+    def open_claims(self) -> tuple[int, float, int, float]:
+        """(questions in flight, their dollars at most, questions lost in flight, their dollars at most)."""
+        with self._translated():
+            flight = self._connection.execute("SELECT COUNT(*), TOTAL(usd) FROM claims").fetchone()
+            return *flight, *self._connection.execute("SELECT COUNT(*), TOTAL(usd) FROM losses").fetchone()
+
+    def faults(self) -> list[str]:
+        """What is wrong with the file: damage, keys that are not those of their question, texts or sums that are missing."""
+        with self._translated():
+            found = [text for (text,) in self._connection.execute("PRAGMA integrity_check") if text != "ok"]
+            columns = "first, second, text, history, prompt, version, model, parameters"
+            for key, *values in self._connection.execute(f"SELECT key, {columns} FROM answers"):
+                if key != _key(tuple(values)):
+                    found.append(f"answer {key} is not that of its question")
+            for digest, content in self._connection.execute("SELECT sha256, content FROM texts"):
+                if digest != _sha256(content):
+                    found.append(f"text {digest} was changed")
+            missing = "SELECT key FROM answers WHERE text NOT IN (SELECT sha256 FROM texts) OR history NOT IN (SELECT sha256 FROM texts)"
+            found += [f"a text of answer {key} is missing" for (key,) in self._connection.execute(missing)]
+            sums = (
+                "SELECT model, usd, (SELECT TOTAL(usd) FROM answers a WHERE a.model = s.model)"
+                " + (SELECT TOTAL(usd) FROM losses l WHERE l.model = s.model) FROM spending s"
+            )
+            found += [
+                f"{model} cost {a} by its sum and {b} by its answers" for model, a, b in self._connection.execute(sums) if abs(a - b) > 1e-6
+            ]
+        return found
+
+    def _bury(self) -> None:
+        """Book the claims of dead processes as losses. Those of batches live on: the server works without us."""
+        others = "SELECT DISTINCT owner FROM claims WHERE batch IS NULL AND owner != ?"
+        dead = [owner for (owner,) in self._connection.execute(others, (self._owner,)).fetchall() if not _works(owner)]
+        late = "SELECT key, model, usd FROM claims WHERE batch IS NULL AND (owner = ? OR owner != ? AND until < ?)"
+        for owner in [*dead, None]:
+            for key, model, usd in self._connection.execute(late, (owner, self._owner, time.time())).fetchall():
+                self._insert("losses", key, model, usd, time.time())
+                self._spend(model, usd)
+                self._connection.execute("DELETE FROM claims WHERE key = ?", (key,))
+
+    def _spent(self, model: str) -> float:
+        return self._connection.execute("SELECT TOTAL(usd) FROM spending WHERE model = ?", (model,)).fetchone()[0]
+
+    def _spend(self, model: str, usd: float) -> None:
+        self._connection.execute("INSERT INTO spending VALUES (?, ?) ON CONFLICT DO UPDATE SET usd = usd + excluded.usd", (model, usd))
+
+    def _insert(self, table: str, *values: object, or_ignore: bool = False) -> bool:
+        """Whether a row was inserted."""
+        places = ", ".join("?" * len(values))
+        return self._connection.execute(f"INSERT {'OR IGNORE' * or_ignore} INTO {table} VALUES ({places})", values).rowcount > 0
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator:
+        """A transaction that waits for those of other processes; undone if the body fails."""
+        with self._translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """SQLite's complaints about the disk and the file, as errors that say what to do."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if "full" in str(error):
+                raise SenseiError(
+                    f"the disk of {self.path} is full", hint="make room and run again: the answers so far are kept, nothing is asked twice"
+                ) from error
+            hint = "`python -m sensei ledger verify` says more; move the file away only if you can do without its answers"
+            raise SenseiError(f"the ledger {self.path} cannot be used", found=error, hint=hint) from error
+
+
+def through_ledger(ledger: Ledger, questions: Sequence[Question], ask: Callable[[list[int]], list[Answer]]) -> list[Answer]:
+    """Answers to `questions`, those the ledger has from there; for a model in this process, which costs time but no money.
+
+    Args:
+        ledger: where answers are looked up and recorded.
+        questions: in any number; equal ones are asked once.
+        ask: gets the places in `questions` of those without an answer, and returns their answers.
+    """
+    answers = {question.key: ledger.find(question) for question in questions}
+    unknown = list({question.key: place for place, question in enumerate(questions) if answers[question.key] is None}.values())
+    for place, answer in zip(unknown, ask(unknown) if unknown else [], strict=True):
+        ledger.record(questions[place], answer)
+        answers[questions[place].key] = answer
+    return [answers[question.key] for question in questions]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _key(columns: tuple[str, ...]) -> str:
+    return _sha256(json.dumps(columns))
+
+
+def _works(owner: str) -> bool:
+    """Whether the process that calls itself `owner` may still be at work; of another machine's nothing is known."""
+    host, process, started = owner.rsplit(" ", 2)
+    try:
+        return host != HOST or psutil.Process(int(process)).create_time() == float(started)
+    except psutil.NoSuchProcess:
+        return False

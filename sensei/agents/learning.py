@@ -5,6 +5,7 @@ the cost of launching thousands of small kernels. On a CPU nothing is compiled: 
 there than the library's own kernels (docs/performance.md). `full` compiles on either device, and on CUDA captures what was compiled.
 """
 
+import logging
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sensei.agents.dreamer import DreamerAgent
 
 Compile = Literal["off", "auto", "full"]
+log = logging.getLogger("sensei.agents")
 WARMUP = 3  # updates before the capture: libraries choose kernels and optimisers make their state
 
 
@@ -39,8 +41,8 @@ class Learning:
         if self.graph is None and self.updates < WARMUP:
             self.updates += 1
             return self._aside(batch)
-        if self.graph is None:
-            self._capture(batch)
+        if self.graph is None and not self._capture(batch):
+            return self.agent.learn(batch)
         for ours, given in zip(self.batch, batch, strict=True):
             ours.copy_(given, non_blocking=True)
         self.graph.replay()
@@ -55,17 +57,24 @@ class Learning:
         torch.cuda.current_stream().wait_stream(stream)
         return metrics
 
-    def _capture(self, batch: Batch) -> None:
-        """Record an update on buffers of our own; nothing is computed yet."""
+    def _capture(self, batch: Batch) -> bool:
+        """Record an update on buffers of our own, nothing is computed yet; where the driver refuses, go on op by op."""
         self.batch = Batch(*(part.clone() for part in batch))
         for optimiser in self.agent.optimisers().values():
             for group in optimiser.adam.param_groups:
                 group["capturable"] = True
-        self.graph = torch.cuda.CUDAGraph()
+        graph = torch.cuda.CUDAGraph()
         for name in ("observe", "imagine"):
-            self.graph.register_generator_state(self.agent.generators[name])
-        with torch.cuda.graph(self.graph):
-            self.metrics = self.agent.learn(self.batch)
+            graph.register_generator_state(self.agent.generators[name])
+        try:
+            with torch.cuda.graph(graph):
+                self.metrics = self.agent.learn(self.batch)
+        except RuntimeError as error:
+            log.warning("the update cannot be captured as a CUDA graph and is carried out op by op: %s", error)
+            self.captures = False
+            return False
+        self.graph = graph
+        return True
 
 
 def compile_parts(agent: "DreamerAgent") -> None:

@@ -66,7 +66,7 @@ def bright(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("bright"), np.random.default_rng(0)
     value = rng.integers(0, 256, 120)
     picture = np.broadcast_to(value[:, None, None, None], (120, 52, 52, 3)).astype(np.uint8)
-    save_frames(folder / "main.frames.npz", picture, np.zeros((120, 0), np.float32))
+    save_frames(folder / "main.frames.npz", {"default": picture}, np.zeros((120, 0), np.float32))
     sides = rng.integers(120, size=(1000, 2))
     pd.DataFrame({"pair": range(1000), "first_frame": sides[:, 0], "second_frame": sides[:, 1]}).to_parquet(folder / "main.parquet")
     difference = value[sides[:, 1]] - value[sides[:, 0]]

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).resolve().parent
 MODULES = {
     "explore": ("training.runs", "envs"),
     "collect": ("replay.store",),
-    "pairs": ("annotators.pairs", "envs"),
+    "pairs": ("annotators.pairs", "envs.robodesk"),  # which draws states again; the registry imports it by name
     "annotate": ("annotators.shards",),
     "caption-clip": ("annotators.captioned_clip", "envs.minihack_captions"),
     "labels": ("annotators.labels",),

@@ -22,7 +22,7 @@ def write_frames(folder: Path, number: int = 24, seed: int = 0) -> Frames:
     rng = np.random.default_rng(seed)
     brightness = rng.permutation(np.linspace(20, 220, number))
     image = (brightness[:, None, None, None] + rng.integers(-5, 5, (number, 16, 24, 3))).astype(np.uint8)
-    save_frames(folder / "frames.npz", image, np.zeros((number, 1), np.float32))
+    save_frames(folder / "frames.npz", {"default": image}, np.zeros((number, 1), np.float32))
     return Frames(folder / "frames.npz")
 
 

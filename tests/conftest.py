@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch._dynamo  # noqa: F401  # before MuJoCo draws: Mesa's LLVM and that of torch's compiler bear each other only in this order
 import yaml
 from helpers import ROOT
 

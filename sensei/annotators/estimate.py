@@ -61,9 +61,13 @@ def _seconds(config: OpenAIConfig, asked: int, tokens: int, latency: float) -> f
 
 @dataclass(frozen=True, eq=False)
 class _Blank:
-    """A frames file of one white picture, uint8 [1, h, w, 3]."""
+    """A frames file of one white picture, uint8 [1, h, w, 3], in every view."""
 
     image: np.ndarray
+
+    def of(self, view: str | None) -> np.ndarray:
+        """See `Frames.of`."""
+        return self.image
 
 
 def blank_pairs(number: int, repeats: float, shape: tuple[int, int, int], prompt_name: str) -> Iterable[Pair]:

@@ -1,6 +1,9 @@
 """Any Hugging Face model that takes pictures and text, in this process: a folder or the hub, batches, the model's own chat template."""
 
+import hashlib
+import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from os.path import commonprefix
 from pathlib import Path
@@ -9,6 +12,8 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor, set_seed
 
+from sensei.annotators.chat import FIRST_TURN_TOKENS, OUTSIDE, reply_to
+from sensei.annotators.ledger import Answer, Ledger, Question, picture_hash, through_ledger
 from sensei.annotators.preference import Label, Pair, Reply, Side
 from sensei.annotators.prompts import Prompt
 from sensei.config import LocalVLMConfig
@@ -16,25 +21,26 @@ from sensei.errors import SenseiError
 from sensei.io import write_json
 from sensei.rng import integer_seed
 
-FIRST_TURN_TOKENS = 1000  # of the reply that describes the environment, once
+SAMPLE = 64  # weights of each parameter by which a model is known
 Message = dict[str, object]
 
 
 class LocalVLM:
-    """Asks a model about pairs.
+    """Asks a model about pairs; a question that the ledger knows is not asked again.
 
     Args:
         config: which model, and how its answers are taken.
         prompt: what it is asked.
         folder: where the first turn of a prompt of two turns is kept, with its reply.
         seed: of sampled replies.
+        ledger: of all questions and answers.
 
     Raises:
         SenseiError: the model cannot be loaded, has no chat template, or does not tell the prompt's answers apart.
     """
 
-    def __init__(self, config: LocalVLMConfig, prompt: Prompt, folder: Path, seed: int):
-        self.config, self.prompt, self.folder, self.seed = config, prompt, folder, seed
+    def __init__(self, config: LocalVLMConfig, prompt: Prompt, folder: Path, seed: int, ledger: Ledger):
+        self.config, self.prompt, self.folder, self.seed, self.ledger = config, prompt, folder, seed, ledger
         device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
         try:
             self.processor = AutoProcessor.from_pretrained(config.model, revision=config.revision)
@@ -46,6 +52,7 @@ class LocalVLM:
         if getattr(self.processor, "chat_template", None) is None:
             raise SenseiError(f"the model {config.model} has no chat template", hint="use a model that is tuned to follow instructions")
         self.model.eval().requires_grad_(False)
+        self.weights = _fingerprint(self.model)
         self.tokenizer = self.processor.tokenizer
         self.tokenizer.padding_side = "left"  # so that every prompt ends where its reply begins
         self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token
@@ -58,11 +65,25 @@ class LocalVLM:
         while batch := list(islice(pairs, self.config.pairs_at_once)):
             if self.history is None:
                 self.history = self._first_turn(batch[0].first)
-            conversations = [[*self.history, _message(self.prompt.question(pair), pair.first, pair.second)] for pair in batch]
-            answered = self._choose(conversations) if self.config.choice == "logits" else self._write(conversations, batch[0].pair)
-            for pair, (text, answer) in zip(batch, answered, strict=True):
-                fault = "outside the grammar" if answer is None else None
-                yield Reply(pair.pair, pair.swapped, text, Label.UNKNOWN if answer is None else answer, fault=fault)
+            questions = [self._question(self.prompt.question(pair), pair.first, pair.second) for pair in batch]
+            for pair, answer in zip(batch, through_ledger(self.ledger, questions, partial(self._ask, batch)), strict=True):
+                yield reply_to(pair, answer)
+
+    def _ask(self, batch: list[Pair], places: list[int]) -> list[Answer]:
+        """Answers about the pairs at `places` of a batch."""
+        asked = [batch[place] for place in places]
+        conversations = [[*self.history, _message(self.prompt.question(pair), pair.first, pair.second)] for pair in asked]
+        begin = time.monotonic()
+        replies = self._choose(conversations) if self.config.choice == "logits" else self._write(conversations, asked[0].pair)
+        seconds = (time.monotonic() - begin) / len(asked)
+        return [Answer(text, label, OUTSIDE if label is None else None, seconds=seconds, server="local") for text, label in replies]
+
+    def _question(self, text: str, *sides: Side) -> Question:
+        """A question as the ledger knows it."""
+        first, second = [*(picture_hash(side.image) for side in sides), ""][:2]
+        chosen = self.config.model_dump(include={"choice", "reply_tokens", "temperature", "dtype"}) | {"weights": self.weights}
+        history = tuple(message["text"] for message in self.history or ())
+        return Question(first, second, text, history, self.prompt.name, self.prompt.version, self.config.model, tuple(chosen.items()))
 
     def _answers(self) -> tuple[str, dict[int, str]]:
         """(what all answers begin with, the first token in which they differ -> answer)."""
@@ -114,7 +135,11 @@ class LocalVLM:
     def _first_turn(self, side: Side) -> list[Message]:
         """The prompt's first turn about the first frame of all, with the reply; kept in first_turn.json beside the labels."""
         asked = [_message(self.prompt.first_turn, Side(side.frames, 0, {}, side.view))]
-        [reply] = self._generate([asked], FIRST_TURN_TOKENS, 0)
+
+        def ask(_: list[int]) -> list[Answer]:
+            return [Answer(*self._generate([asked], FIRST_TURN_TOKENS, 0), None, server="local")]
+
+        reply = through_ledger(self.ledger, [self._question(self.prompt.first_turn, *asked[0]["sides"])], ask)[0].reply
         about = {"model": self.config.model, "prompt": self.prompt.name, "version": self.prompt.version}
         write_json(self.folder / "first_turn.json", about | {"question": self.prompt.first_turn, "reply": reply})
         return [*asked, {"role": "assistant", "text": reply, "sides": ()}]
@@ -133,3 +158,11 @@ def _shown(talk: list[Message]) -> list[dict]:
         }
         for message in talk
     ]
+
+
+def _fingerprint(model: torch.nn.Module) -> str:
+    """Hex digest of some weights of every parameter: a folder of the same name may hold another model tomorrow."""
+    digest = hashlib.blake2b(digest_size=16)
+    for weights in model.parameters():
+        digest.update(weights.detach().flatten()[:: max(1, weights.numel() // SAMPLE)].float().cpu().numpy().tobytes())
+    return digest.hexdigest()

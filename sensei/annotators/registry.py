@@ -6,6 +6,7 @@ from pathlib import Path
 from sensei.annotators.preference import Annotator
 from sensei.annotators.prompts import load_prompt
 from sensei.config import AnnotatorConfig
+from sensei.errors import SenseiError
 
 MODEL = "model"  # folder of a model that is trained for one annotator, below the folder of its labels
 MODEL_FILES = ("open_clip_config.json", "open_clip_model.safetensors")  # names that open_clip looks for in a folder
@@ -26,7 +27,19 @@ class Assignment:
 
 
 def make_annotator(config: AnnotatorConfig, assignment: Assignment) -> Annotator:
-    """The annotator a configuration describes."""
+    """The annotator a configuration describes.
+
+    Raises:
+        SenseiError: a package that it needs is not installed, or as the annotator says.
+    """
+    try:
+        return _make(config, assignment)
+    except ModuleNotFoundError as error:
+        what = f"an annotator of kind {config.kind} needs the package {error.name}"
+        raise SenseiError(what, hint="pip install -e '.[vlm]'") from error
+
+
+def _make(config: AnnotatorConfig, assignment: Assignment) -> Annotator:
     match config.kind:
         case "oracle":
             from sensei.annotators.oracle import Oracle
@@ -41,9 +54,11 @@ def make_annotator(config: AnnotatorConfig, assignment: Assignment) -> Annotator
 
             return OpenAIAnnotator(config, assignment)
         case "local_vlm":
+            from sensei.annotators.ledger import Ledger
             from sensei.annotators.local_vlm import LocalVLM
 
-            return LocalVLM(config, load_prompt(assignment.prompt), assignment.folder, assignment.seed)
+            ledger = Ledger(assignment.ledger)
+            return LocalVLM(config, load_prompt(assignment.prompt), assignment.folder, assignment.seed, ledger)
         case "clip" | "captioned_clip":
             from sensei.annotators.clip import Clip, ClipAnnotator
 

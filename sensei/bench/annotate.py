@@ -58,7 +58,8 @@ def _pairs(folder: Path, number: int) -> "list[Pair]":
 
     rng = np.random.default_rng(0)
     tiles = rng.integers(256, size=(FRAMES, 5, 5, 3), dtype=np.uint8)
-    save_frames(folder / "frames.npz", tiles.repeat(SIDE // 5, 1).repeat(SIDE // 5, 2), np.zeros((FRAMES, 1), np.float32))
+    image = tiles.repeat(SIDE // 5, 1).repeat(SIDE // 5, 2)
+    save_frames(folder / "frames.npz", {"default": image}, np.zeros((FRAMES, 1), np.float32))
     frames = Frames(folder / "frames.npz")
     sides = rng.integers(FRAMES, size=(number, 2))
     return [Pair(pair, False, *(Side(frames, int(frame), {}) for frame in both)) for pair, both in enumerate(sides)]

@@ -20,18 +20,11 @@ def draw_states(
 
     Args:
         view: one of the environment's `annotator_views`; by default the first.
-        processes: that draw side by side; one draws in this process.
+        processes: that draw side by side, all of them beside this one: OpenGL's compiler and torch's do not always bear each other.
 
     Raises:
         SenseiError: this environment cannot draw a state again.
     """
-    if processes == 1:
-        drawer = Drawer(config, names, view)
-        try:
-            yield from map(drawer, states)
-        finally:
-            drawer.env.close()
-        return
     with get_context("spawn").Pool(processes, _start, (config, names, view)) as pool:
         yield from pool.imap(_draw, states, CHUNK)
 

@@ -75,7 +75,7 @@ def distil(
     Returns:
         chosen_epoch and criterion; validation_loss; held_out: accuracy against the labels, and oracle: against the oracle's labels (None
         if there are none), both on the held-out pairs, with 95 % intervals; pairs: used for training and validation, and dropped; config
-        (clip among it); seed.
+        (clip among it); seed; share.
 
     Raises:
         SenseiError: too few labelled pairs, or a damaged file.
@@ -87,8 +87,8 @@ def distil(
     if len(sides) != len(labels):
         found = f"{len(labels)} and {len(sides)} pairs"
         raise SenseiError(f"{labels_path} and {pairs_path} do not belong together", found=found, hint="annotate again")
-    learned, held_out = split(labels["label"], config.validation_share, generator(seed, "distil", "split"))
-    parts = learned[: max(round(share * len(learned)), 1)], held_out
+    usable, held_out = split(labels["label"], config.validation_share, generator(seed, "distil", "split"))
+    parts = usable[: max(round(share * len(usable)), 1)], held_out
     image, flags = (torch.from_numpy(array).to(device) for array in (frames.image, frames.flags))
     training, validation = (
         PairSet(image, flags, *(torch.from_numpy(array).to(device) for array in (sides[part], soft_label(_codes(labels, "label", part)))))
@@ -96,7 +96,9 @@ def distil(
     )
     model = RewardModel(image.shape[1:], flags.shape[1], config, torch_generator(seed, "distil", "weights")).to(device)
     curves = _fit(model, training, validation, config, generator(seed, "distil", "order"))
-    card = _card(curves, _rewards(model, validation), labels, *parts) | {"config": config.model_dump(mode="json"), "seed": seed}
+    card = _card(curves, _rewards(model, validation), labels, held_out)
+    card["pairs"] = {"training": len(parts[0]), "validation": len(held_out), "dropped": len(labels) - len(usable) - len(held_out)}
+    card |= {"share": share, "config": config.model_dump(mode="json"), "seed": seed}
     with atomic(curves_path) as temporary:
         curves.to_csv(temporary, index=False)
     write_json(card_path, card)
@@ -115,9 +117,7 @@ def _codes(labels: pd.DataFrame, column: str, pairs: np.ndarray) -> np.ndarray:
     return labels[column].iloc[pairs].to_numpy(np.int64)
 
 
-def _card(
-    curves: pd.DataFrame, rewards: tuple[Tensor, Tensor], labels: pd.DataFrame, training: np.ndarray, validation: np.ndarray
-) -> dict[str, object]:
+def _card(curves: pd.DataFrame, rewards: tuple[Tensor, Tensor], labels: pd.DataFrame, validation: np.ndarray) -> dict[str, object]:
     """What there is to say about a model with these `rewards` of the validation pairs."""
     chosen = curves.loc[curves["validation_loss"].idxmin()]
     known = labels["oracle"].notna().all()
@@ -127,7 +127,6 @@ def _card(
         "validation_loss": float(chosen["validation_loss"]),
         "held_out": proportion(_right(*rewards, _codes(labels, "label", validation))),
         "oracle": proportion(_right(*rewards, _codes(labels, "oracle", validation))) if known else None,
-        "pairs": {"training": len(training), "validation": len(validation), "dropped": len(labels) - len(training) - len(validation)},
     }
 
 

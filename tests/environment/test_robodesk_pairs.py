@@ -86,6 +86,7 @@ def test_the_oracle_on_states_of_the_simulator():
     simulation.data.joint("drawer_joint").qpos[0] = -0.25
     simulation.start(simulation.data.qpos.copy())
     assert interesting(env._state())
+    env.close()
 
 
 @pytest.mark.slow

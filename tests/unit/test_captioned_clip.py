@@ -99,7 +99,7 @@ def played(tmp_path_factory):
             seen.append(information["state"])
             observation, _, _, _, information = env.step(int(rng.integers(env.action_space.n)))
     env.close()
-    save_frames(folder / "frames.npz", np.stack(images), np.stack(flags).astype(np.float32))
+    save_frames(folder / "frames.npz", {"default": np.stack(images)}, np.stack(flags).astype(np.float32))
     sides = rng.integers(len(images), size=(400, 2))
     columns = {"pair": np.arange(400)}
     for place, side in enumerate(("first_", "second_")):

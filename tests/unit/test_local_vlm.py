@@ -88,6 +88,7 @@ def test_the_pictures_and_their_order_matter(model, frames, tmp_path):
 def test_generated_text_is_read_by_the_prompts_grammar(model, frames, tmp_path):
     replies = list(annotator(model, tmp_path, choice="text", reply_tokens=4).annotate(pairs(frames)))
     assert len(replies) == 3 and all(reply.answer is load_prompt("minihack").parse(reply.text) for reply in replies)
+    assert all((reply.fault is None) == (load_prompt("minihack").read(reply.text) is not None) for reply in replies)
     again = list(annotator(model, tmp_path, choice="text", reply_tokens=4).annotate(pairs(frames)))
     assert replies == again
     warm = {"choice": "text", "reply_tokens": 8, "temperature": 1.5}
@@ -119,3 +120,11 @@ def test_answers_that_begin_alike_are_told_apart_where_they_differ(model, frames
 def test_a_model_that_cannot_be_used_is_named(tmp_path, model):
     with pytest.raises(SenseiError, match="no vision-language model .*nowhere"):
         annotator(str(tmp_path / "nowhere"), tmp_path)
+
+
+def test_a_question_in_the_ledger_is_not_asked_again(model, frames, tmp_path, monkeypatch):
+    replies = list(annotator(model, tmp_path).annotate(pairs(frames)))
+    again = annotator(model, tmp_path)
+    monkeypatch.setattr(again, "_choose", lambda _: pytest.fail("it was asked again"))
+    assert list(again.annotate(pairs(frames))) == replies
+    assert set(again.ledger.table()["model"]) == {model}

@@ -104,6 +104,12 @@ def test_broken_requests_are_sent_again_and_nothing_is_bought_twice(tmp_path, ad
     assert asked.ledger.faults() == []
 
 
+def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sensei.annotators.openai_api", None)
+    with pytest.raises(SenseiError, match="kind openai_api needs the package .*\n-> pip install"):
+        annotator(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [

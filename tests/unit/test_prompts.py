@@ -107,6 +107,7 @@ def test_every_grammar_reads_what_it_allows(tmp_path_factory, others, around):
         (HEADER + "inventory: {state: x, first: a, second: b, both: c, neither: d}\n", "Which?", "lacks {inventory}"),
         (HEADER + "inventory: {state: x}\n", "Which? {inventory}", "exactly"),
         (HEADER + "positive: a key\n", "Which?", "not a list"),
+        (HEADER + 'positive: [a key, "{inventory}"]\n', "Which?", "lacks `inventory`"),
         (HEADER, "", "header between two lines"),
         (HEADER, "a\n---\nb\n---\nc", "header between two lines"),
     ],

@@ -66,7 +66,7 @@ def bright(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("bright"), np.random.default_rng(0)
     value = rng.integers(0, 256, 120)
     picture = np.broadcast_to(value[:, None, None, None], (120, 52, 52, 3)).astype(np.uint8)
-    save_frames(folder / "main.frames.npz", picture, np.zeros((120, 0), np.float32))
+    save_frames(folder / "main.frames.npz", {"default": picture}, np.zeros((120, 0), np.float32))
     sides = rng.integers(120, size=(1000, 2))
     pd.DataFrame({"pair": range(1000), "first_frame": sides[:, 0], "second_frame": sides[:, 1]}).to_parquet(folder / "main.parquet")
     difference = value[sides[:, 1]] - value[sides[:, 0]]
@@ -78,10 +78,10 @@ def bright(tmp_path_factory):
     return folder
 
 
-def run(source, target, config=CONFIG, seed=0):
+def run(source, target, config=CONFIG, seed=0, share=1.0):
     """Distil `source` into `target`."""
     inputs = (source / name for name in ("labels.parquet", "main.parquet", "main.frames.npz"))
-    return distil(*inputs, config, seed, *(target / name for name in OUTPUTS))
+    return distil(*inputs, config, seed, *(target / name for name in OUTPUTS), share=share)
 
 
 def test_brightness_is_learned(bright, tmp_path):
@@ -100,6 +100,15 @@ def test_brightness_is_learned(bright, tmp_path):
     ramp = np.broadcast_to(np.arange(0, 256, 15)[:, None, None, None], (18, 52, 52, 3)).astype(np.uint8)
     rewards = RewardScorer.load(tmp_path / "reward.safetensors")(ramp, np.zeros((18, 0), np.float32))
     assert (np.diff(rewards) > 0).mean() > 0.9
+
+
+def test_a_share_of_the_labels_is_judged_by_the_same_pairs(bright, tmp_path):
+    cards = {share: run(bright, tmp_path, CONFIG.model_copy(update={"epochs": 2}), share=share) for share in (0.0, 0.1, 1.0)}
+    assert [card["pairs"]["training"] for card in cards.values()] == [1, 72, 720]
+    assert {(card["pairs"]["validation"], card["pairs"]["dropped"], card["held_out"]["count"]) for card in cards.values()} == {
+        (180, 100, cards[1.0]["held_out"]["count"])
+    }
+    assert cards[0.1]["validation_loss"] > cards[1.0]["validation_loss"]
 
 
 def test_the_best_epoch_is_kept_not_the_last(bright, tmp_path):

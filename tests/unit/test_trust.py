@@ -13,7 +13,7 @@ from test_annotators import assignment, write_pairs
 from sensei.analysis import published
 from sensei.annotators import shards as shards_module
 from sensei.annotators.agreement import order_bias
-from sensei.annotators.frames import Frames
+from sensei.annotators.frames import Frames, save_frames
 from sensei.annotators.labels import agreed, merge_shards, read_labels, read_replies
 from sensei.annotators.preference import Label, Reply, Side
 from sensei.annotators.shards import annotate_shard, plan
@@ -88,7 +88,7 @@ def test_only_what_all_orders_and_views_say_is_kept(one, turned, other_view, oth
 def frames_of_two_views(path: Path) -> Path:
     rng = np.random.default_rng(0)
     left, right = rng.integers(0, 256, (2, 5, 8, 8, 3), np.uint8)
-    np.savez(path, image=left, image_left=left, image_right=right, flags=np.zeros((5, 1), np.float32))
+    save_frames(path, {"left": left, "right": right}, np.zeros((5, 1), np.float32))
     return path
 
 

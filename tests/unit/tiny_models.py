@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from sensei.annotators.frames import save_frames
+
 CHAT = (
     "{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}IMAGE{% else %}{{ part['text'] }}{% endif %}{% endfor %}</s>\n{% endfor %}"
@@ -99,5 +101,5 @@ def save_clip(folder: Path, pictures: dict = CLIP_PICTURES) -> None:
 def random_frames(path: Path, number: int = 6, side: int = 80) -> Path:
     """A frames file of noise."""
     rng = np.random.default_rng(0)
-    np.savez(path, image=rng.integers(0, 256, (number, side, side, 3), np.uint8), flags=np.zeros((number, 1), np.float32))
+    save_frames(path, {"default": rng.integers(0, 256, (number, side, side, 3), np.uint8)}, np.zeros((number, 1), np.float32))
     return path

@@ -18,7 +18,7 @@ rule caption_clip:
         f"{LABEL_FOLDER}/model/train.log",
     priority: 30
     conda:
-        "../../envs/sensei.yaml"
+        "../../envs/minihack.yaml"
     threads: 1
     resources:
         mem_mb=4000,

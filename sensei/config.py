@@ -140,7 +140,7 @@ class TrainingConfig(Section):
     precision: Literal["float32", "bfloat16"] = Field("float32", description="autocast type on CUDA; the CPU always uses float32")
     runs_per_gpu: int = Field(1, ge=1, description="runs that share one graphics card at a time")
     compile: Literal["off", "auto", "full"] = Field(
-        "auto", description="off: plain PyTorch; auto: what pays, a CUDA graph on a GPU and nothing on a CPU; full: torch.compile as well"
+        "auto", description="off: plain PyTorch; auto: what pays, a CUDA graph on a GPU and C kernels on a CPU; full: torch.compile as well"
     )
     tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
 

@@ -59,7 +59,8 @@ PACKAGES = (
 def fingerprint(stage: str) -> str:
     """Hash of the code that `stage` depends on: syntax trees without docstrings, imports followed inside the package.
 
-    Comments, docstrings and formatting do not change it. Files other than Python that lie in a package of `MODULES` count with their bytes.
+    Comments, docstrings and formatting do not change it. Files other than Python that lie in a package of `MODULES` count with their bytes,
+    and so does the C source beside a module of the same name.
     """
     files: dict[str, str] = {}
     for name in MODULES[stage]:
@@ -93,13 +94,14 @@ def _source(module: str) -> Path | None:
 
 @functools.cache
 def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]]:
-    """(hash of the syntax tree, names imported from the package) of one file."""
+    """(hash of the syntax tree and of the C source beside it, names imported from the package) of one file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = tuple(dict.fromkeys(_imports(tree, module)))
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
+    source = path.with_suffix(".c")
+    return hashlib.sha256(ast.dump(tree).encode() + (source.read_bytes() if source.exists() else b"")).hexdigest(), imports
 
 
 def _imports(tree: ast.Module, module: str) -> Iterator[str]:

@@ -109,8 +109,9 @@ class DreamerAgent(nn.Module):
         image, flags, is_first = (torch.from_numpy(rows[key]).to(self.device) for key in ("image", "flags", "is_first"))
         actor = (self.exploration if (behaviour or self.phase) == "explore" else self.task).actor
         uniform = torch.rand(state.model.index.shape, generator=generator, device=self.device)
-        model = self.world_model.observe_step(state.model, state.action, image, flags, is_first, uniform)
-        action = actor.sample(model.deter, model.index, actor.noise((len(image),), generator))
+        with self.learning.kernels():
+            model = self.world_model.observe_step(state.model, state.action, image, flags, is_first, uniform)
+            action = actor.sample(model.deter, model.index, actor.noise((len(image),), generator))
         chosen = action.argmax(-1) if self.spaces.discrete else action.clamp(-1, 1)
         return chosen.cpu().numpy(), PolicyState(model, action)
 
@@ -122,7 +123,8 @@ class DreamerAgent(nn.Module):
         Args:
             arrays: [batch, time, ...] per field of `Batch`; `action` as the environment takes it.
         """
-        return self.learning(self._batch(arrays))
+        with self.learning.kernels():
+            return self.learning(self._batch(arrays))
 
     def learn(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The update itself, in static shapes, without a branch on data and without waiting for the device."""

@@ -1,16 +1,19 @@
-"""How an update is carried out: op by op, as a replayed CUDA graph, or compiled.
+"""How an update is carried out: op by op, as a replayed CUDA graph, by kernels of our own, or compiled.
 
-`auto` takes what pays: on CUDA the whole update, optimisers included, is captured once as a graph and then replayed, which removes
-the cost of launching thousands of small kernels. On a CPU nothing is compiled: what torch.compile makes of these networks was slower
-there than the library's own kernels (docs/performance.md). `full` compiles on either device, and on CUDA captures what was compiled.
+`off` uses PyTorch's operations alone. `auto` takes what pays: on CUDA the whole update, optimisers included, is captured once as a graph
+and then replayed, which removes the cost of launching thousands of small kernels; on a CPU the kernels of `world_model/kernels.c` and
+oneDNN's products, because what torch.compile makes of these networks was slower there (docs/performance.md). `full` compiles on either
+device, and on CUDA captures what was compiled.
 """
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from sensei.world_model.model import Batch
+from sensei.world_model.products import library_kernels
 
 if TYPE_CHECKING:
     from sensei.agents.dreamer import DreamerAgent
@@ -25,10 +28,15 @@ class Learning:
 
     def __init__(self, agent: "DreamerAgent", compile: Compile):
         self.agent = agent
+        self.plain = compile == "off"
         self.captures = compile != "off" and agent.device.type == "cuda"
         if compile == "full":
             compile_parts(agent)
         self.forget()
+
+    def kernels(self) -> contextlib.AbstractContextManager[None]:
+        """Where the agent learns or acts, the kernels it may use."""
+        return library_kernels() if self.plain else contextlib.nullcontext()
 
     def forget(self) -> None:
         """Drop the graph: the tensors it points to have been replaced."""

@@ -5,12 +5,13 @@ with AVX-512 oneDNN is 2.3 times faster on every shape of an update. Results dif
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import torch
 
 SMALL = 2**20  # multiplications below which calling through Python costs more than the better product saves
-_library = False
+_only = threading.local()  # has `library` where the thread is to use PyTorch's own kernels only
 LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
@@ -31,19 +32,20 @@ def products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = 
 
 def by_hand(*tensors: torch.Tensor) -> bool:
     """Whether the kernels chosen here by hand apply: float32 on a CPU, neither compiled nor under autocast."""
-    plain = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
-    return plain and not (_library or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or getattr(_only, "library", False):
+        return False
+    return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
 
 
 @contextlib.contextmanager
 def library_kernels() -> Iterator[None]:
-    """Use PyTorch's own kernels only: the reference of the tests, and what its counter of arithmetic knows."""
-    global _library  # noqa: PLW0603
-    _library = True
+    """Use PyTorch's own kernels only, in this thread: `compile: off`, the reference of the tests, what its counter of arithmetic knows."""
+    before = getattr(_only, "library", False)
+    _only.library = True
     try:
         yield
     finally:
-        _library = False
+        _only.library = before
 
 
 def _pays(x: torch.Tensor, weight: torch.Tensor, multiplications: int) -> bool:

@@ -87,10 +87,12 @@ def arrays(discrete: bool) -> dict[str, np.ndarray]:
 
 
 def assert_same_agent(given, expected, updates: list[tuple[dict, dict]]) -> None:
-    """Losses of every update within 0.1 %, parameters within a hundredth of what an update may move them."""
+    """Losses of every update within 0.1 %, parameters within a hundredth of what an update may move them; one imagined state of 96 may
+    lie on the threshold of the switch."""
     for ours, theirs in updates:
         for name in theirs:
-            assert ours[name].item() == pytest.approx(theirs[name].item(), rel=1e-3, abs=1e-3), name
+            margin = 1.5 / 96 if name.endswith("explore_share") else 1e-3
+            assert ours[name].item() == pytest.approx(theirs[name].item(), rel=1e-3, abs=margin), name
     for (name, left), right in zip(given.named_parameters(), expected.parameters(), strict=True):
         np.testing.assert_allclose(left.detach(), right.detach(), atol=1e-4, err_msg=name)
 

@@ -55,6 +55,13 @@ def edit(file: Path, old: str, new: str) -> None:
     manifest._read.cache_clear()
 
 
+def test_the_c_source_beside_a_module_counts(package):
+    (package / "agents" / "dreamer.c").write_text("int one = 1;")
+    before = fingerprint("explore"), fingerprint("distil")
+    edit(package / "agents" / "dreamer.c", "1", "2")
+    assert fingerprint("explore") != before[0] and fingerprint("distil") == before[1]
+
+
 @pytest.mark.parametrize(
     "old, new",
     [

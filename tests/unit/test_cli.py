@@ -78,7 +78,7 @@ def test_missing_inputs_are_named(write_study, tmp_path):
 
 
 def test_labels_beyond_the_limits_stop_the_stage(write_study, tmp_path):
-    run_python("-m", "sensei", "study", write_study(), "resolved.yaml", cwd=tmp_path)
+    run_python("-m", "sensei", "study", write_study({"labels": {"largest_order_bias": 0.5}}), "resolved.yaml", cwd=tmp_path)
     bias = {"share": 0.96, "low": 0.95, "high": 0.97, "count": 86704}
     card = {"shares": {"unknown": 0.13}, "order_bias": bias, "swap_consistency": None, "oracle": None}
     (tmp_path / "card.json").write_text(json.dumps(card))

@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +131,8 @@ def write_manifests(
         "code": fingerprint(stage) if stage in MODULES else None,
         "commit": _commit(),
         "python": platform.python_version(),
-        "packages": _versions(),
-        "hardware": _hardware(),
+        "packages": package_versions(),
+        "hardware": hardware(),
         "wall_seconds": round(wall_seconds, 1),
     }
     hashes = {path: sha256(path) for path in inputs}
@@ -156,9 +156,10 @@ def manifest_path(output: str | Path) -> Path:
     return Path(f"{output}.manifest.json")
 
 
-def _versions() -> dict[str, str]:
+def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Version of each package that is installed."""
     versions = {}
-    for package in PACKAGES:
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -166,7 +167,8 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _hardware() -> dict[str, Any]:
+def hardware() -> dict[str, Any]:
+    """Processor family, system, cores of this process, and, once torch is imported, its threads and graphics card."""
     torch = sys.modules.get("torch")
     cuda = torch is not None and torch.cuda.is_available()
     return {

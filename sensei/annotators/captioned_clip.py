@@ -1,8 +1,9 @@
 """A small CLIP model that learns, inside the workflow and without network, what the environment's pictures show.
 
 It is trained on pictures with captions in the environment's own words (for MiniHack NetHack's names of what is in view). Once trained it
-is used like any other CLIP model: it sees pixels alone. The loss is SigLIP's (Zhai et al. 2023, arXiv 2303.15343): each picture and
-each caption of a batch either belong together or do not, and whether they do is known from the statements behind the caption.
+is used like any other CLIP model: it sees pixels, and is told what the player carries as the inventory sentence tells it. The loss is
+SigLIP's (Zhai et al. 2023, arXiv 2303.15343): each picture and each caption of a batch either belong together or do not, and whether they
+do is known from the statements behind the caption.
 """
 
 from dataclasses import replace

@@ -1,10 +1,8 @@
 """What every benchmark shares: timing by repetition, facts about the machine, one JSON object as the result."""
 
-import importlib.metadata
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import typer
 
 from sensei.io import write_json
+from sensei.manifest import hardware, package_versions
 
 Json = Annotated[Path | None, typer.Option("--json", help="also write the result to this file")]
 PACKAGES = ("torch", "numpy", "gymnasium", "nle", "minihack", "mujoco", "dm_control", "robodesk", "openai")
@@ -38,18 +37,15 @@ def summary(milliseconds: list[float]) -> dict[str, float]:
 
 
 def machine(threads: int | None = None) -> dict[str, Any]:
-    """Processor, cores, threads, graphics card, Python and package versions."""
-    torch = sys.modules.get("torch")
-    cuda = torch is not None and torch.cuda.is_available()
+    """Processor, cores, threads, graphics card, load, Python and package versions."""
+    facts = hardware()
     return {
-        "machine": platform.machine(),
+        **facts,
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": threads or (torch.get_num_threads() if torch is not None else None),
+        "threads": threads or facts["threads"],
         "load": round(os.getloadavg()[0], 2),
-        "gpu": torch.cuda.get_device_name() if cuda else None,
         "python": platform.python_version(),
-        "packages": {package: version for package in PACKAGES if (version := _version(package))},
+        "packages": package_versions(PACKAGES),
     }
 
 
@@ -67,13 +63,6 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(part) for part in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _processor() -> str:

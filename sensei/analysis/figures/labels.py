@@ -15,14 +15,12 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from sensei.analysis import published, style
 from sensei.analysis.figures import PARTS
 from sensei.analysis.figures.captions import listing
-from sensei.analysis.figures.reward_model import ANNOTATOR_COLOURS, read_card
+from sensei.analysis.figures.reward_model import ANNOTATOR_COLOURS, checked_card, read_card
 from sensei.analysis.style import Drawing
 from sensei.annotators.agreement import accuracy, cohen_kappa, order_bias
 from sensei.annotators.labels import read_labels
 from sensei.annotators.preference import Label
 from sensei.config import Study
-from sensei.errors import SenseiError
-from sensei.io import read_json
 
 CODES = tuple(code.name.lower() for code in Label)
 CODE_COLOURS = {"first": "#0072B2", "second": "#E69F00", "tie": "#BBBBBB", "unknown": "#E8E8E8"}
@@ -60,12 +58,7 @@ def load(study: Study, results: Path) -> pd.DataFrame:
 
 def read_label_card(path: Path) -> dict:
     """Read one label card; a missing or damaged one is a SenseiError that names it."""
-    if not path.exists():
-        raise SenseiError(f"there is no {path}", hint="run the stage `labels` first")
-    card = read_json(path)
-    if not isinstance(card, dict) or not {"pairs", "shares", "order_bias", "swap_consistency"} <= set(card):
-        raise SenseiError(f"{path} is no label card", expected="a mapping with `order_bias`", hint=f"delete {path} and run again")
-    return card
+    return checked_card(path, "label card", "labels", ("order_bias", "pairs", "shares", "swap_consistency"))
 
 
 def _own(card: dict) -> list[tuple]:

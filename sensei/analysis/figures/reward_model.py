@@ -51,11 +51,16 @@ def read_curves(path: Path) -> pd.DataFrame:
 
 def read_card(path: Path) -> dict:
     """Read one reward card; a missing or damaged one is a SenseiError that names it."""
+    return checked_card(path, "reward card", "distil", ("chosen_epoch", "held_out", "oracle", "validation_loss"))
+
+
+def checked_card(path: Path, kind: str, stage: str, keys: tuple[str, ...]) -> dict:
+    """Read the card that `stage` writes; a missing one, or one without `keys`, is a SenseiError that names it."""
     if not path.exists():
-        raise SenseiError(f"there is no {path}", hint="run the stage `distil` first")
+        raise SenseiError(f"there is no {path}", hint=f"run the stage `{stage}` first")
     card = read_json(path)
-    if not isinstance(card, dict) or not {"chosen_epoch", "held_out", "oracle", "validation_loss"} <= set(card):
-        raise SenseiError(f"{path} is no reward card", expected="a mapping with `chosen_epoch`", hint=f"delete {path} and run again")
+    if not isinstance(card, dict) or not set(keys) <= set(card):
+        raise SenseiError(f"{path} is no {kind}", expected=f"a mapping with `{keys[0]}`", hint=f"delete {path} and run again")
     return card
 
 

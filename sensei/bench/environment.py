@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-import yaml
 
 from sensei.bench.measure import Json, emit, machine
-from sensei.config import CONFIG_FOLDER, EnvironmentConfig, RobodeskOptions
+from sensei.config import CONFIG_FOLDER, EnvironmentConfig, RobodeskOptions, read_yaml
 from sensei.errors import SenseiError
 
 IMAGE_SIZE = 64
@@ -35,7 +34,7 @@ def environment(
     if not path.exists():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
         raise SenseiError("unknown environment", found=name, expected=f"one of {', '.join(known)}")
-    config = EnvironmentConfig(**yaml.safe_load(path.read_text(encoding="utf-8"))["environment"])
+    config = EnvironmentConfig(**read_yaml(path)["environment"])
     with ExitStack() as stack:
         contenders = {key: stack.enter_context(contender) for key, contender in _contenders(config).items()}
         speeds = {key: [] for key in contenders}

@@ -173,22 +173,15 @@ def sheeprl(folder: str, workload: Workload) -> Step:
         from sheeprl.algos.dreamer_v3.dreamer_v3 import train
 
         model, actor, critic, target, _ = build_agent(fabric, dimensions, continuous, config, images)
-        optimisers = [
-            optimiser(options[name].optimizer, part) for name, part in (("world_model", model), ("actor", actor), ("critic", critic))
-        ]
-        targets, further, arguments = [(critic.module, target)], {}, (scale(),)
-        networks = (model, actor, critic, target, *optimisers)
+        critics, last, further = {}, (continuous, dimensions, scale()), {}
     else:
         from sheeprl.algos.p2e_dv3.agent import build_agent
         from sheeprl.algos.p2e_dv3.p2e_dv3_exploration import train
 
         model, ensembles, actor, critic, target, explorer, critics, _ = build_agent(fabric, dimensions, continuous, config, images)
-        optimisers = [
-            optimiser(options[name].optimizer, part) for name, part in (("world_model", model), ("actor", actor), ("critic", critic))
-        ]
         for one in critics.values():
             one["optimizer"] = optimiser(options.critic.optimizer, one["module"])
-        targets = [(critic.module, target), *((one["module"].module, one["target_module"]) for one in critics.values())]
+        last = ()
         further = {
             "ensembles": ensembles,
             "ensemble_optimizer": optimiser(options.critic.optimizer, ensembles),
@@ -200,7 +193,9 @@ def sheeprl(folder: str, workload: Workload) -> Step:
             "is_continuous": continuous,
             "actions_dim": dimensions,
         }
-        arguments, networks = (), (model, actor, critic, target, *optimisers)
+    parts = {"world_model": model, "actor": actor, "critic": critic}
+    networks = (*parts.values(), target, *(optimiser(options[name].optimizer, part) for name, part in parts.items()))
+    targets = [(critic.module, target), *((one["module"].module, one["target_module"]) for one in critics.values())]
 
     class Losses:
         """In place of its aggregator of metrics: waits for each value as its logging does."""
@@ -216,7 +211,6 @@ def sheeprl(folder: str, workload: Workload) -> Step:
                 for parameter, moved in zip(source.parameters(), copy.parameters(), strict=True):
                     moved.data.copy_(options.critic.tau * parameter.data + (1 - options.critic.tau) * moved.data)
         batch = {name: values.float() for name, values in data.items()}
-        last = (continuous, dimensions, *arguments) if arguments else ()
         train(fabric, *networks, batch, Losses(), config, *last, **further)
 
     return step

@@ -12,12 +12,16 @@ import typer
 
 from sensei.annotators.registry import MODEL_FILES, Assignment, sources
 from sensei.bench import app as bench
-from sensei.config import CONFIG_FOLDER, CaptionedClipConfig, OpenAIConfig, Study, json_schema, load_study, read_study
-from sensei.errors import SenseiError
-from sensei.io import atomic, read_json, write_json
-from sensei.manifest import record_study
-from sensei.stage import stage
-from sensei.study import check_folder, slice_of
+from sensei.core.errors import SenseiError
+from sensei.core.files import atomic, read_json, write_json
+from sensei.core.process import stage
+from sensei.study.folder import check_folder, record_study
+from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.load import load_study, read_study
+from sensei.study.models.annotators import CaptionedClipConfig, OpenAIConfig
+from sensei.study.models.study import Study
+from sensei.study.schema import json_schema
+from sensei.study.stages import code_of, slice_of
 
 app = typer.Typer(
     help="Stages of the SENSEI pipeline. `snakemake` runs them all in order.",
@@ -74,7 +78,9 @@ def explore(
         )
     settings = slice_of(resolved, "explore", environment, method)
     inputs = [study_path, *([reward] if reward else [])]
-    with stage("explore", inputs=inputs, outputs=_run_files(folder), settings=settings, seed=seed, threads=threads):
+    with stage(
+        "explore", code=code_of("explore"), inputs=inputs, outputs=_run_files(folder), settings=settings, seed=seed, threads=threads
+    ):
         from sensei.training.runs import explore
 
         explore(resolved, environment, method, seed, folder, reward, keep_episodes=seed in settings["episodes_of"])
@@ -98,7 +104,7 @@ def learn(
         raise SenseiError(f"method {method} {'needs' if needed else 'takes no'} --explored", hint="stage `explore` makes agent.pt")
     settings = slice_of(resolved, "learn", environment, method)
     inputs = [study_path, *([explored] if explored else [])]
-    with stage("learn", inputs=inputs, outputs=_run_files(folder), settings=settings, seed=seed, threads=threads):
+    with stage("learn", code=code_of("learn"), inputs=inputs, outputs=_run_files(folder), settings=settings, seed=seed, threads=threads):
         from sensei.training.runs import learn
 
         learn(resolved, environment, task, method, seed, folder, explored)
@@ -111,8 +117,8 @@ def collect(
     seed: Seed,
 ) -> None:
     """Verify the episodes of an exploration run and index them."""
-    with stage("collect", inputs=[run / "events.parquet"], outputs=[output], seed=seed):
-        from sensei.replay.store import collect
+    with stage("collect", code=code_of("collect"), inputs=[run / "events.parquet"], outputs=[output], seed=seed):
+        from sensei.replay.episodes import collect
 
         collect(run / "episodes", output.parent)
 
@@ -133,8 +139,8 @@ def pairs(
         raise SenseiError("--index must name one collection per seed of `pairs.seeds`", found=len(index), expected=len(config.seeds))
     seed = config.seeds[0]
     settings = slice_of(resolved, "pairs", environment)
-    with stage("pairs", inputs=[study_path, *index], outputs=[pairs, frames], settings=settings, seed=seed):
-        from sensei.annotators.pairs import make_pairs
+    with stage("pairs", code=code_of("pairs"), inputs=[study_path, *index], outputs=[pairs, frames], settings=settings, seed=seed):
+        from sensei.preferences.pairs import make_pairs
 
         collections = {number: path.parent for number, path in zip(config.seeds, index, strict=True)}
         make_pairs(collections, config, seed, pairs, frames, played, processes)
@@ -164,7 +170,7 @@ def annotate(
     config, parts = resolved.annotator_settings[annotator], resolved.settings[environment]
     settings = slice_of(resolved, "annotate", environment, annotator=annotator)
     seed, inputs = parts.pairs.seeds[0], [study_path, pairs, frames, *sources(config, output.parent)]
-    with stage("annotate", inputs=inputs, outputs=[output], settings=settings, seed=seed):
+    with stage("annotate", code=code_of("annotate"), inputs=inputs, outputs=[output], settings=settings, seed=seed):
         from sensei.annotators.shards import annotate_shard
 
         assignment = Assignment(seed, resolved.prompt_of(annotator, environment), folder=output.parent, ledger=_ledger(study_path))
@@ -176,13 +182,13 @@ def _estimate(resolved: Study, study_path: Path, environment: str, annotator: st
     if not isinstance(config, OpenAIConfig):
         print(f"annotator {annotator} sends nothing and costs nothing")
         return
-    from sensei.annotators.estimate import blank_pairs, estimate
+    from sensei.annotators.vlm.openai.estimate import blank_pairs, estimate
 
     prompt = resolved.prompt_of(annotator, environment)
     if pairs and frames:
-        from sensei.annotators.frames import Frames
-        from sensei.annotators.pairs import questions, read_pairs
         from sensei.annotators.shards import plan
+        from sensei.preferences.frames import Frames
+        from sensei.preferences.pairs import questions, read_pairs
 
         table, shown = read_pairs(pairs), Frames(frames)
         rows, swapped = plan(len(table), settings.labels, settings.pairs.seeds[0])
@@ -218,8 +224,16 @@ def caption_clip(
         raise SenseiError(f"annotator {annotator} is not trained", found=f"kind {config.kind}", expected="kind captioned_clip")
     settings = slice_of(resolved, "caption-clip", environment, annotator=annotator)
     outputs, seed = [folder / name for name in (*MODEL_FILES, "card.json")], parts.pairs.seeds[0]
-    with stage("caption-clip", inputs=[study_path, pairs, frames], outputs=outputs, settings=settings, seed=seed, threads=threads):
-        from sensei.annotators.captioned_clip import train
+    with stage(
+        "caption-clip",
+        code=code_of("caption-clip"),
+        inputs=[study_path, pairs, frames],
+        outputs=outputs,
+        settings=settings,
+        seed=seed,
+        threads=threads,
+    ):
+        from sensei.annotators.clip.captioned_clip import train
 
         train(config, parts.environment, pairs, frames, seed, resolved.prompt_of(annotator, environment), folder)
 
@@ -236,8 +250,8 @@ def labels(
     """Merge the shards of an annotator into labels and describe them."""
     resolved = _open(study_path, environment=environment)
     settings = slice_of(resolved, "labels", environment)
-    with stage("labels", inputs=[study_path, *shard, pairs], outputs=[labels, card], settings=settings):
-        from sensei.annotators.labels import merge_shards
+    with stage("labels", code=code_of("labels"), inputs=[study_path, *shard, pairs], outputs=[labels, card], settings=settings):
+        from sensei.preferences.labels import merge_shards
 
         merge_shards(shard, pairs, labels, card, resolved.settings[environment].labels.order)
 
@@ -253,8 +267,8 @@ def trust(
     """Stop here if an annotator's labels are beyond the study's limits: nothing is distilled from them."""
     resolved = _open(study_path, environment=environment, annotator=annotator)
     settings = slice_of(resolved, "trust", environment)
-    with stage("trust", inputs=[study_path, card], outputs=[verdict], settings=settings):
-        from sensei.annotators.trust import require_trust
+    with stage("trust", code=code_of("trust"), inputs=[study_path, card], outputs=[verdict], settings=settings):
+        from sensei.preferences.trust import require_trust
 
         require_trust(read_json(card), resolved.settings[environment].labels, annotator, environment)
         write_json(verdict, settings)
@@ -281,16 +295,17 @@ def distil(
     settings = slice_of(resolved, "distil", environment, annotator=annotator)
     with stage(
         "distil",
+        code=code_of("distil"),
         inputs=[study_path, labels, pairs, frames],
         outputs=[model, curves, card],
         settings=settings,
         seed=seed,
         threads=threads,
     ):
+        from sensei.core import devices
         from sensei.reward.distil import distil
-        from sensei.training import devices
 
-        with devices.card(parts.training):
+        with devices.card(parts.training.device, parts.training.runs_per_gpu):
             distil(labels, pairs, frames, parts.reward, seed, model, curves, card, parts.training.device, share)
 
 
@@ -298,7 +313,7 @@ def distil(
 def tabulate(study_path: StudyPath, output: Annotated[Path, typer.Option(help="scores.parquet")]) -> None:
     """Gather the scores and interaction counts of every run of the study; a missing run is an error that names it."""
     resolved = _open(study_path)
-    with stage("tabulate", inputs=[study_path], outputs=[output], settings=slice_of(resolved, "tabulate")):
+    with stage("tabulate", code=code_of("tabulate"), inputs=[study_path], outputs=[output], settings=slice_of(resolved, "tabulate")):
         from sensei.analysis.scores import tabulate
 
         table = tabulate(resolved, study_path.parent)
@@ -318,7 +333,7 @@ def figure(
     resolved = _open(study_path)
     inputs = [study_path, *(study_path.parent / path for path in figures.inputs(name, resolved))]
     outputs = [stem.with_name(stem.name + suffix) for suffix in figures.SUFFIXES]
-    with stage("figure", inputs=inputs, outputs=outputs, settings=slice_of(resolved, "figure")):
+    with stage("figure", code=code_of("figure"), inputs=inputs, outputs=outputs, settings=slice_of(resolved, "figure")):
         figures.make(name, resolved, study_path.parent, stem)
 
 
@@ -330,7 +345,7 @@ def tables(study_path: StudyPath, folder: Annotated[Path, typer.Option(help="whe
 
     outputs = [folder / f"{name}{suffix}" for name in TABLES for suffix in (".csv", ".md")]
     inputs = [study_path, study_path.parent / "scores.parquet"]
-    with stage("tables", inputs=inputs, outputs=outputs, settings=slice_of(resolved, "tables")):
+    with stage("tables", code=code_of("tables"), inputs=inputs, outputs=outputs, settings=slice_of(resolved, "tables")):
         make(resolved, study_path.parent, folder)
 
 
@@ -338,7 +353,7 @@ def tables(study_path: StudyPath, folder: Annotated[Path, typer.Option(help="whe
 def report(study_path: StudyPath, output: Annotated[Path, typer.Option(help="report.html")]) -> None:
     """Put figures, tables, videos and manifests on one self-contained page."""
     resolved = _open(study_path)
-    with stage("report", inputs=[study_path], outputs=[output], settings=slice_of(resolved, "report")):
+    with stage("report", code=code_of("report"), inputs=[study_path], outputs=[output], settings=slice_of(resolved, "report")):
         from sensei.analysis.report import build
 
         page = build(resolved, study_path.parent)
@@ -352,7 +367,7 @@ def published(folder: Annotated[Path, typer.Option(help="where the figures go")]
     from sensei.analysis.figures import PUBLISHED, SUFFIXES, draw_published
 
     outputs = [folder / f"fig{number}{suffix}" for number in PUBLISHED for suffix in SUFFIXES]
-    with stage("published", inputs=[], outputs=outputs):
+    with stage("published", code=code_of("published"), inputs=[], outputs=outputs):
         draw_published(folder)
 
 

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from sensei.agents.actor_critic import Behaviour, Rewards, Rollout, action_tensor
-from sensei.agents.learning import Learning
 from sensei.agents.optimiser import Optimiser
-from sensei.config import ExplorationConfig, Method, Settings, Weights
-from sensei.errors import SenseiError
+from sensei.agents.update import Learning
+from sensei.core.errors import SenseiError
+from sensei.core.rng import integer_seed, torch_generator
 from sensei.exploration.disagreement import Ensemble
 from sensei.exploration.switch import Switch
-from sensei.rng import integer_seed, torch_generator
+from sensei.study.models.exploration import ExplorationConfig, Method, Weights
+from sensei.study.models.study import Settings
 from sensei.world_model.model import Batch, WorldModel
 from sensei.world_model.rssm import Observed, State
 

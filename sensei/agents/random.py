@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
-from sensei.rng import generator
+from sensei.core.rng import generator
 
 
 class RandomActions:

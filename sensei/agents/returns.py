@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from sensei.exploration.switch import percentiles
+from sensei.exploration.statistics import percentiles
 
 
 def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Tensor, trace: float) -> torch.Tensor:

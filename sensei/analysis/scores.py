@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from sensei.config import EnvironmentConfig, Study
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.study.models.environment import EnvironmentConfig
+from sensei.study.models.study import Study
 
 COLUMNS = ["environment", "task", "method", "seed", "step", "metric", "value"]
 EXPLORE = "explore"

@@ -14,8 +14,8 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
-from sensei.errors import SenseiError
-from sensei.io import atomic
+from sensei.core.errors import SenseiError
+from sensei.core.files import atomic
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # else a page of notes for every vector font written
 

@@ -9,9 +9,9 @@ from sensei.analysis import published, statistics
 from sensei.analysis.figures.reward_model import read_card
 from sensei.analysis.scores import counts, read_scores, task_rewards
 from sensei.analysis.scores import interactions as kinds_of_interaction
-from sensei.config import Study
-from sensei.io import atomic
-from sensei.rng import generator
+from sensei.core.files import atomic
+from sensei.core.rng import generator
+from sensei.study.models.study import Study
 
 TABLES = ("interactions", "downstream", "reward_model")
 ALL = "all environments"

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from sensei.annotators.preference import Label
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.preferences.pair import Label
 
 MINUTE = 60.0
 HOST = socket.gethostname()

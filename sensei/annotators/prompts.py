@@ -25,9 +25,9 @@ from pathlib import Path
 
 import yaml
 
-from sensei.annotators.preference import Label, Pair, Side
-from sensei.config import CONFIG_FOLDER
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.preferences.pair import Label, Pair, Side
+from sensei.study.layout import CONFIG_FOLDER
 
 DIVIDER = "---"
 PLACE = "{inventory}"

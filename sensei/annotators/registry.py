@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sensei.annotators.preference import Annotator
+from sensei.annotators.contract import Annotator
 from sensei.annotators.prompts import load_prompt
-from sensei.config import AnnotatorConfig
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.study.models.annotators import AnnotatorConfig
 
 MODEL = "model"  # folder of a model that is trained for one annotator, below the folder of its labels
 MODEL_FILES = ("open_clip_config.json", "open_clip_model.safetensors")  # names that open_clip looks for in a folder
@@ -42,25 +42,25 @@ def make_annotator(config: AnnotatorConfig, assignment: Assignment) -> Annotator
 def _make(config: AnnotatorConfig, assignment: Assignment) -> Annotator:
     match config.kind:
         case "oracle":
-            from sensei.annotators.oracle import Oracle
+            from sensei.annotators.oracle.oracle import Oracle
 
             return Oracle(config.nearer)
         case "noisy_oracle":
-            from sensei.annotators.oracle import NoisyOracle
+            from sensei.annotators.oracle.noisy_oracle import NoisyOracle
 
             return NoisyOracle(config.accuracy, config.first_bias, assignment.seed, config.nearer)
         case "openai_api":
-            from sensei.annotators.openai_api import OpenAIAnnotator
+            from sensei.annotators.vlm.openai.openai_api import OpenAIAnnotator
 
             return OpenAIAnnotator(config, assignment)
         case "local_vlm":
             from sensei.annotators.ledger import Ledger
-            from sensei.annotators.local_vlm import LocalVLM
+            from sensei.annotators.vlm.local_vlm import LocalVLM
 
             ledger = Ledger(assignment.ledger)
             return LocalVLM(config, load_prompt(assignment.prompt), assignment.folder, assignment.seed, ledger)
         case "clip" | "captioned_clip":
-            from sensei.annotators.clip import Clip, ClipAnnotator
+            from sensei.annotators.clip.clip import Clip, ClipAnnotator
 
             model, pretrained = (config.model, config.pretrained) if config.kind == "clip" else (str(assignment.folder / MODEL), None)
             return ClipAnnotator(Clip(model, pretrained, config.device), load_prompt(assignment.prompt), config.margin)

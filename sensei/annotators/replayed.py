@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sensei.annotators.preference import Label, Pair, Reply
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.preferences.pair import Label, Pair, Reply
 
 
 class Replayed:

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from sensei.annotators.frames import Frames
-from sensei.annotators.labels import read_replies
-from sensei.annotators.pairs import questions, read_pairs
-from sensei.annotators.preference import Reply
 from sensei.annotators.prompts import load_prompt
 from sensei.annotators.registry import Assignment, make_annotator, sources
-from sensei.config import OPERATIONAL, AnnotatorConfig, LabelsConfig
-from sensei.io import sha256
-from sensei.progress import progress
-from sensei.rng import generator
+from sensei.core.files import sha256
+from sensei.core.progress import progress
+from sensei.core.rng import generator
+from sensei.preferences.frames import Frames
+from sensei.preferences.labels import read_replies
+from sensei.preferences.pair import Reply
+from sensei.preferences.pairs import questions, read_pairs
+from sensei.study.models.annotators import AnnotatorConfig
+from sensei.study.models.preferences import LabelsConfig
+from sensei.study.models.study import OPERATIONAL
 
 
 def annotate_shard(

@@ -13,7 +13,7 @@ import typer
 from sensei.bench.measure import Json, emit, machine
 
 if TYPE_CHECKING:
-    from sensei.annotators.preference import Pair
+    from sensei.preferences.pair import Pair
 
 FRAMES, SIDE = 2000, 80  # as many different pictures as a shard has, of MiniHack's size
 
@@ -24,10 +24,10 @@ def annotate(
     json_path: Json = None,
 ) -> None:
     """Pairs a second through the OpenAI client and the ledger, and the client's own time for each; nothing leaves the machine."""
-    from sensei.annotators.openai_api import OpenAIAnnotator
     from sensei.annotators.registry import Assignment
+    from sensei.annotators.vlm.openai.openai_api import OpenAIAnnotator
     from sensei.bench.openai_server import running
-    from sensei.config import OpenAIConfig
+    from sensei.study.models.annotators import OpenAIConfig
 
     config = OpenAIConfig(model="bench", requests={"at_once": at_once})
     with tempfile.TemporaryDirectory() as name, running(models=config.model) as address:
@@ -53,8 +53,8 @@ def _pairs(folder: Path, number: int) -> "list[Pair]":
     """Pairs of random pictures of flat tiles, like a map."""
     import numpy as np
 
-    from sensei.annotators.frames import Frames, save_frames
-    from sensei.annotators.preference import Pair, Side
+    from sensei.preferences.frames import Frames, save_frames
+    from sensei.preferences.pair import Pair, Side
 
     rng = np.random.default_rng(0)
     tiles = rng.integers(256, size=(FRAMES, 5, 5, 3), dtype=np.uint8)

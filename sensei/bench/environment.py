@@ -9,8 +9,10 @@ import numpy as np
 import typer
 
 from sensei.bench.measure import Json, emit, machine
-from sensei.config import CONFIG_FOLDER, EnvironmentConfig, RobodeskOptions, read_yaml
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.core.yaml import read_yaml
+from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.models.environment import EnvironmentConfig, RobodeskOptions
 
 IMAGE_SIZE = 64
 RATIOS = (
@@ -64,7 +66,7 @@ def _contenders(config: EnvironmentConfig) -> dict[str, Any]:
 
 @contextmanager
 def _ours(config: EnvironmentConfig, workers: int) -> Iterator[Step]:
-    from sensei.envs.vector import VectorEnvironment
+    from sensei.envs.vector.environment import VectorEnvironment
 
     with VectorEnvironment(config, IMAGE_SIZE, 0, "bench", workers) as vector:
         vector.action_space.seed(0)
@@ -82,10 +84,10 @@ def _robodesk_package() -> Iterator[Step]:
     """The unmodified package in this process, two simulator actions an agent step."""
     from PIL import Image
 
-    from sensei.envs.robodesk_gl import choose_backend
+    from sensei.envs.robodesk.opengl import choose_backend
 
     choose_backend()
-    from sensei.envs.robodesk_simulation import RoboDesk
+    from sensei.envs.robodesk.simulation import RoboDesk
 
     Image.ANTIALIAS = Image.Resampling.LANCZOS  # gone since Pillow 10
     env = RoboDesk(action_repeat=2, image_size=IMAGE_SIZE)

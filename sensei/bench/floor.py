@@ -15,7 +15,7 @@ def peaks(size: str, rows: int, device: str, threads: int) -> dict[str, float]:
     import torch
     import torch.nn.functional as F
 
-    from sensei.world_model.products import product as matrix_product
+    from sensei.kernels.products import product as matrix_product
     from sensei.world_model.sizes import SIZES
 
     torch.set_num_threads(threads)
@@ -62,7 +62,7 @@ def floor(work: dict[str, Any], measured: dict[str, float]) -> dict[str, float]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from sensei.bench.update import ours
-    from sensei.world_model.products import library_kernels
+    from sensei.kernels.products import library_kernels
 
     _, step = ours(work | {"compile": "off"})
     with library_kernels(), FlopCounterMode(display=False) as counter:

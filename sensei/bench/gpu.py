@@ -14,8 +14,8 @@ import psutil
 import typer
 
 from sensei.bench.measure import Json, emit, machine
-from sensei.config import CONFIG_FOLDER
-from sensei.io import read_json
+from sensei.core.files import read_json
+from sensei.study.layout import CONFIG_FOLDER
 
 PAPER = ["--study", str(CONFIG_FOLDER / "paper.yaml")]
 SMOKE = ["--study", str(CONFIG_FOLDER / "smoke.yaml"), "--env", "minihack_keyroom_s5", "--prefill", "40"]

@@ -16,8 +16,11 @@ import psutil
 import typer
 
 from sensei.bench.measure import Json, emit, machine
-from sensei.config import CONFIG_FOLDER, Study, load_study, merge, read_yaml
-from sensei.stage import keep_memory, limit_threads
+from sensei.core.process import keep_memory, limit_threads
+from sensei.core.yaml import read_yaml
+from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.load import load_study, merge
+from sensei.study.models.study import Study
 
 WARM_UPDATES = 3
 ENVIRONMENTS = "environment processes"

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from sensei.io import write_json
-from sensei.manifest import hardware, package_versions
+from sensei.core.files import write_json
+from sensei.core.provenance import hardware, package_versions
 
 Json = Annotated[Path | None, typer.Option("--json", help="also write the result to this file")]
 PACKAGES = ("torch", "numpy", "gymnasium", "nle", "minihack", "mujoco", "dm_control", "robodesk", "openai")

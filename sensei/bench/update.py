@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from sensei.bench.measure import Json, emit, machine, summary
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
 
 HORIZON, IMAGE, WARM_UP = 15, 64, 2
 BATCHES = {"tiny": (8, 32), "XS": (8, 32), "S": (16, 64), "M": (16, 64), "L": (16, 64), "XL": (16, 64)}
 METHODS = ("dreamerv3", "plan2explore")
-# glibc's settings that `sensei.stage.keep_memory` gives our own training stages.
+# glibc's settings that `sensei.core.process.keep_memory` gives our own training stages.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(2**28)}
 
 
@@ -98,7 +98,8 @@ def workload(size: str, shape: tuple[int, int], method: str, **options: Any) -> 
 def ours(work: dict[str, Any]):
     """(agent, one update of it) on a workload."""
     from sensei.agents.dreamer import DreamerAgent, Spaces
-    from sensei.config import Settings, load_study
+    from sensei.study.load import load_study
+    from sensei.study.models.study import Settings
 
     names = {"dreamerv3": "plan2explore", "plan2explore": "plan2explore", "sensei": "sensei"}
     axes = {"study": "bench", "seeds": [0], "environments": ["toy_counting"], "annotators": ["oracle"], "figures": ["interactions"]}
@@ -212,7 +213,7 @@ def _compare(results: dict[str, Any], transitions: int) -> None:
 def main() -> None:
     """Serve updates of ours, with the allocator set as in a training stage."""
     from sensei.bench.peers import serve
-    from sensei.stage import keep_memory
+    from sensei.core.process import keep_memory
 
     keep_memory()
     serve(lambda work: ours(work)[1])

@@ -8,8 +8,8 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 
-from sensei.config import EnvironmentConfig
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.study.models.environment import EnvironmentConfig
 
 Observation = dict[str, np.ndarray]
 ENVIRONMENT_REWARD = "environment_reward"

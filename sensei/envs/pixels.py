@@ -8,9 +8,9 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.wrappers import RescaleAction
 from PIL import Image
 
-from sensei.config import EnvironmentConfig
+from sensei.core.errors import SenseiError
 from sensei.envs.contract import Environment, Outcome
-from sensei.errors import SenseiError
+from sensei.study.models.environment import EnvironmentConfig
 
 
 class PixelEnvironment(Environment):

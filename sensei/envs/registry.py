@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sensei.config import EnvironmentConfig
+from sensei.core.errors import SenseiError
 from sensei.envs.contract import Environment
-from sensei.errors import SenseiError
+from sensei.study.models.environment import EnvironmentConfig
 
 FAMILIES = {
-    "minihack": "sensei.envs.minihack:MiniHackEnvironment",
+    "minihack": "sensei.envs.minihack.environment:MiniHackEnvironment",
     "pixels": "sensei.envs.pixels:PixelEnvironment",
-    "robodesk": "sensei.envs.robodesk:RobodeskEnvironment",
+    "robodesk": "sensei.envs.robodesk.environment:RobodeskEnvironment",
     "toy": "sensei.envs.toy:make_toy",
 }
 
-CAPTIONS = {"minihack": "sensei.envs.minihack_captions"}
+CAPTIONS = {"minihack": "sensei.envs.minihack.captions"}
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from gymnasium.spaces import Discrete
 
-from sensei.config import EnvironmentConfig
+from sensei.core.errors import SenseiError
+from sensei.core.rng import generator
 from sensei.envs.contract import Environment, Outcome
-from sensei.errors import SenseiError
-from sensei.rng import generator
+from sensei.study.models.environment import EnvironmentConfig
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left; (row, column)
 

@@ -12,7 +12,8 @@ surprise. Two ways to measure "below" exist and give different behaviour:
 import torch
 from torch import nn
 
-from sensei.config import ExplorationConfig, Source
+from sensei.exploration.statistics import percentiles
+from sensei.study.models.exploration import ExplorationConfig, Source
 
 LOW_PERCENTILE = 5.0
 
@@ -69,14 +70,3 @@ class Switch(nn.Module):
         if self.gate == "return_range":
             return (self.high - self.low).clamp(min=1.0)
         return self.high / (1 - self.decay ** self.updates.float())
-
-
-def percentiles(values: torch.Tensor, shares: tuple[float, ...]) -> torch.Tensor:
-    """Linearly interpolated percentiles of all values: float [...] -> [len(shares)]."""
-    ordered = values.detach().float().flatten().sort().values
-    found = []
-    for share in shares:  # places are known without looking at the data, so that nothing waits for the device
-        position = share * (len(ordered) - 1)
-        below = int(position)
-        found.append(torch.lerp(ordered[below], ordered[min(below + 1, len(ordered) - 1)], position - below))
-    return torch.stack(found)

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from sensei.annotators.agreement import CLEAR, proportion
-from sensei.annotators.frames import Frames
-from sensei.annotators.labels import read_labels
-from sensei.annotators.pairs import read_pairs
-from sensei.annotators.preference import Label, soft_label
-from sensei.config import RewardModelConfig
-from sensei.errors import SenseiError
-from sensei.io import atomic, write_json
-from sensei.progress import progress
+from sensei.core.errors import SenseiError
+from sensei.core.files import atomic, write_json
+from sensei.core.progress import progress
+from sensei.core.rng import generator, torch_generator
+from sensei.preferences.agreement import CLEAR, proportion
+from sensei.preferences.frames import Frames
+from sensei.preferences.labels import read_labels
+from sensei.preferences.pair import Label, soft_label
+from sensei.preferences.pairs import read_pairs
 from sensei.reward.model import RewardModel, save_model
-from sensei.rng import generator, torch_generator
+from sensei.study.models.reward import RewardModelConfig
 
 CHUNK = 1024  # frames at once where no gradients are needed
 

@@ -8,9 +8,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sensei.config import RewardModelConfig
-from sensei.errors import SenseiError
-from sensei.io import atomic
+from sensei.core.errors import SenseiError
+from sensei.core.files import atomic
+from sensei.study.models.reward import RewardModelConfig
 
 CHANNELS = (16, 32, 64)
 KERNELS = (8, 4, 3)

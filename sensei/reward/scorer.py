@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
 from sensei.reward.model import RewardModel, load_model
 
 CHUNK = 1024  # images at once, so that memory stays bounded

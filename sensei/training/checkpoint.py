@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from sensei.errors import SenseiError
-from sensei.io import atomic
+from sensei.core.errors import SenseiError
+from sensei.core.files import atomic
 
 # What reading a zip file with wrong bytes in it can raise.
 DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError)

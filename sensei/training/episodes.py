@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sensei.io import atomic
-from sensei.replay.store import ROWS, episode_name, load_episode, save_episode
+from sensei.core.files import atomic
+from sensei.replay.episodes import ROWS, episode_name, load_episode, save_episode
 
 
 class Episodes:

@@ -8,9 +8,9 @@ import imageio.v2 as imageio
 import numpy as np
 import torch
 
-from sensei.envs.vector import VectorEnvironment
-from sensei.io import atomic
-from sensei.rng import torch_generator
+from sensei.core.files import atomic
+from sensei.core.rng import torch_generator
+from sensei.envs.vector.environment import VectorEnvironment
 from sensei.training.logger import Logger
 from sensei.training.run import Run
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from sensei.io import atomic
-from sensei.progress import progress
+from sensei.core.files import atomic
+from sensei.core.progress import progress
 
 
 class Logger:

@@ -16,15 +16,15 @@ from gymnasium.spaces import Discrete
 
 from sensei.agents.dreamer import DreamerAgent, Spaces
 from sensei.agents.random import RandomActions, RandomAgent
-from sensei.envs.vector import VectorEnvironment
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.core.rng import generator
+from sensei.envs.vector.environment import VectorEnvironment
 from sensei.replay.buffer import Replay
+from sensei.replay.feed import Feed
 from sensei.reward.scorer import RewardScorer
-from sensei.rng import generator
 from sensei.training import checkpoint
 from sensei.training.episodes import Episodes, forget_old
 from sensei.training.evaluate import Evaluator, Policy
-from sensei.training.feed import Feed
 from sensei.training.logger import Logger
 from sensei.training.outputs import STATE, start_anew, write_outputs
 from sensei.training.run import Run

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from sensei.rng import torch_generator
+from sensei.core.rng import torch_generator
 from sensei.training import checkpoint
 from sensei.training.episodes import Episodes
 from sensei.training.evaluate import RandomPolicy, record_video

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import torch
 
-from sensei.config import ExplorationConfig, Method, Settings, Study
-from sensei.io import sha256
+from sensei.core.files import sha256
+from sensei.study.models.exploration import ExplorationConfig, Method
+from sensei.study.models.study import Settings, Study
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from sensei.config import Study
-from sensei.errors import SenseiError
-from sensei.training import devices
+from sensei.core import devices
+from sensei.core.errors import SenseiError
+from sensei.study.models.study import Study
 from sensei.training.loop import train
 from sensei.training.run import Run, exploration_run, task_run
 
@@ -44,9 +44,9 @@ def learn(study: Study, environment: str, task: str, method: str, seed: int, fol
 
 def _carry_out(run: Run) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
-    with devices.card(run.settings.training):
+    with devices.card(run.settings.training.device, run.settings.training.runs_per_gpu):
         if run.method.algorithm == "ppo":
-            from sensei.training.ppo import train_ppo  # Stable-Baselines3 takes a second to import
+            from sensei.agents.ppo import train_ppo  # Stable-Baselines3 takes a second to import
 
             train_ppo(run)
         else:

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from sensei.world_model import kernels
+from sensei.kernels import bindings as kernels
 
 BINS = 255
 LIMIT = 20.0

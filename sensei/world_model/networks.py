@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sensei.world_model import kernels
-from sensei.world_model.convolutions import Down, Up
-from sensei.world_model.products import by_hand, product, products
+from sensei.kernels import bindings as kernels
+from sensei.kernels.convolutions import Down, Up
+from sensei.kernels.products import by_hand, product, products
 
 NORM_EPSILON = 1e-3
 SCATTER = 2**13  # elements of a variable's rows above which their gradient is scattered

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sensei.world_model import kernels
+from sensei.kernels import bindings as kernels
 from sensei.world_model.distributions import draw, mixed, sample_index, straight_through
 from sensei.world_model.networks import NORM_EPSILON, Linear, NormSiLU, dense, gather_rows
 from sensei.world_model.sizes import Size

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from gymnasium.utils.env_checker import check_env
 
-from sensei.config import EnvironmentConfig
+from sensei.core.errors import SenseiError
 from sensei.envs.contract import check_environment
 from sensei.envs.registry import make
-from sensei.errors import SenseiError
+from sensei.study.models.environment import EnvironmentConfig
 
 CONFIGS = sorted((Path(__file__).resolve().parent.parent.parent / "config" / "envs").glob("*.yaml"))
 

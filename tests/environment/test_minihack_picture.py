@@ -8,9 +8,9 @@ from hypothesis.extra import numpy as arrays
 from nle import nethack
 from PIL import Image
 
-from sensei.envs import minihack_glyphs as glyphs
-from sensei.envs.minihack_levels import MiniHackKeyRoom
-from sensei.envs.minihack_picture import GlyphMapper, NearestResize, draw
+from sensei.envs.minihack import glyphs
+from sensei.envs.minihack.levels import MiniHackKeyRoom
+from sensei.envs.minihack.picture import GlyphMapper, NearestResize, draw
 
 GLYPH_MAPPER = GlyphMapper()
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import yaml
-from nethack_player import OUT_OF_SIGHT, ChestPlayer, RoomPlayer, chest_in_crop
+from fakes.nethack_player import OUT_OF_SIGHT, ChestPlayer, RoomPlayer, chest_in_crop
 
-from sensei.config import EnvironmentConfig
-from sensei.envs.minihack import MiniHackEnvironment
-from sensei.envs.minihack_glyphs import CHEST, CLOSED_DOORS, DOWN_STAIRS, FLOOR, KEY, OPEN_DOORS, UP_STAIRS
+from sensei.envs.minihack.environment import MiniHackEnvironment
+from sensei.envs.minihack.glyphs import CHEST, CLOSED_DOORS, DOWN_STAIRS, FLOOR, KEY, OPEN_DOORS, UP_STAIRS
+from sensei.study.models.environment import EnvironmentConfig
 
 
 def config(root, name: str, **changes) -> EnvironmentConfig:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from sensei.config import EnvironmentConfig
 from sensei.envs.registry import make
+from sensei.study.models.environment import EnvironmentConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "config" / "envs"
 PROGRAM = "import sys; from test_minihack_seeds import episodes; print(*episodes(sys.argv[1], range(int(sys.argv[2]))))"

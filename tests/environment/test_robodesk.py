@@ -5,17 +5,17 @@ import sys
 
 import numpy as np
 import pytest
+from fakes.robodesk_upstream import random_actions, robodesk, robodesk_config
 from helpers import environment
 from PIL import Image
 from pydantic import ValidationError
-from robodesk_upstream import random_actions, robodesk, robodesk_config
 
+from sensei.core.errors import SenseiError
+from sensei.core.rng import integer_seed
 from sensei.envs.contract import check_environment
 from sensei.envs.registry import make
-from sensei.envs.robodesk_rewards import TASKS
-from sensei.envs.vector import VectorEnvironment
-from sensei.errors import SenseiError
-from sensei.rng import integer_seed
+from sensei.envs.robodesk.rewards import TASKS
+from sensei.envs.vector.environment import VectorEnvironment
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +265,7 @@ def test_worker_processes_agree_for_500_steps():
 
 @pytest.mark.parametrize("closed", ["env.close()", "del env", "pass"])
 def test_the_interpreter_ends_without_a_word(closed):
-    lines = ["import sys; sys.path.append('tests/environment'); sys.path.append('tests')", "from robodesk_upstream import robodesk_config"]
+    lines = ["import sys; sys.path.append('tests')", "from fakes.robodesk_upstream import robodesk_config"]
     lines += ["from sensei.envs.registry import make", "env = make(robodesk_config(), 64)", "env.reset(seed=0)", closed]
     command = [sys.executable, "-c", "\n".join(lines)]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=environment()["PYTHONPATH"], check=False)

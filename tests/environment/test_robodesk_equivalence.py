@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from robodesk_upstream import Upstream, random_actions, robodesk
+from fakes.robodesk_upstream import Upstream, random_actions, robodesk
 
-from sensei.envs.robodesk_events import joint_positions
-from sensei.envs.robodesk_rendering import Renderer
-from sensei.envs.robodesk_rewards import OPENINGS, TASKS, UPSTREAM_TASKS
-from sensei.envs.robodesk_simulation import Simulation
+from sensei.envs.robodesk.events import joint_positions
+from sensei.envs.robodesk.rendering import Renderer
+from sensei.envs.robodesk.rewards import OPENINGS, TASKS, UPSTREAM_TASKS
+from sensei.envs.robodesk.simulation import Simulation
 
 # Positions that solve tasks, laid over the middle of the starts: of drawer and slide, of bodies, and a rotation.
 SOLVED = {

@@ -5,15 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from sensei.annotators.frames import Frames
-from sensei.annotators.pairs import make_pairs
-from sensei.annotators.robodesk_oracle import HANDLES, _position, interesting
-from sensei.config import CONFIG_FOLDER, PairsConfig, load_study
-from sensei.envs.drawing import draw_states
+from sensei.core.errors import SenseiError
+from sensei.envs.redraw import draw_states
 from sensei.envs.registry import make
-from sensei.envs.vector import VectorEnvironment
-from sensei.errors import SenseiError
-from sensei.replay.store import collect, load_episode
+from sensei.envs.robodesk.oracle import HANDLES, _position, interesting
+from sensei.envs.vector.environment import VectorEnvironment
+from sensei.preferences.frames import Frames
+from sensei.preferences.pairs import make_pairs
+from sensei.replay.episodes import collect, load_episode
+from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.load import load_study
+from sensei.study.models.preferences import PairsConfig
 from sensei.training import loop
 from sensei.training.episodes import Episodes
 from sensei.training.run import exploration_run, task_run

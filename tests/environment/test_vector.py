@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from sensei.config import EnvironmentConfig
+from sensei.core.errors import SenseiError
+from sensei.core.rng import integer_seed
 from sensei.envs.registry import make
-from sensei.envs.vector import VectorEnvironment
-from sensei.errors import SenseiError
-from sensei.rng import integer_seed
+from sensei.envs.vector.environment import VectorEnvironment
+from sensei.study.models.environment import EnvironmentConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "config" / "envs"
 
@@ -26,7 +26,7 @@ def config(name: str, **changes) -> EnvironmentConfig:
 
 def misbehaving(kind: str) -> EnvironmentConfig:
     events = ["environment_reward"]
-    return EnvironmentConfig(family="pixels", level=f"misbehaving:{kind}-v0", tasks=["t"], title="T", episode_steps=9, events=events)
+    return EnvironmentConfig(family="pixels", level=f"fakes.misbehaving:{kind}-v0", tasks=["t"], title="T", episode_steps=9, events=events)
 
 
 def expected_rows(settings: EnvironmentConfig, worker: int, actions: np.ndarray, image_size: int = 16) -> list[dict]:
@@ -205,6 +205,7 @@ def test_an_unknown_level_is_the_same_clear_error_as_without_workers():
 
 PARENT = """
 import sys, time
+sys.path.append('..')
 from test_vector import VectorEnvironment, config, misbehaving
 import numpy as np
 vector = VectorEnvironment(config("toy_counting"), 16, 0, "train", 2)

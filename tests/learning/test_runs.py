@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fakes.toys import agent_tensors, toy_study
 from helpers import ROOT
-from toys import agent_tensors, toy_study
 
-from sensei.annotators.preference import Label
-from sensei.config import RewardModelConfig
-from sensei.errors import SenseiError
-from sensei.replay.store import load_episode
+from sensei.core.errors import SenseiError
+from sensei.preferences.pair import Label
+from sensei.replay.episodes import load_episode
 from sensei.reward.model import RewardModel, save_model
+from sensei.study.models.reward import RewardModelConfig
 from sensei.training.loop import Loop
 from sensei.training.runs import explore, learn
 
@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[1])
 torch.set_num_threads(1)
-from toys import toy_study
+from fakes.toys import toy_study
 from sensei.training import runs
 from sensei.training.loop import Loop
 stage, method, folder, step = sys.argv[2], sys.argv[3], Path(sys.argv[4]), int(sys.argv[5])

@@ -6,12 +6,12 @@ The toy is KeyDoor with 20 steps an episode: a random policy finds key and door 
 import numpy as np
 import pytest
 import torch
-from toys import scores, toy_study
+from fakes.toys import scores, toy_study
 
 from sensei.agents.dreamer import DreamerAgent, Spaces
+from sensei.core.rng import generator
 from sensei.envs.registry import make
 from sensei.replay.buffer import Replay
-from sensei.rng import generator
 from sensei.training.runs import learn
 
 SOLVED, AT_FIRST = 0.75, 0.4

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from helpers import ROOT, planned, snakemake
 
-from sensei.config import CONFIG_FOLDER, load_study
+from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.load import load_study
 
 SMOKE = ("-n", "--configfile", "config/smoke.yaml")
 AFTER_TABULATE = {"figure": 7, "tables": 1, "report": 1, "all": 1}

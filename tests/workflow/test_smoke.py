@@ -12,8 +12,8 @@ import psutil
 import pytest
 from helpers import ROOT, command, environment, planned, snakemake
 
-from sensei.config import load_study
-from sensei.io import sha256
+from sensei.core.files import sha256
+from sensei.study.load import load_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SMOKE = ("--configfile", ROOT / "config" / "smoke.yaml")

@@ -24,7 +24,7 @@ rule caption_clip:
         mem_mb=4000,
         runtime=60,
     params:
-        code=fingerprint("caption-clip"),
+        code=code_of("caption-clip"),
         settings=settings("caption-clip"),
         folder=subpath(output[0], parent=True),
     message:
@@ -52,7 +52,7 @@ rule annotate:
         mem_mb=4000,
         runtime=240,
     params:
-        code=fingerprint("annotate"),
+        code=code_of("annotate"),
         settings=settings("annotate"),
     message:
         "{wildcards.annotator} answers shard {wildcards.shard} of {wildcards.environment}"
@@ -81,7 +81,7 @@ rule merge:
         mem_mb=4000,
         runtime=30,
     params:
-        code=fingerprint("labels"),
+        code=code_of("labels"),
         settings=settings("labels"),
         shards=lambda wildcards, input: " ".join(f"--shard {path}" for path in input.shards),
     message:
@@ -107,7 +107,7 @@ rule trust:
         mem_mb=1000,
         runtime=10,
     params:
-        code=fingerprint("trust"),
+        code=code_of("trust"),
         settings=settings("trust"),
     message:
         "Are the labels of {wildcards.annotator} for {wildcards.environment} good enough?"

@@ -16,7 +16,7 @@ rule collect:
         mem_mb=2000,
         runtime=60,
     params:
-        code=fingerprint("collect"),
+        code=code_of("collect"),
         run=subpath(input.events, parent=True),
     message:
         "Gathering episodes of {wildcards.environment}, seed {wildcards.seed}"
@@ -42,7 +42,7 @@ rule pairs:
         mem_mb=8000,
         runtime=frame_cost(pairs_minutes),
     params:
-        code=fingerprint("pairs"),
+        code=code_of("pairs"),
         settings=settings("pairs"),
         index=lambda wildcards, input: " ".join(f"--index {path}" for path in input.index),
     message:

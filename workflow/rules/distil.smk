@@ -22,7 +22,7 @@ rule distil:
         runtime=240,
         gpu=gpus,
     params:
-        code=fingerprint("distil"),
+        code=code_of("distil"),
         settings=settings("distil"),
         share=1,
     message:
@@ -41,7 +41,7 @@ use rule distil as distil_part with:
     log:
         "<results>/{environment}/reward/{annotator}/share{share}/distil.log",
     params:
-        code=fingerprint("distil"),
+        code=code_of("distil"),
         settings=settings("distil"),
         share="{share}",
     message:

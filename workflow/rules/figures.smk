@@ -17,7 +17,7 @@ rule tabulate:
         mem_mb=2000,
         runtime=30,
     params:
-        code=fingerprint("tabulate"),
+        code=code_of("tabulate"),
         settings=settings("tabulate"),
     message:
         "Tabulating every run"
@@ -47,7 +47,7 @@ rule figure:
         mem_mb=3000,
         runtime=30,
     params:
-        code=fingerprint("figure"),
+        code=code_of("figure"),
         settings=settings("figure"),
         stem=subpath(output.pdf, strip_suffix=".pdf"),
     message:
@@ -76,7 +76,7 @@ rule tables:
         mem_mb=2000,
         runtime=30,
     params:
-        code=fingerprint("tables"),
+        code=code_of("tables"),
         settings=settings("tables"),
         folder=subpath(output[0], parent=True),
     message:
@@ -103,7 +103,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        code=fingerprint("report"),
+        code=code_of("report"),
         settings=settings("report"),
     message:
         "One page with everything: {output.page}"
@@ -124,7 +124,7 @@ rule published:
         mem_mb=2000,
         runtime=10,
     params:
-        code=fingerprint("published"),
+        code=code_of("published"),
         folder=subpath(output[0], parent=True),
     message:
         "Figures of the paper from the published values"

@@ -37,7 +37,7 @@ rule explore:
         runtime=run_cost(run_minutes, "explore"),
         gpu=gpus,
     params:
-        code=fingerprint("explore"),
+        code=code_of("explore"),
         settings=settings("explore"),
         state=subpath(output.agent, parent=True),
         reward=lambda wildcards, input: f"--reward {input.reward}" if input.reward else "",
@@ -72,7 +72,7 @@ rule learn:
         runtime=run_cost(run_minutes, "learn"),
         gpu=gpus,
     params:
-        code=fingerprint("learn"),
+        code=code_of("learn"),
         settings=settings("learn"),
         state=subpath(output.agent, parent=True),
         explored=lambda wildcards, input: f"--explored {input.explored}" if input.explored else "",

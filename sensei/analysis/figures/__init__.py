@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-from sensei.config import Study
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.study.models.study import Study
 
 FIGURES = {
     "semantic_reward": "semantic reward along one episode, with screenshots (paper Fig. 4)",

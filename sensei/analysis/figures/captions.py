@@ -1,6 +1,6 @@
 """Sentences that several captions share."""
 
-from sensei.config import Study
+from sensei.study.models.study import Study
 
 GATES = {
     "reward_quantile": "the paper's gate (running quantile of the predicted semantic reward)",

@@ -11,8 +11,8 @@ from sensei.analysis import published, statistics, style
 from sensei.analysis.figures import captions
 from sensei.analysis.scores import read_scores
 from sensei.analysis.style import Drawing
-from sensei.config import Study
-from sensei.rng import generator
+from sensei.core.rng import generator
+from sensei.study.models.study import Study
 
 COLUMNS = [
     "panel",

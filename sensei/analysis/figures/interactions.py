@@ -12,8 +12,8 @@ from sensei.analysis.figures import captions
 from sensei.analysis.scores import counts, read_scores
 from sensei.analysis.scores import interactions as kinds_of_interaction
 from sensei.analysis.style import Drawing
-from sensei.config import Study
-from sensei.rng import generator
+from sensei.core.rng import generator
+from sensei.study.models.study import Study
 
 Rows = list[tuple[str, pd.DataFrame]]  # (title, numbers) of each row of panels
 

@@ -17,10 +17,10 @@ from sensei.analysis.figures import PARTS
 from sensei.analysis.figures.captions import listing
 from sensei.analysis.figures.reward_model import ANNOTATOR_COLOURS, checked_card, read_card
 from sensei.analysis.style import Drawing
-from sensei.annotators.agreement import accuracy, cohen_kappa, order_bias
-from sensei.annotators.labels import read_labels
-from sensei.annotators.preference import Label
-from sensei.config import Study
+from sensei.preferences.agreement import accuracy, cohen_kappa, order_bias
+from sensei.preferences.labels import read_labels
+from sensei.preferences.pair import Label
+from sensei.study.models.study import Study
 
 CODES = tuple(code.name.lower() for code in Label)
 CODE_COLOURS = {"first": "#0072B2", "second": "#E69F00", "tie": "#BBBBBB", "unknown": "#E8E8E8"}

@@ -5,7 +5,7 @@ import pandas as pd
 from sensei.analysis import style
 from sensei.analysis.figures import task_rewards
 from sensei.analysis.style import Drawing
-from sensei.config import Study
+from sensei.study.models.study import Study
 
 load = task_rewards.load
 FIGURE = 15

@@ -5,8 +5,8 @@ import pandas as pd
 from sensei.analysis import style
 from sensei.analysis.figures import downstream
 from sensei.analysis.style import Drawing
-from sensei.config import Study
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.study.models.study import Study
 
 load = downstream.load
 

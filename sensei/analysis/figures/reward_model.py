@@ -8,9 +8,9 @@ from matplotlib.lines import Line2D
 
 from sensei.analysis import style
 from sensei.analysis.style import Drawing
-from sensei.config import Study
-from sensei.errors import SenseiError
-from sensei.io import read_json
+from sensei.core.errors import SenseiError
+from sensei.core.files import read_json
+from sensei.study.models.study import Study
 
 METRICS = ("accuracy", "loss")
 CURVES = ["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy"]

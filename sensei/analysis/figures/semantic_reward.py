@@ -14,11 +14,12 @@ from sensei.analysis import style
 from sensei.analysis.figures import captions
 from sensei.analysis.scores import interactions
 from sensei.analysis.style import Drawing
-from sensei.config import EnvironmentConfig, Study
-from sensei.envs.drawing import draw_states
-from sensei.errors import SenseiError
-from sensei.replay.store import episode_name, load_episode
+from sensei.core.errors import SenseiError
+from sensei.envs.redraw import draw_states
+from sensei.replay.episodes import episode_name, load_episode
 from sensei.reward.scorer import RewardScorer
+from sensei.study.models.environment import EnvironmentConfig
+from sensei.study.models.study import Study
 
 KEYS = ("annotator_image", "flags", "events", "event_names", "state", "state_names")
 ROW_INCHES = 2.7

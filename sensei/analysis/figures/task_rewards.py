@@ -6,8 +6,8 @@ from sensei.analysis import published, style
 from sensei.analysis.figures import interactions
 from sensei.analysis.scores import task_rewards
 from sensei.analysis.style import Drawing
-from sensei.config import Study
-from sensei.errors import SenseiError
+from sensei.core.errors import SenseiError
+from sensei.study.models.study import Study
 
 load = interactions.load
 FIGURE = 16

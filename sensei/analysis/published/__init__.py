@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sensei.config import EnvironmentConfig
+from sensei.study.models.environment import EnvironmentConfig
 
 FOLDER = Path(__file__).parent
 METHOD_TITLES = {

@@ -15,9 +15,9 @@ from sensei.analysis import style
 from sensei.analysis.figures import FIGURES, SUFFIXES, captions
 from sensei.analysis.scores import exploration_folder, task_folder
 from sensei.analysis.tables import TABLES, cell
-from sensei.config import Study
-from sensei.errors import SenseiError
-from sensei.io import read_json
+from sensei.core.errors import SenseiError
+from sensei.core.files import read_json
+from sensei.study.models.study import Study
 
 PAGE = "report.html"
 TABLE_TITLES = {

@@ -1,0 +1,1 @@
+"""Annotators that compare pictures with descriptions."""

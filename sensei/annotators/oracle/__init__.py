@@ -1,0 +1,1 @@
+"""Annotators that read the game state."""

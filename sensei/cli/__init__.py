@@ -1,0 +1,1 @@
+"""`python -m sensei`: arguments in, one call, no logic of their own."""

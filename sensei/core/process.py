@@ -1,0 +1,91 @@
+"""The frame of every stage: log, threads, a clean end on SIGTERM, inputs that exist, manifests beside the outputs."""
+
+import contextlib
+import ctypes
+import logging
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sensei.core.errors import SenseiError
+from sensei.core.provenance import write_manifests
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
+SIGTERM_EXIT = 128 + signal.SIGTERM
+
+
+@contextlib.contextmanager
+def stage(
+    name: str,
+    *,
+    inputs: list[Path],
+    outputs: list[Path],
+    settings: dict[str, Any] | None = None,
+    seed: int | None = None,
+    threads: int = 1,
+    code: str | None = None,
+) -> Iterator[None]:
+    """Run the body as stage `name`: it reads `inputs` and writes `outputs`.
+
+    Enter it before anything heavy is imported: it sets the number of threads that numerical libraries start with.
+
+    Args:
+        settings: the part of the study that the stage read, for the manifests (`sensei.study.slice_of`).
+        seed: the seed of the run, for the manifests.
+        threads: CPU threads of this process.
+        code: fingerprint of the code behind the stage, for the manifests.
+
+    Raises:
+        SenseiError: an input is missing.
+        SystemExit: SIGTERM came (a cluster's time limit); the body's `finally` clauses run first.
+    """
+    log = logging.getLogger(f"sensei.{name}")
+    _log_to_stderr()
+    limit_threads(threads)
+    keep_memory()
+    signal.signal(signal.SIGTERM, _stop)
+    if missing := [path for path in inputs if not path.exists()]:
+        raise SenseiError(f"stage {name}: there is no {missing[0]}", hint="`snakemake` makes it; by hand, run the stage before this one")
+    started = time.monotonic()
+    log.info("started%s", f", seed {seed}" if seed is not None else "")
+    yield
+    seconds = time.monotonic() - started
+    assert all(path.exists() for path in outputs), f"stage {name} did not write {[str(path) for path in outputs if not path.exists()]}"
+    write_manifests(name, outputs, inputs, settings or {}, seed, seconds, code)
+    log.info("done in %.1f s: %s", seconds, ", ".join(str(path) for path in outputs))
+
+
+def limit_threads(threads: int) -> None:
+    """Let numerical libraries use `threads` threads, whether they are imported already or not."""
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory: tensors of a training step are freed and wanted again 50 times a second, and giving
+    their pages back to the system costs about a tenth of the step. Other C libraries are left as they are.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL("libc.so.6")
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**28)):
+            libc.mallopt(option, value)
+
+
+def _log_to_stderr() -> None:
+    """Log to stderr, a line at a time, so that a log file can be followed while the stage runs."""
+    sys.stderr.reconfigure(line_buffering=True)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S", force=True)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Leave through every `finally`; the signal may come twice, so the second one is ignored."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logging.getLogger("sensei").warning("SIGTERM: stopping")
+    raise SystemExit(SIGTERM_EXIT)

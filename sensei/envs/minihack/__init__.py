@@ -1,0 +1,1 @@
+"""MiniHack: KeyRoom and KeyChest behind the contract."""

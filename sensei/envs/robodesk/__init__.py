@@ -1,0 +1,1 @@
+"""Robodesk: the paper's robot at a desk."""

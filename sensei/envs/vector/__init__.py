@@ -1,0 +1,1 @@
+"""Environments side by side, one process each, with shared memory between them."""

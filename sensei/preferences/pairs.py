@@ -1,0 +1,266 @@
+"""Which frames are compared, and how a pair is stored and read."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from sensei.core.errors import SenseiError
+from sensei.core.files import atomic
+from sensei.core.progress import progress
+from sensei.core.rng import generator
+from sensei.envs.redraw import draw_states
+from sensei.envs.registry import make
+from sensei.envs.robodesk import oracle as robodesk_oracle
+from sensei.preferences.frames import Frames, Pictures, save_frames
+from sensei.preferences.pair import Pair, Side
+from sensei.replay.episodes import load_episode
+from sensei.study.models.environment import EnvironmentConfig
+from sensei.study.models.preferences import PairsConfig
+
+Item = TypeVar("Item")
+PIECE = 250  # steps (paper section 4)
+STATE = "state_"  # prefix of the oracle's columns
+SIDES = ("first_", "second_")
+KEPT_VIEW = "default"  # name of the only view of environments whose pictures are kept
+
+
+def make_pairs(
+    collections: dict[int, Path],
+    config: PairsConfig,
+    seed: int,
+    pairs_path: str | Path,
+    frames_path: str | Path,
+    environment: EnvironmentConfig | None = None,
+    processes: int = 1,
+) -> pd.DataFrame:
+    """Draw pairs of frames, in random order, and write what an annotator and the reward model need of them.
+
+    As in the paper (section 4). Random pairs: both times are uniform and no pair, in whichever order, occurs twice. The paper takes the
+    sides from two different pieces of 250 steps; here they are from two different episodes or, if there is but one, from two different
+    pieces of it. Contrastive pairs: one side is very good and one very bad, each state at most once.
+
+    Args:
+        collections: exploration seed -> folder that `store.collect` wrote.
+        config: how many pairs, and of which kind.
+        seed: of the draw.
+        pairs_path: parquet, one row a pair: pair (0, 1, ...) and, for either side with prefix `first_` or `second_`: frame (row in the
+            frames file), seed, file, episode (number in the index of all collections), time, and `state_{key}` for each state key.
+        frames_path: the file of `save_frames`. Frames that are alike (same image, same flags) are stored once.
+        environment: which draws the frames from all its views, where episodes hold states in place of pictures.
+        processes: that draw side by side.
+
+    Returns:
+        The table of pairs.
+
+    Raises:
+        SenseiError: the episodes offer fewer pairs than asked for, or one is damaged, or collections do not match.
+    """
+    episodes, rng = _index(collections), generator(seed, "pairs")
+    if config.kind == "contrastive":
+        sides = draw_contrastive(*_extremes(episodes), config.number, rng)
+    else:
+        sides = draw_pairs(_groups(episodes["steps"].to_numpy()), config.number, rng)
+    steps, place = np.unique(sides, return_inverse=True)  # the steps that occur, and where in them each side is
+    gallery = _Gallery()
+    about = _look_up(episodes, steps, gallery)
+    place = place.reshape(sides.shape)
+    columns = [about.iloc[place[:, side]].reset_index(drop=True).add_prefix(prefix) for side, prefix in enumerate(SIDES)]
+    table = pd.concat([pd.Series(np.arange(len(sides)), name="pair"), *columns], axis=1)
+    save_frames(frames_path, gallery.views(environment, processes), np.stack(gallery.flags))
+    with atomic(pairs_path) as temporary:
+        table.to_parquet(temporary, index=False)
+    return table
+
+
+def draw_pairs(groups: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Uniformly random unordered pairs of steps from different groups, each pair at most once.
+
+    Args:
+        groups: int [N], the group of every step; steps of one group stand together.
+        number: pairs wanted.
+        rng: source of the draw.
+
+    Returns:
+        int64 [number, 2], indices of steps; the order of pairs and of the sides is random.
+
+    Raises:
+        SenseiError: there are fewer such pairs.
+    """
+    steps = len(groups)
+    begin, end = np.searchsorted(groups, groups, "left"), np.searchsorted(groups, groups, "right")
+    until = np.cumsum(steps - (end - begin))  # ordered pairs that start at step 0, ..., i
+    available = int(until[-1]) // 2
+    if number > available:
+        raise SenseiError(
+            "there are not enough different pairs of frames",
+            found=f"{available} pairs between {len(np.unique(groups))} episodes or pieces of {steps} steps in all",
+            expected=f"{number} (`pairs.number`)",
+            hint="lower `pairs.number`, add `pairs.seeds`, or raise `training.explore_steps`",
+        )
+    pairs = np.empty((0, 2), np.int64)
+    while len(pairs) < number:
+        rank = rng.integers(until[-1], size=number)  # an ordered pair by its rank: first its first step, then how far the second is
+        first = np.searchsorted(until, rank, "right")
+        second = (end[first] + until[first] - 1 - rank) % steps
+        pairs = np.concatenate([pairs, np.stack([first, second], 1)])
+        _, earliest = np.unique(pairs.min(1) * steps + pairs.max(1), return_index=True)
+        pairs = pairs[np.sort(earliest)]
+    return pairs[:number]
+
+
+def draw_contrastive(good: np.ndarray, bad: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Pairs of a very good and a very bad step, each step at most once.
+
+    Args:
+        good, bad: bool [N] of all steps.
+        number: pairs wanted.
+        rng: source of the draw.
+
+    Returns:
+        int64 [number, 2], indices of steps; the order of pairs and of the sides is random.
+
+    Raises:
+        SenseiError: there are too few steps of a kind.
+    """
+    offered = {"very good": np.flatnonzero(good), "very bad": np.flatnonzero(bad)}
+    for kind, steps in offered.items():
+        if len(steps) < number:
+            raise SenseiError(
+                f"there are not enough {kind} states for contrastive pairs",
+                found=f"{len(steps)} among {len(good)} (very good: {good.sum()}, very bad: {bad.sum()})",
+                expected=f"{number} (`pairs.number`)",
+                hint="lower `pairs.number`, add `pairs.seeds`, raise `training.explore_steps`, or set `pairs.kind: random`",
+            )
+    pairs = np.stack([rng.choice(steps, number, replace=False) for steps in offered.values()], 1)
+    return rng.permuted(pairs, axis=1)
+
+
+def _extremes(episodes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Which steps of all episodes are very good and which very bad, two bool [N]."""
+    kinds = []
+    for path in _followed(episodes["path"], len(episodes), "read states", "episodes"):
+        episode = load_episode(path, ("state", "state_names"))
+        state = dict(zip(episode["state_names"].tolist(), episode["state"].T, strict=True))
+        if missing := [key for key in robodesk_oracle.KEYS if key not in state]:
+            raise SenseiError(
+                "contrastive pairs need states of Robodesk", found=f"no {missing[0]} in {path}", hint="set `pairs.kind: random`"
+            )
+        kinds.append(robodesk_oracle.extremes(state))
+    good, bad = map(np.concatenate, zip(*kinds, strict=True))
+    return good, bad
+
+
+def _followed(items: Iterable[Item], total: int, title: str, unit: str) -> Iterator[Item]:
+    """`items`, with a progress bar."""
+    with progress(total, title, unit) as bar:
+        for item in items:
+            yield item
+            bar.update()
+
+
+def _groups(lengths: np.ndarray) -> np.ndarray:
+    """The group of every step, int [N]: its episode, or its piece of 250 steps if there is only one episode."""
+    return np.repeat(np.arange(len(lengths)), lengths) if len(lengths) > 1 else np.arange(lengths[0]) // PIECE
+
+
+def _index(collections: dict[int, Path]) -> pd.DataFrame:
+    """The indices of all collections as one table with the columns seed, file, path and steps."""
+    parts = []
+    for seed, folder in collections.items():
+        try:
+            part = pd.read_parquet(Path(folder) / "index.parquet", columns=["file", "steps"])
+        except (OSError, ValueError, KeyError) as error:
+            raise SenseiError(
+                f"the index of episodes {folder}/index.parquet is damaged", found=error, hint="delete it and collect again"
+            ) from error
+        parts.append(part.assign(seed=seed, path=[Path(folder) / "episodes" / file for file in part["file"]]))
+    return pd.concat(parts, ignore_index=True)
+
+
+class _Gallery:
+    """Collects frames and gives equal ones (same image or, where none is kept, same state, and same flags) the same number."""
+
+    def __init__(self):
+        self.images: list[np.ndarray] = []  # or states, to be drawn in the end
+        self.flags: list[np.ndarray] = []
+        self.state_names: list[str] | None = None  # of the states, if those are what `images` holds
+        self._numbers: dict[bytes, int] = {}
+
+    def add(self, image: np.ndarray, flags: np.ndarray) -> int:
+        """The number of a frame: `image` uint8 [h, w, 3], or its state float32 [S], and `flags` float32 [n]."""
+        number = self._numbers.setdefault(hashlib.blake2b(image.tobytes() + flags.tobytes(), digest_size=16).digest(), len(self.images))
+        if number == len(self.images):
+            self.images.append(image.copy())  # a view would keep the whole episode in memory
+            self.flags.append(flags.copy())
+        return number
+
+    def views(self, environment: EnvironmentConfig | None, processes: int) -> Mapping[str, np.ndarray | Pictures]:
+        """View -> its pictures: the one that was kept, or every one that `environment` has, drawn while they are written."""
+        images = np.stack(self.images)
+        if self.state_names is None:
+            return {KEPT_VIEW: images}
+        assert environment is not None, "episodes without pictures need their environment"
+        env = make(environment, image_size=64)
+        names, shape, count = env.annotator_views, env.annotator_image_shape, len(images)
+        env.close()
+        drawn = {name: draw_states(environment, images, self.state_names, name, processes) for name in names}
+        return {name: Pictures((count, *shape), _followed(each, count, f"draw {name}", "pictures")) for name, each in drawn.items()}
+
+
+def _look_up(episodes: pd.DataFrame, steps: np.ndarray, gallery: _Gallery) -> pd.DataFrame:
+    """One row for each of `steps` (ascending indices into all episodes laid end to end); their frames go into `gallery`."""
+    start = (np.cumsum(episodes["steps"]) - episodes["steps"]).to_numpy()
+    whose = np.searchsorted(start, steps, "right") - 1
+    shape, tables = None, []
+    for number in np.unique(whose):
+        entry = episodes.loc[number]
+        episode = load_episode(entry["path"], ("annotator_image", "flags", "state", "state_names"))
+        names = episode["state_names"].tolist()
+        kept = episode.get("annotator_image")
+        gallery.state_names = names if kept is None else None
+        images = episode["state"] if kept is None else kept
+        this = (len(episode["state"]), *images.shape[1:], episode["flags"].shape[1], *names)
+        shape = shape or this[1:]
+        if this != (entry["steps"], *shape):
+            raise SenseiError(
+                f"episode {entry['path']} is not like the others or its index", hint="delete the collections and collect again"
+            )
+        time = steps[whose == number] - start[number]
+        frame = [gallery.add(images[t], episode["flags"][t]) for t in time]
+        about = pd.DataFrame({"frame": frame, "seed": entry["seed"], "file": entry["file"], "episode": number, "time": time})
+        tables.append(about.join(pd.DataFrame(episode["state"][time], columns=[f"{STATE}{name}" for name in names])))
+    return pd.concat(tables, ignore_index=True)
+
+
+def read_pairs(path: str | Path) -> pd.DataFrame:
+    """Read the table of pairs; a damaged one is an error that names it."""
+    try:
+        table = pd.read_parquet(path)
+        whole = (table["pair"] == np.arange(len(table))).all() and {"first_frame", "second_frame"} <= set(table)
+    except (OSError, ValueError, KeyError) as error:
+        raise SenseiError(f"the pairs {path} are damaged", found=error, hint=f"delete {path} and draw the pairs again") from error
+    if not whole:
+        raise SenseiError(
+            f"the pairs {path} are damaged", expected="pairs 0, 1, ... in order", hint=f"delete {path} and draw the pairs again"
+        )
+    return table
+
+
+def states(table: pd.DataFrame, side: str) -> dict[str, np.ndarray]:
+    """What the oracle may look at: state key -> values [N] of one side (`first_` or `second_`) of a table of pairs."""
+    prefix = f"{side}{STATE}"
+    return {name.removeprefix(prefix): column.to_numpy() for name, column in table.items() if name.startswith(prefix)}
+
+
+def questions(table: pd.DataFrame, frames: Frames, swapped: np.ndarray, view: str | None = None) -> Iterator[Pair]:
+    """The pairs of a table as annotators are asked in one view, in the reverse order where `swapped` bool [N] says so."""
+    known = [(table[f"{side}frame"].to_numpy(), states(table, side)) for side in SIDES]
+    for row, (pair, turned) in enumerate(zip(table["pair"], swapped, strict=True)):
+        sides = [
+            Side(frames, int(frame[row]), {name: float(values[row]) for name, values in state.items()}, view) for frame, state in known
+        ]
+        yield Pair(int(pair), bool(turned), *(reversed(sides) if turned else sides))

@@ -1,0 +1,144 @@
+"""Episodes on disk: one compressed file an episode, written whole or not at all, checked whenever it is read.
+
+Row t of an episode of T rows holds observation t, the reward and the events that came with it, and in `action` the action
+taken *after* it (zero in the last row).
+"""
+
+import os
+import re
+import shutil
+import uuid
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sensei.core.errors import SenseiError
+from sensei.core.files import atomic, sha256
+
+# key -> dtype kinds and shape after the time axis; a letter stands for a size that is the same in every row
+ROWS = {
+    "image": ("u1", ("height", "width", 3)),
+    "annotator_image": ("u1", ("height", "width", 3)),
+    "flags": ("f4", ("flags",)),
+    "reward": ("f4", ()),
+    "is_first": ("b1", ()),
+    "is_last": ("b1", ()),
+    "is_terminal": ("b1", ()),
+    "events": ("f4", ("events",)),
+    "state": ("f4", ("state",)),
+}
+NAMES = {"events": "event_names", "state": "state_names"}
+KEYS = (*ROWS, "action", *NAMES.values())
+OPTIONAL = {"annotator_image"}  # absent where the environment can draw any state again
+FILE_NAME = re.compile(r"worker(\d+)-(\d+)\.npz")
+
+
+def episode_name(worker: int, episode: int) -> str:
+    """File name of an episode: `worker03-000012.npz`."""
+    return f"worker{worker:02d}-{episode:06d}.npz"
+
+
+def save_episode(path: str | Path, episode: dict[str, np.ndarray]) -> None:
+    """Write one episode, compressed and atomically.
+
+    Args:
+        path: the file, named by `episode_name`.
+        episode: the arrays of `ROWS` over T rows, `annotator_image` only where it is kept; `action` int64 [T] or
+            float32 [T, d]; `event_names` [E] and `state_names` [S], text.
+    """
+    fault = _fault(episode, KEYS)
+    assert fault is None, fault
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **{key: episode[key] for key in KEYS if key in episode})
+
+
+def load_episode(path: str | Path, keys: tuple[str, ...] = KEYS) -> dict[str, np.ndarray]:
+    """Read `keys` of one episode and check that they are there (`OPTIONAL` ones may not be), of the right shape and type, of one length.
+
+    Raises:
+        SenseiError: the file is absent, damaged or not an episode; the message names it.
+    """
+    hint = f"delete {path} and run the collecting run again"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            episode = {key: file[key] for key in keys if key in file}
+    except FileNotFoundError as error:
+        raise SenseiError(f"there is no episode {path}", hint="run the collecting run again") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, AttributeError) as error:
+        raise SenseiError(
+            f"episode {path} is damaged", found=str(error) or type(error).__name__, expected="a whole npz file", hint=hint
+        ) from error
+    if fault := _fault(episode, keys):
+        raise SenseiError(f"episode {path} is damaged: {fault}", hint=hint)
+    return episode
+
+
+def _fault(episode: dict[str, np.ndarray], keys: tuple[str, ...]) -> str | None:
+    """What is wrong with an episode that should hold `keys`, in words; None if nothing is."""
+    if missing := [key for key in keys if key not in episode and key not in OPTIONAL]:
+        return f"it lacks {', '.join(missing)}"
+    rows = {key: episode[key] for key in keys if key in episode and key not in NAMES.values()}
+    for key, array in rows.items():
+        if key == "action":
+            fits = (array.dtype == np.int64 and array.ndim == 1) or (array.dtype == np.float32 and array.ndim == 2)
+            expected = "int64 [T] or float32 [T, d]"
+        else:
+            dtype, shape = ROWS[key]
+            fits = array.dtype == np.dtype(dtype) and array.ndim == 1 + len(shape)
+            fits = fits and all(isinstance(want, str) or want == size for want, size in zip(shape, array.shape[1:], strict=True))
+            expected = f"{np.dtype(dtype)} [T{''.join(f', {size}' for size in shape)}]"
+        if not fits:
+            return f"`{key}` is {array.dtype} {list(array.shape)}, not {expected}"
+    lengths = {len(array) for array in rows.values()}
+    if rows and (len(lengths) > 1 or lengths == {0}):
+        return f"its arrays have {sorted(lengths)} rows, not one length above 0"
+    for key, names in NAMES.items():
+        if key in rows and names in episode and episode[names].shape != rows[key].shape[1:]:
+            return f"`{names}` has shape {list(episode[names].shape)} for `{key}` of shape {list(rows[key].shape)}"
+    return None
+
+
+def collect(run_episodes_folder: str | Path, output_folder: str | Path) -> pd.DataFrame:
+    """Verify the episodes of a finished run and gather them, without copying bytes where the file system allows.
+
+    Every file is hard-linked (copied if it lies on another file system) to `output_folder/episodes/`; what else is there is removed.
+
+    Returns:
+        The index, also written to `output_folder/index.parquet`; one row an episode, by worker and number: file (its name), worker,
+        episode, steps (rows, that is observations), sha256.
+
+    Raises:
+        SenseiError: there is no episode, or one is damaged.
+    """
+    source, target = Path(run_episodes_folder), Path(output_folder) / "episodes"
+    found = {tuple(map(int, match.groups())): file for file in source.glob("*.npz") if (match := FILE_NAME.fullmatch(file.name))}
+    if not found:
+        raise SenseiError(f"there are no episodes in {source}", hint="raise `training.explore_steps`, or run the collecting run again")
+    target.mkdir(parents=True, exist_ok=True)
+    for stale in {file.name for file in target.iterdir()} - {file.name for file in found.values()}:
+        (target / stale).unlink()
+    rows = []
+    for (worker, episode), file in sorted(found.items()):
+        steps = len(load_episode(file)["reward"])
+        _link(file, target / file.name)
+        rows.append({"file": file.name, "worker": worker, "episode": episode, "steps": steps, "sha256": sha256(file)})
+    index = pd.DataFrame(rows)
+    with atomic(Path(output_folder) / "index.parquet") as temporary:
+        index.to_parquet(temporary, index=False)
+    return index
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`, or a copy of it, in one step."""
+    temporary = target.with_name(f".{uuid.uuid4().hex}")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, target)  # does nothing if both are one file already, hence the clean-up
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""The folder of a study: whether it belongs to a configuration, and the record of the one that made it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sensei.core.errors import SenseiError
+from sensei.core.files import atomic
+from sensei.core.provenance import write_manifests
+from sensei.study.load import dump_study, read_study
+from sensei.study.models.study import Study
+from sensei.study.stages import settled
+
+
+def check_folder(study: Study, path: str | Path, source: str) -> None:
+    """Refuse to mix two configurations in one results folder.
+
+    More (or fewer) seeds, environments, methods, annotators and figures are welcome; what both configurations name must be the same.
+
+    Args:
+        study: what is asked for.
+        path: the `study.yaml` of the folder; it need not exist.
+        source: what the message calls the file behind `study`.
+
+    Raises:
+        SenseiError: something that the folder was made with has another value now.
+    """
+    if not Path(path).exists():
+        return
+    changes = list(_changes(_shared(read_study(path), study), _shared(study, read_study(path))))
+    if changes:
+        key, old, new = changes[0]
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        raise SenseiError(
+            f"{path} was made by another configuration: `{key}`{more}",
+            found=old,
+            expected=f"{new} as in {source}",
+            hint=f"give `study:` another name, or delete {path} to adopt the change and make again what depends on it",
+        )
+
+
+def _shared(study: Study, other: Study) -> dict[str, Any]:
+    """The part of `study` that `other` names too."""
+    methods = [name for name in study.methods if name in other.methods]
+    return settled(
+        {
+            "collector": study.collector,
+            "settings": {name: study.settings[name].model_dump(mode="json") for name in study.settings if name in other.settings},
+            "methods": {name: study.methods[name].model_dump(mode="json") for name in methods},
+            "annotator of": {
+                name: {
+                    environment: study.annotator_of(name, environment) for environment in study.settings if environment in other.settings
+                }
+                for name in methods
+                if study.methods[name].needs_reward_model
+            },
+            "annotators": {
+                name: value.model_dump(mode="json") for name, value in study.annotator_settings.items() if name in other.annotator_settings
+            },
+        }
+    )
+
+
+def _changes(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(key, old, new) of every leaf that differs between two nested mappings of the same study."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            yield from _changes(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    elif old != new:
+        yield key, old, new
+
+
+def record_study(study: Study, path: str | Path) -> None:
+    """Write the resolved study with its manifest, unless the file holds it already (a newer date would mean a change)."""
+    path, text = Path(path), dump_study(study)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    write_manifests("study", [path], [], {}, None, 0.0)

@@ -1,0 +1,41 @@
+"""From what pydantic finds to one line with file, key and remedy."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from sensei.core.errors import SenseiError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], content: dict[str, Any], source: str) -> Model:
+    """Validate; the first fault becomes one line with file, key and remedy."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
+        if fault["type"] == "extra_forbidden":
+            known = sorted(_fields_at(model, fault["loc"][:-1]))
+            raise SenseiError(
+                f"{source}: unknown key `{key}`", expected=f"one of {', '.join(known)}", hint="correct or remove it"
+            ) from error
+        if fault["type"] == "value_error":
+            raise SenseiError(f"{source}: {fault['ctx']['error']}") from error
+        found = None if fault["type"] == "missing" else repr(fault["input"])
+        remedy = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
+        raise SenseiError(f"{source}: `{key}`: {remedy}", found=found, hint=f"set `{key}` in {source}") from error
+
+
+def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """Names of the keys allowed at `location` below `model`."""
+    schema: dict[str, Any] = model.model_json_schema()
+    node = schema
+    for part in location:
+        node = node.get("properties", {}).get(part) or node.get("additionalProperties", {}) or node.get("items", {})
+        for option in (node, *node.get("anyOf", []), *node.get("oneOf", [])):
+            if "$ref" in option:
+                node = schema["$defs"][option["$ref"].rsplit("/", 1)[1]]
+                break
+    return list(node.get("properties", {}))

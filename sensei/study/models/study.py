@@ -1,0 +1,119 @@
+"""A study with everything it names, resolved."""
+
+from collections import Counter
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from sensei.study.models.annotators import AnnotatorConfig, PromptedConfig
+from sensei.study.models.behaviour import BehaviourConfig
+from sensei.study.models.environment import EnvironmentConfig
+from sensei.study.models.exploration import EnsembleConfig, ExplorationConfig, Method
+from sensei.study.models.preferences import LabelsConfig, PairsConfig
+from sensei.study.models.reward import RewardModelConfig
+from sensei.study.models.section import Section
+from sensei.study.models.training import DownstreamConfig, TrainingConfig
+from sensei.study.models.world_model import WorldModelConfig
+
+
+class Settings(Section):
+    """Everything that one environment of one study runs with."""
+
+    environment: EnvironmentConfig
+    world_model: WorldModelConfig = WorldModelConfig()
+    ensemble: EnsembleConfig = EnsembleConfig()
+    behaviour: BehaviourConfig = BehaviourConfig()
+    exploration: ExplorationConfig = ExplorationConfig()
+    training: TrainingConfig = TrainingConfig()
+    downstream: DownstreamConfig = DownstreamConfig()
+    pairs: PairsConfig = PairsConfig()
+    labels: LabelsConfig = LabelsConfig()
+    reward: RewardModelConfig = RewardModelConfig()
+
+
+# Where, how often and for how much, not what: these change no result, so they re-make nothing.
+OPERATIONAL = {
+    "device",
+    "runs_per_gpu",
+    "tensorboard",
+    "checkpoint_every",
+    "requests",
+    "prices",
+    "max_usd",
+    "max_unreadable",
+    "pairs_at_once",
+}
+
+
+class Study(Section):
+    """A complete study: its axes, and what it changes in the settings of every environment."""
+
+    study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="folder below results/")
+    seeds: list[int] = Field(min_length=1)
+    environment_seeds: dict[str, list[int]] = Field({}, description="seeds of the environments that have seeds of their own")
+    environment_annotators: dict[str, list[str]] = Field({}, description="annotators of the environments that have some of their own")
+    environments: list[str] = Field(min_length=1)
+    explore: list[str] = Field(min_length=1, description="methods with an exploration run")
+    learn: list[str] = Field(min_length=1, description="methods with a task run")
+    annotators: list[str] = Field(min_length=1, description="the first one trains the methods, the others are compared with it")
+    collector: str = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
+    figures: list[str] = Field(min_length=1)
+    settings: dict[str, Settings] = Field(description="one resolved entry per environment")
+    methods: dict[str, Method]
+    annotator_settings: dict[str, AnnotatorConfig]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures"):
+            repeated = [value for value, count in Counter(getattr(self, axis)).items() if count > 1]
+            if repeated:
+                raise ValueError(f"`{axis}` names {repeated[0]} twice; name each once")
+        for axis, own in (("seeds", self.environment_seeds), ("annotators", self.environment_annotators)):
+            for name, values in own.items():
+                if len(set(values)) < len(values):
+                    raise ValueError(f"`per_environment.{name}.{axis}` names one twice; name each once")
+        for name in [*self.explore, self.collector]:
+            if not self.methods[name].explores:
+                raise ValueError(f"method {name} has no exploration phase; move it from `explore` to `learn`")
+        if self.methods[self.collector].needs_reward_model:
+            raise ValueError(f"collector {self.collector} needs labels before there are frames; use plan2explore or random")
+        for name in self.learn:
+            if self.methods[name].explores and name not in self.explore:
+                raise ValueError(f"`learn` names {name}, which starts from its exploration; add it to `explore`")
+            if self.methods[name].algorithm == "random":
+                raise ValueError("method random learns nothing; remove it from `learn`")
+        titles = Counter(method.title for method in self.methods.values())
+        if repeated := [title for title, count in titles.items() if count > 1]:
+            raise ValueError(f"two methods are called {repeated[0]!r}; give each `title` once")
+        for name, parts in self.settings.items():
+            frames = parts.training.explore_steps * len(parts.pairs.seeds)
+            if parts.pairs.number > frames * (frames - 1) // 2:
+                offer = f"{frames} frames of {name} offer {frames * (frames - 1) // 2}"
+                raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")
+        return self
+
+    def seeds_of(self, environment: str) -> list[int]:
+        """Seeds of the runs in `environment`: its own, else the study's."""
+        return self.environment_seeds.get(environment, self.seeds)
+
+    def annotators_of(self, environment: str) -> list[str]:
+        """Annotators of the frames of `environment`: its own, else the study's."""
+        return self.environment_annotators.get(environment, self.annotators)
+
+    def prompt_of(self, annotator: str, environment: str) -> str | None:
+        """Name or path of the prompt with which `annotator` is asked about `environment`; None for one that is not asked in words."""
+        config = self.annotator_settings[annotator]
+        return config.prompt or self.settings[environment].pairs.prompt if isinstance(config, PromptedConfig) else None
+
+    def annotator_of(self, method: str, environment: str) -> str:
+        """The annotator whose reward model `method` maximises in `environment`."""
+        return self.methods[method].annotator or self.annotators_of(environment)[0]
+
+    def weights(self, environment: str, method: str) -> ExplorationConfig:
+        """Percentile, go and explore weights of `method` in `environment`: the method's own, else the environment's."""
+        own, given = self.methods[method], self.settings[environment].exploration
+        return ExplorationConfig(
+            percentile=given.percentile if own.percentile is None else own.percentile,
+            go=own.go or given.go,
+            explore=own.explore or given.explore,
+        )

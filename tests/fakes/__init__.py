@@ -1,0 +1,1 @@
+"""Stand-ins and toys that several tests share."""

@@ -1,0 +1,39 @@
+"""Pairs of random KeyRoom states, and annotators asked about them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sensei.annotators.registry import Assignment
+from sensei.annotators.shards import annotate_shard
+from sensei.preferences.labels import read_replies
+from sensei.preferences.pair import Reply
+from sensei.study.models.annotators import AnnotatorConfig, OracleConfig
+from sensei.study.models.preferences import LabelsConfig
+
+ROOM = ("key_in_view", "key_held", "closed_door_beside", "open_door_in_view", "stairs_in_view")
+ORACLE, ONCE = OracleConfig(), LabelsConfig(both_orders=0)
+
+
+def write_pairs(folder: Path, number: int, seed: int = 0) -> Path:
+    """A table of pairs of random KeyRoom states."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"pair": np.arange(number)})
+    for side in ("first_", "second_"):
+        table[f"{side}frame"] = rng.integers(5, size=number)
+        for name in ROOM:
+            table[f"{side}state_{name}"] = rng.integers(2, size=number) * (rng.random(number) < 0.5)
+    table.to_parquet(folder / "main.parquet")
+    return folder / "main.parquet"
+
+
+def assignment(folder: Path, seed: int = 0) -> Assignment:
+    """What annotators of these tests are given."""
+    return Assignment(seed, None, folder, folder / "ledger.sqlite")
+
+
+def annotate(pairs: Path, output: Path, config: AnnotatorConfig = ORACLE, shard: int = 0, shards: int = 1, seed: int = 0) -> list[Reply]:
+    """Annotate one shard without pictures, each pair in one order."""
+    annotate_shard(pairs, pairs.with_suffix(".frames.npz"), "tested", config, shard, shards, output, assignment(output.parent, seed), ONCE)
+    return read_replies(output)

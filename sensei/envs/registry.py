@@ -11,9 +11,9 @@ from sensei.envs.contract import Environment
 from sensei.study.models.environment import EnvironmentConfig
 
 FAMILIES = {
-    "minihack": "sensei.envs.minihack.environment:MiniHackEnvironment",
+    "minihack": "sensei.envs.minihack.minihack:MiniHackEnvironment",
     "pixels": "sensei.envs.pixels:PixelEnvironment",
-    "robodesk": "sensei.envs.robodesk.environment:RobodeskEnvironment",
+    "robodesk": "sensei.envs.robodesk.robodesk:RobodeskEnvironment",
     "toy": "sensei.envs.toy:make_toy",
 }
 

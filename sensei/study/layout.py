@@ -1,5 +1,307 @@
-"""Where everything is."""
+"""Where everything is: the only place that spells a path below `results/`, and the names of the files in it.
 
+Names may be Snakemake's wildcards ("{seed}") as well as values, so that rules and stages take their paths from the same functions:
+
+    Layout("results/smoke").explore("minihack_keyroom_s5", "sensei", 0).agent    # a path
+    Layout("<results>").explore("{environment}", "{method}", "{seed}").agent     # the pattern of a rule
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent.parent / "config"
+RESULTS = Path("results")
+LEDGER = RESULTS / "ledger.sqlite"  # of all studies, so that none pays for what another has asked
+PUBLISHED = RESULTS / "published"
+FIGURE_SUFFIXES = (".pdf", ".png", ".csv")
+TABLE_SUFFIXES = (".csv", ".md")
+Name = str | int | float
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Files of one run of stage `explore` or `learn`.
+
+    `checkpoint` is the state of a run that is not complete; it is no output, because a failed job loses its outputs.
+    """
+
+    folder: Path
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line every `log_every` steps; the seed determines every byte."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """One row an episode."""
+        return self.folder / "events.parquet"
+
+    @property
+    def agent(self) -> Path:
+        """What was learned."""
+        return self.folder / "agent.pt"
+
+    @property
+    def video(self) -> Path:
+        """One episode of the policy at the end."""
+        return self.folder / "video.mp4"
+
+    @property
+    def outputs(self) -> tuple[Path, Path, Path, Path]:
+        """What a complete run leaves."""
+        return self.metrics, self.events, self.agent, self.video
+
+    @property
+    def timing(self) -> Path:
+        """Seconds and rates, which no seed determines."""
+        return self.folder / "timing.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard files, if asked for."""
+        return self.folder / "tensorboard"
+
+    @property
+    def episodes(self) -> Path:
+        """Episodes that a collecting run keeps."""
+        return self.folder / "episodes"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the state between two steps."""
+        return self.folder / "checkpoint"
+
+    @property
+    def state(self) -> Path:
+        """What a resumed run begins from; what it refers to lies beside it."""
+        return self.checkpoint / "state.pt"
+
+    @property
+    def replay(self) -> Path:
+        """Folder of the replay's arrays."""
+        return self.checkpoint / "replay"
+
+    @property
+    def metrics_so_far(self) -> Path:
+        """`metrics` of a run that is not complete."""
+        return self.checkpoint / "metrics.jsonl"
+
+    def log(self, stage: str) -> Path:
+        """What the stage said."""
+        return self.folder / f"{stage}.log"
+
+
+@dataclass(frozen=True)
+class CollectionFiles:
+    """Files of one collection: the episodes of an exploration run, verified."""
+
+    folder: Path
+
+    @property
+    def index(self) -> Path:
+        """One row an episode."""
+        return self.folder / "index.parquet"
+
+    @property
+    def episodes(self) -> Path:
+        """Folder of the episodes, linked from the run."""
+        return self.folder / "episodes"
+
+    @property
+    def log(self) -> Path:
+        """What the stage said."""
+        return self.folder / "collect.log"
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """Files of the pairs of one environment."""
+
+    folder: Path
+
+    @property
+    def pairs(self) -> Path:
+        """One row a pair."""
+        return self.folder / "pairs.parquet"
+
+    @property
+    def frames(self) -> Path:
+        """Every different picture once."""
+        return self.folder / "pairs.frames.npz"
+
+    @property
+    def log(self) -> Path:
+        """What the stage said."""
+        return self.folder / "pairs.log"
+
+
+@dataclass(frozen=True)
+class LabelFiles:
+    """Files of one annotator's answers about one environment."""
+
+    folder: Path
+
+    def shard(self, number: Name) -> Path:
+        """Raw replies, one line a question."""
+        return self.folder / f"shard{number}.jsonl"
+
+    @property
+    def labels(self) -> Path:
+        """One row a pair."""
+        return self.folder / "labels.parquet"
+
+    @property
+    def card(self) -> Path:
+        """How good the labels are."""
+        return self.folder / "card.json"
+
+    @property
+    def verdict(self) -> Path:
+        """The limits that the labels keep to; there is none if they do not."""
+        return self.folder / "trust.json"
+
+    @property
+    def first_turn(self) -> Path:
+        """What was asked once, with its reply, by prompts of two turns."""
+        return self.folder / "first_turn.json"
+
+    @property
+    def model(self) -> "ModelFiles":
+        """The model of an annotator that is trained for it."""
+        return ModelFiles(self.folder / "model")
+
+    def log(self, name: Name) -> Path:
+        """What a stage said."""
+        return self.folder / f"{name}.log"
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Files of an annotator's own model, by the names that open_clip looks for in a folder."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """Architecture and preprocessing."""
+        return self.folder / "open_clip_config.json"
+
+    @property
+    def weights(self) -> Path:
+        """Weights."""
+        return self.folder / "open_clip_model.safetensors"
+
+    @property
+    def card(self) -> Path:
+        """How well it understands pictures that it has not seen."""
+        return self.folder / "card.json"
+
+    @property
+    def log(self) -> Path:
+        """What the stage said."""
+        return self.folder / "train.log"
+
+
+@dataclass(frozen=True)
+class RewardFiles:
+    """Files of one reward model."""
+
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        """Weights and configuration."""
+        return self.folder / "reward.safetensors"
+
+    @property
+    def curves(self) -> Path:
+        """Loss and accuracy, one row an epoch."""
+        return self.folder / "curves.csv"
+
+    @property
+    def card(self) -> Path:
+        """The chosen epoch and why, held-out accuracy."""
+        return self.folder / "card.json"
+
+    @property
+    def log(self) -> Path:
+        """What the stage said."""
+        return self.folder / "distil.log"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folder of one study, `results/{study}`."""
+
+    root: Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "root", Path(self.root))
+
+    @classmethod
+    def of(cls, study_file: str | Path) -> "Layout":
+        """The layout around a resolved study, `results/{study}/study.yaml`."""
+        return cls(Path(study_file).parent)
+
+    @property
+    def study(self) -> Path:
+        """The resolved study."""
+        return self.root / "study.yaml"
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger of all studies beside this one."""
+        return self.root.parent / LEDGER.name
+
+    def explore(self, environment: str, method: str, seed: Name) -> RunFiles:
+        """An exploration run."""
+        return RunFiles(self.root / environment / "explore" / method / f"seed{seed}")
+
+    def learn(self, environment: str, task: str, method: str, seed: Name) -> RunFiles:
+        """A task run."""
+        return RunFiles(self.root / environment / "learn" / task / method / f"seed{seed}")
+
+    def collect(self, environment: str, seed: Name) -> CollectionFiles:
+        """A collection."""
+        return CollectionFiles(self.root / environment / "collect" / f"seed{seed}")
+
+    def pairs(self, environment: str) -> PairFiles:
+        """The pairs."""
+        return PairFiles(self.root / environment / "pairs")
+
+    def labels(self, environment: str, annotator: str) -> LabelFiles:
+        """An annotator's answers."""
+        return LabelFiles(self.root / environment / "labels" / annotator)
+
+    def reward(self, environment: str, annotator: str, share: Name = 1) -> RewardFiles:
+        """The reward model that learned from `share` of an annotator's labels."""
+        folder = self.root / environment / "reward" / annotator
+        return RewardFiles(folder if str(share) == "1" else folder / f"share{share}")
+
+    @property
+    def scores(self) -> Path:
+        """The tidy table of every run."""
+        return self.root / "scores.parquet"
+
+    def figure(self, name: str) -> list[Path]:
+        """A figure: the drawing twice, and the numbers drawn."""
+        return [self.root / "figures" / f"{name}{suffix}" for suffix in FIGURE_SUFFIXES]
+
+    def table(self, name: str) -> list[Path]:
+        """A table of final numbers."""
+        return [self.root / "tables" / f"{name}{suffix}" for suffix in TABLE_SUFFIXES]
+
+    @property
+    def report(self) -> Path:
+        """One page with everything."""
+        return self.root / "report.html"
+
+    def log(self, name: str) -> Path:
+        """What a stage that makes files of the whole study said: "tabulate", "figures/{name}", "tables/tables", "report"."""
+        return self.root / f"{name}.log"
+
+
+def manifest_of(path: str | Path) -> Path:
+    """The manifest of an artefact, beside it."""
+    return Path(f"{path}.manifest.json")

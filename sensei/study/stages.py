@@ -6,7 +6,7 @@ from sensei.annotators.prompts import load_prompt
 from sensei.core.provenance import fingerprint
 from sensei.study.models.study import OPERATIONAL, Study
 
-_ENVS = ("envs.minihack.environment", "envs.robodesk.environment", "envs.pixels", "envs.toy", "envs.vector.worker")
+_ENVS = ("envs.minihack.minihack", "envs.robodesk.robodesk", "envs.pixels", "envs.toy", "envs.vector.worker")
 ASKING = ("order", "both_orders", "views")  # how pairs are asked; what else is under `labels` are limits
 
 
@@ -61,7 +61,7 @@ def settled(value: Any) -> Any:
 MODULES = {
     "explore": ("training.runs", *_ENVS),
     "collect": ("replay.episodes",),
-    "pairs": ("preferences.pairs", "envs.robodesk.environment"),
+    "pairs": ("preferences.pairs", "envs.robodesk.robodesk"),
     "annotate": ("annotators.shards",),
     "caption-clip": ("annotators.clip.captioned_clip", "envs.minihack.captions"),
     "labels": ("preferences.labels",),

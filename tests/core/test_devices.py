@@ -9,7 +9,6 @@ from multiprocessing.connection import Connection, wait
 import pytest
 
 from sensei.core import devices
-from sensei.study.models.training import TrainingConfig
 
 CARDS = "0,1,GPU-2f,3"
 
@@ -23,7 +22,7 @@ def pretended_cards(monkeypatch, tmp_path):
 
 
 def hold(runs_per_gpu: int, pipe: Connection) -> None:
-    with devices.card(TrainingConfig(device="cuda", runs_per_gpu=runs_per_gpu)):
+    with devices.card("cuda", runs_per_gpu):
         pipe.send(os.environ["CUDA_VISIBLE_DEVICES"])
         pipe.recv()
 
@@ -64,7 +63,7 @@ def test_eight_runs_on_four_cards(start, runs_per_gpu):
 
 
 def test_a_place_is_given_back_and_the_environment_is_as_before():
-    training = TrainingConfig(device="cuda")
+    training = "cuda", 1
     for _ in range(2):
         with devices.card(training):
             assert os.environ["CUDA_VISIBLE_DEVICES"] in CARDS.split(",")
@@ -75,15 +74,15 @@ def test_a_cluster_job_shares_only_its_own_cards(monkeypatch):
     """Every job of a cluster may call its card 0."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    with devices.card(TrainingConfig(device="cuda")):
+    with devices.card("cuda", 1):
         monkeypatch.setenv("SLURM_JOB_ID", "8")
-        with devices.card(TrainingConfig(device="cuda")):
+        with devices.card("cuda", 1):
             assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
 
 
 @pytest.mark.parametrize(("device", "cards"), [("cpu", CARDS), ("auto", ""), ("auto", "-1")])
 def test_a_run_on_the_processor_takes_no_place(device, cards, monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cards)
-    with devices.card(TrainingConfig(device=device)):
+    with devices.card(device, 1):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == cards
     assert not list(tmp_path.iterdir())

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from fakes.nethack_player import OUT_OF_SIGHT, ChestPlayer, RoomPlayer, chest_in_crop
 
-from sensei.envs.minihack.environment import MiniHackEnvironment
 from sensei.envs.minihack.glyphs import CHEST, CLOSED_DOORS, DOWN_STAIRS, FLOOR, KEY, OPEN_DOORS, UP_STAIRS
+from sensei.envs.minihack.minihack import MiniHackEnvironment
 from sensei.study.models.environment import EnvironmentConfig
 
 

@@ -40,7 +40,13 @@ def episodes(name: str, seeds, steps: int = 40) -> list[str]:
 @pytest.mark.parametrize("name", ["minihack_keyroom_s15", "minihack_keychest"])
 def test_twenty_episodes_are_the_same_in_two_processes(name):
     command = [sys.executable, "-c", PROGRAM, name, "20"]
-    there = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
+    there = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+        env=environment(),
+    )
     here = episodes(name, range(20))
     assert there.communicate(timeout=120)[0].split() == here
     assert len(set(here)) == 20, "another seed is another episode"

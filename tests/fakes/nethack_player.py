@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from sensei.envs.minihack.environment import MiniHackEnvironment
 from sensei.envs.minihack.glyphs import CHEST, CLOSED_DOORS, DOWN_STAIRS, FLOOR, KEY, OPEN_DOORS, UP_STAIRS
+from sensei.envs.minihack.minihack import MiniHackEnvironment
 
 COMPASS = ((0, -1), (1, 0), (0, 1), (-1, 0), (1, -1), (1, 1), (-1, 1), (-1, -1))  # N E S W NE SE SW NW as (x, y)
 OUT_OF_SIGHT = 2379  # floor that the hero remembers

@@ -9,7 +9,7 @@ from helpers import ROOT
 from PIL import Image
 
 from sensei.envs.registry import make
-from sensei.envs.robodesk.environment import RobodeskEnvironment
+from sensei.envs.robodesk.robodesk import RobodeskEnvironment
 from sensei.envs.robodesk.simulation import RoboDesk
 from sensei.study.models.environment import EnvironmentConfig, RobodeskOptions
 

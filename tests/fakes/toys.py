@@ -55,7 +55,7 @@ def dial_study(**changes: dict[str, Any]) -> Study:
     """A study of tests/dial.py: continuous actions, no flags."""
     about = {
         "family": "pixels",
-        "level": "dial:Dial-v0",
+        "level": "fakes.dial:Dial-v0",
         "tasks": ["dial"],
         "title": "Dial",
         "episode_steps": 12,

@@ -10,11 +10,10 @@ from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, PUBLISHED, check a
 from sensei.annotators.registry import MODEL_FILES, sources
 from sensei.study.load import load_study
 from sensei.core.errors import SenseiError
-from sensei.core.provenance import fingerprint
 from sensei.study.folder import record_study
 from sensei.study.folder import check_folder
 from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
-from sensei.study.stages import slice_of
+from sensei.study.stages import code_of, slice_of
 
 SOURCE = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "the command line"
 try:

@@ -1,0 +1,74 @@
+"""What studies name and nobody lists: environments, annotators, reward sources, agents and figures are found by their place.
+
+A name is either the module of that name, anywhere in the room of its kind (`clip` is `sensei/annotators/clip/clip.py`), or
+"package.module:Class", which may be in another repository. The module holds one class that derives from the room's base class. It is
+imported to check a study, where neither torch nor a simulator need be installed: what is heavy is imported by the class when it is used.
+"""
+
+import ast
+import functools
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from sensei.core.errors import SenseiError
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def find(name: str, room: str, base: str, what: str) -> type[Any]:
+    """The class behind a name.
+
+    Args:
+        name: of a module below `room`, or "package.module:Class".
+        room: "sensei.annotators".
+        base: name of the class that it derives from, directly, in its class statement.
+        what: what messages call it: "annotator kind".
+
+    Raises:
+        SenseiError: there is none; the message names those there are.
+    """
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        place = _places(room, base).get(name)
+        if place is None:
+            known = ", ".join(sorted(_places(room, base)))
+            raise SenseiError(f"unknown {what}", found=name, expected=f"one of {known}, or package.module:Class")
+        module, attribute = place
+        return getattr(importlib.import_module(module), attribute)
+    sys.path[:] = sys.path if str(Path.cwd()) in sys.path or "" in sys.path else [*sys.path, str(Path.cwd())]
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        hint = "is its package installed, or the folder it lies in on PYTHONPATH?"
+        raise SenseiError(f"there is no {what} {name}", found=error, hint=hint) from error
+    if base not in {parent.__name__ for parent in getattr(found, "__mro__", ())}:
+        raise SenseiError(f"{name} is no {what}", expected=f"a class that derives from {base} of {room}")
+    return found
+
+
+def module_of(name: str, room: str, base: str) -> str:
+    """The module behind a name that `find` knows, without importing it; for fingerprints."""
+    return name.partition(":")[0] if ":" in name else _places(room, base)[name][0]
+
+
+def names(room: str, base: str) -> list[str]:
+    """Every name that is found by its place."""
+    return sorted(_places(room, base))
+
+
+@functools.cache
+def _places(room: str, base: str) -> dict[str, tuple[str, str]]:
+    """Name -> (module, class) of every module below `room` with exactly one class that derives from `base`."""
+    folder, found = PACKAGE.joinpath(*room.split(".")[1:]), {}
+    for path in sorted(folder.rglob("*.py")):
+        classes = [
+            node.name
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.ClassDef) and any(isinstance(parent, ast.Name) and parent.id == base for parent in node.bases)
+        ]
+        if len(classes) == 1:
+            module = ".".join(("sensei", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+            found[module.rpartition(".")[2]] = module, classes[0]
+    return found

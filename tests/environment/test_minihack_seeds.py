@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from helpers import environment
 
 from sensei.envs.registry import make
 from sensei.study.models.environment import EnvironmentConfig

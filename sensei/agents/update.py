@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from sensei.kernels.choice import pytorch_only
+from sensei.kernels.measure import decide
 from sensei.world_model.model import Batch
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Learning:
     def __init__(self, agent: "DreamerAgent", compile: Compile):
         self.agent = agent
         self.plain = compile == "off"
+        if not self.plain and agent.device.type == "cpu":
+            decide()
         self.captures = compile != "off" and agent.device.type == "cuda"
         if compile == "full":
             compile_parts(agent)

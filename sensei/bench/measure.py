@@ -12,6 +12,7 @@ import numpy as np
 import typer
 
 from sensei.core.files import write_json
+from sensei.core.machine import processor
 from sensei.core.provenance import hardware, package_versions
 
 Json = Annotated[Path | None, typer.Option("--json", help="also write the result to this file")]
@@ -41,7 +42,7 @@ def machine(threads: int | None = None) -> dict[str, Any]:
     facts = hardware()
     return {
         **facts,
-        "processor": _processor(),
+        "processor": processor(),
         "threads": threads or facts["threads"],
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
@@ -63,11 +64,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(part) for part in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -10,13 +10,15 @@ import torch.nn.functional as F
 from sensei.kernels.choice import ours
 
 SMALL = 2**20  # multiplications below which calling through Python costs more than the better product saves
+LARGE = 2**24  # multiplications from which such calling is nothing beside the product
 SCATTER = 2**13  # elements of a variable's rows above which their gradient is scattered
 LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
 def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """x @ weight + bias: float [..., inputs], [inputs, outputs], [outputs] -> [..., outputs]."""
-    if not _pays(x, weight, x.numel() * weight.shape[-1]):
+    multiplications = x.numel() * weight.shape[-1]
+    if not _pays(f"product {'large' if multiplications >= LARGE else 'small'}", x, weight, multiplications):
         return F.linear(x, weight.t(), bias)
     bias = None if bias is None else bias.unsqueeze(0)
     return _Products.apply(x.reshape(1, -1, x.shape[-1]), weight.unsqueeze(0), bias)[0].view(*x.shape[:-1], -1)
@@ -24,13 +26,13 @@ def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = N
 
 def products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """The same once a head: float [heads, rows, inputs], [heads, inputs, outputs], [heads, outputs] -> [heads, rows, outputs]."""
-    if not _pays(x, weight, x[0].numel() * weight.shape[-1]):
+    if not _pays("products", x, weight, x[0].numel() * weight.shape[-1]):
         return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
     return _Products.apply(x, weight, bias)
 
 
-def _pays(x: torch.Tensor, weight: torch.Tensor, multiplications: int) -> bool:
-    return LINEAR is not None and multiplications >= SMALL and ours(x, weight)
+def _pays(operation: str, x: torch.Tensor, weight: torch.Tensor, multiplications: int) -> bool:
+    return LINEAR is not None and multiplications >= SMALL and ours(operation, x, weight)
 
 
 class _Products(torch.autograd.Function):
@@ -69,7 +71,7 @@ def gather_rows(index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """
     variables = index.shape[-1]
     index = index + torch.arange(variables, device=index.device) * (weight.shape[0] // variables)
-    if weight.numel() // variables <= SCATTER and ours(weight):
+    if weight.numel() // variables <= SCATTER and ours("gather_rows", weight):
         return _GatherRows.apply(index, weight)
     return F.embedding_bag(index, weight, mode="sum")
 

@@ -81,6 +81,11 @@ def take(chosen: Decision) -> None:
     _taken[:] = [chosen]
 
 
+def forget() -> None:
+    """As before any has been taken."""
+    _taken.clear()
+
+
 def use(recorded: dict[str, Any]) -> None:
     """Take the decision that a run began with (`Decision.as_json`), and say in the log what this machine cannot do as recorded."""
     instructions, ours = recorded["instructions"], frozenset(recorded["ours"]) & OPERATIONS

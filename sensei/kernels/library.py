@@ -71,9 +71,7 @@ def build(instructions: str) -> Path:
         OSError: there is no compiler.
         subprocess.CalledProcessError: it fails.
     """
-    lanes, flags = INSTRUCTIONS[instructions]
-    constants = f"-DLANES={lanes}", f"-DEPSILON={EPSILON}f", f"-DCLASSES={MOST_CLASSES}", f"-DBINS={MOST_BINS}"
-    command = compiler(), *FLAGS, *flags, *constants
+    command = compiler(), *FLAGS, *INSTRUCTIONS[instructions].flags, *constants(instructions)
     key = hashlib.sha256(repr((SOURCE.read_bytes(), command, platform.system(), platform.machine())).encode()).hexdigest()[:16]
     path = cache() / f"kernels-{instructions}-{key}.so"
     with alone():
@@ -88,6 +86,12 @@ def build(instructions: str) -> Path:
                     parts.unlink(missing_ok=True)
             write_json(_card(path), {"sha256": sha256(path), "machine": platform.machine(), "compiler": _version(command[0])})
     return path
+
+
+def constants(instructions: str) -> tuple[str, ...]:
+    """What the C source does not say itself, as options of the compiler."""
+    lanes = INSTRUCTIONS[instructions].lanes
+    return f"-DLANES={lanes}", f"-DEPSILON={EPSILON}f", f"-DCLASSES={MOST_CLASSES}", f"-DBINS={MOST_BINS}"
 
 
 def compiler() -> str:

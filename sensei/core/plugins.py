@@ -29,18 +29,12 @@ def find(name: str, room: str, base: str, what: str) -> type[Any]:
     Raises:
         SenseiError: there is none; the message names those there are.
     """
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        place = _places(room, base).get(name)
-        if place is None:
-            known = ", ".join(sorted(_places(room, base)))
-            raise SenseiError(f"unknown {what}", found=name, expected=f"one of {known}, or package.module:Class")
-        module, attribute = place
-        return getattr(importlib.import_module(module), attribute)
-    sys.path[:] = sys.path if str(Path.cwd()) in sys.path or "" in sys.path else [*sys.path, str(Path.cwd())]
+    module, attribute = _place(name, room, base, what)
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
+        if module.startswith("sensei."):
+            raise
         hint = "is its package installed, or the folder it lies in on PYTHONPATH?"
         raise SenseiError(f"there is no {what} {name}", found=error, hint=hint) from error
     if base not in {parent.__name__ for parent in getattr(found, "__mro__", ())}:
@@ -48,9 +42,26 @@ def find(name: str, room: str, base: str, what: str) -> type[Any]:
     return found
 
 
-def module_of(name: str, room: str, base: str) -> str:
-    """The module behind a name that `find` knows, without importing it; for fingerprints."""
-    return name.partition(":")[0] if ":" in name else _places(room, base)[name][0]
+def module_of(name: str, room: str, base: str, what: str) -> str:
+    """The module behind a name, without importing it: for fingerprints, and to check names whose modules are heavy.
+
+    Raises:
+        SenseiError: there is none; the message names those there are.
+    """
+    return _place(name, room, base, what)[0]
+
+
+def _place(name: str, room: str, base: str, what: str) -> tuple[str, str]:
+    """(module, class) behind a name."""
+    module, _, attribute = name.partition(":")
+    if attribute:
+        if str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))  # where the command line was started: a study's own modules lie there
+        return module, attribute
+    places = _places(room, base)
+    if name not in places:
+        raise SenseiError(f"unknown {what}", found=name, expected=f"one of {', '.join(sorted(places))}, or package.module:Class")
+    return places[name]
 
 
 def names(room: str, base: str) -> list[str]:

@@ -29,6 +29,8 @@ def stage(
     seed: int | None = None,
     threads: int = 1,
     code: str | None = None,
+    folders: dict[Path, Path] | None = None,
+    remedy: str = "make it first",
 ) -> Iterator[None]:
     """Run the body as stage `name`: it reads `inputs` and writes `outputs`.
 
@@ -39,6 +41,8 @@ def stage(
         seed: the seed of the run, for the manifests.
         threads: CPU threads of this process.
         code: fingerprint of the code behind the stage, for the manifests.
+        folders: in which it reads files that one of the inputs names (folder -> that input), for the manifests.
+        remedy: what helps if an input is missing.
 
     Raises:
         SenseiError: an input is missing.
@@ -50,13 +54,13 @@ def stage(
     keep_memory()
     signal.signal(signal.SIGTERM, _stop)
     if missing := [path for path in inputs if not path.exists()]:
-        raise SenseiError(f"stage {name}: there is no {missing[0]}", hint="`snakemake` makes it; by hand, run the stage before this one")
+        raise SenseiError(f"stage {name}: there is no {missing[0]}", hint=remedy)
     started = time.monotonic()
     log.info("started%s", f", seed {seed}" if seed is not None else "")
     yield
     seconds = time.monotonic() - started
     assert all(path.exists() for path in outputs), f"stage {name} did not write {[str(path) for path in outputs if not path.exists()]}"
-    write_manifests(name, outputs, inputs, settings or {}, seed, seconds, code)
+    write_manifests(name, outputs, inputs, settings or {}, seed, seconds, code, folders)
     log.info("done in %.1f s: %s", seconds, ", ".join(str(path) for path in outputs))
 
 

@@ -1,8 +1,9 @@
 """What a stage costs: minutes, memory, processes."""
 
+from sensei.envs.registry import family
 from sensei.study.models.study import Study
 
-DRAWN = {"robodesk"}  # families that draw a state again, so that the collector keeps no pictures
+SECONDS_PER_UPDATE = 0.5
 
 
 def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
@@ -14,12 +15,14 @@ def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
 
 
 def run_minutes(study: Study, stage: str, environment: str, method: str) -> int:
-    """Time limit of a run on a cluster: half a second an update, two milliseconds a step, and half an hour. A run that hits it resumes."""
-    training = study.settings[environment].training
+    """Time limit of a run on a cluster: its updates, its steps, and half an hour. A run that hits it resumes."""
+    parts = study.settings[environment]
+    training = parts.training
     steps = run_steps(study, stage, environment, method)
     updates = steps * training.train_ratio / (training.batch_size * training.batch_length)
     dreamer = study.methods[method].algorithm == "dreamer"
-    return int(30 + (0.002 * steps + 0.5 * updates * dreamer) / 60)
+    seconds = family(parts.environment).seconds_per_step * steps + SECONDS_PER_UPDATE * updates * dreamer
+    return int(30 + seconds / 60)
 
 
 def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
@@ -31,18 +34,18 @@ def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
 
 def pairs_processes(study: Study, environment: str) -> int:
     """Processes that draw the frames of the pairs side by side: one where the collection keeps them."""
-    return 8 if study.settings[environment].environment.family in DRAWN else 1
+    return 8 if family(study.settings[environment].environment).renders_states else 1
 
 
 def pairs_minutes(study: Study, environment: str) -> int:
-    """Time limit of drawing the pairs: an hour and, where frames are drawn, 0.05 s for each of two sides in two views, side by side."""
+    """Time limit of drawing the pairs: an hour and, where frames are drawn again, each of two sides in two views, side by side."""
     parts = study.settings[environment]
-    drawn = 4 * parts.pairs.number * (parts.environment.family in DRAWN)
-    return int(60 + 0.05 * drawn / pairs_processes(study, environment) / 60)
+    drawing = family(parts.environment)
+    drawn = 4 * parts.pairs.number * drawing.renders_states
+    return int(60 + drawing.seconds_per_picture * drawn / pairs_processes(study, environment) / 60)
 
 
 def frames_memory(study: Study, environment: str) -> int:
-    """Memory in MB of a job that holds every frame of the pairs: two a pair, 224 x 224 pixels where they are drawn, else 80 x 80."""
+    """Memory in MB of a job that holds every frame of the pairs, two a pair."""
     parts = study.settings[environment]
-    side = 224 if parts.environment.family in DRAWN else 80
-    return 4000 + 2 * parts.pairs.number * 3 * side**2 // 10**6
+    return 4000 + 2 * parts.pairs.number * 3 * family(parts.environment).annotator_side ** 2 // 10**6

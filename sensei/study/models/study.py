@@ -57,14 +57,15 @@ class Study(Section):
     learn: list[str] = Field(min_length=1, description="methods with a task run")
     annotators: list[str] = Field(min_length=1, description="the first one trains the methods, the others are compared with it")
     collector: str = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
-    figures: list[str] = Field(min_length=1)
+    figures: list[str] = Field(min_length=1, description="figures of sensei/analysis/figures, or package.module:Class")
+    stages: list[str] = Field([], description="further stages, package.module:Class")
     settings: dict[str, Settings] = Field(description="one resolved entry per environment")
     methods: dict[str, Method]
     annotator_settings: dict[str, AnnotatorConfig]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures"):
+        for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures", "stages"):
             repeated = [value for value, count in Counter(getattr(self, axis)).items() if count > 1]
             if repeated:
                 raise ValueError(f"`{axis}` names {repeated[0]} twice; name each once")

@@ -16,6 +16,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.provenance import write_manifests
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
+SHOWN = 10  # missing inputs that an error names
 SIGTERM_EXIT = 128 + signal.SIGTERM
 
 
@@ -53,8 +54,9 @@ def stage(
     limit_threads(threads)
     keep_memory()
     signal.signal(signal.SIGTERM, _stop)
-    if missing := [path for path in inputs if not path.exists()]:
-        raise SenseiError(f"stage {name}: there is no {missing[0]}", hint=remedy)
+    if missing := [str(path) for path in inputs if not path.exists()]:
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        raise SenseiError(f"stage {name}: there is no {', '.join(missing[:SHOWN])}{more}", hint=remedy)
     started = time.monotonic()
     log.info("started%s", f", seed {seed}" if seed is not None else "")
     yield

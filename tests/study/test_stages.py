@@ -44,16 +44,13 @@ def test_slices_hold_what_a_stage_reads_and_no_more(smoke):
 def test_every_input_is_an_output_of_another_stage_or_a_file_of_the_project(name):
     study = load_study(CONFIG_FOLDER / f"{name}.yaml")
     everything = {stage: jobs(table, study) for stage, table in STAGES.items() if table.needs_study}
-    everything["explore"] += [
-        Job.of({"environment": environment, "method": study.collector, "seed": seed})
-        for environment in study.environments
-        for seed in study.settings[environment].pairs.seeds
+    collected = [
+        {"environment": environment, "method": study.collector, "seed": seed}
+        for environment, parts in study.settings.items()
+        for seed in parts.pairs.seeds
     ]
-    everything["collect"] = [
-        Job.of({"environment": environment, "seed": seed})
-        for environment in study.environments
-        for seed in study.settings[environment].pairs.seeds
-    ]
+    everything["explore"] += map(Job.of, collected)
+    everything["collect"] = list(map(Job.of, collected))
     everything["distil"] += [Job.of({**vars(job), "share": share}) for job in everything["distil"] for share in ("0.01", "0.1")]
     made = {path: stage for stage, each in everything.items() for job in each for path in STAGES[stage].outputs(FILES, job).values()}
     for stage, each in everything.items():

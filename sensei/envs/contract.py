@@ -100,6 +100,14 @@ class Environment(gymnasium.Env):
         """The same of a state seen earlier, for families with `renders_states`."""
         raise NotImplementedError(f"environment {self.config.level} cannot draw a state again")
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes that the fields of a step name (`sensei.envs.step`)."""
+        height, width, _ = self.annotator_image_shape
+        spaces, names = self.observation_space, {"events": self.event_names, "state": self.state_names, "task_rewards": self.task_names}
+        pictures = {"side": spaces["image"].shape[0], "height": height, "width": width}
+        return {**pictures, "flags": spaces["flags"].shape[0], **{field: len(of_field) for field, of_field in names.items()}}
+
     def pursue(self, task: str | None = None, evaluation: bool = False) -> None:
         """Choose the task whose reward is paid (by default the configuration's first) and whether episodes are evaluations.
 

@@ -173,7 +173,13 @@ def annotate(
     with stage("annotate", code=code_of("annotate"), inputs=inputs, outputs=[output], settings=settings, seed=seed):
         from sensei.annotators.shards import annotate_shard
 
-        assignment = Assignment(seed, resolved.prompt_of(annotator, environment), folder=output.parent, ledger=_ledger(study_path))
+        assignment = Assignment(
+            seed,
+            resolved.prompt_of(annotator, environment),
+            folder=output.parent,
+            ledger=_ledger(study_path),
+            environment=parts.environment,
+        )
         annotate_shard(pairs, frames, annotator, config, shard, parts.pairs.shards, output, assignment, parts.labels)
 
 
@@ -253,7 +259,8 @@ def labels(
     with stage("labels", code=code_of("labels"), inputs=[study_path, *shard, pairs], outputs=[labels, card], settings=settings):
         from sensei.preferences.labels import merge_shards
 
-        merge_shards(shard, pairs, labels, card, resolved.settings[environment].labels.order)
+        parts = resolved.settings[environment]
+        merge_shards(shard, pairs, labels, card, parts.environment, parts.labels.order)
 
 
 @app.command()

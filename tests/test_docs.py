@@ -3,18 +3,21 @@
 import ast
 import re
 from functools import cache
-from pathlib import Path
 
 import pytest
 from helpers import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "README.md"]
-SOURCES = [path for folder in ("sensei", "tests", "workflow") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".smk", ".c")]
+SOURCES = [
+    path for folder in ("sensei", "tests", "workflow") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".smk", ".c")
+]
 FILE = re.compile(r"(?<![\w/.{<~-])((?:\.\./)*[\w.-]+(?:/[\w.*{}-]+)*\.(?:py|smk|c|yaml|yml|md|csv|lock|toml|json|png|sh))(?![\w/])")
 MODULE = re.compile(r"(?<![\w.])(sensei(?:\.\w+)+)")
 ROOTS = [ROOT, ROOT / "sensei", ROOT / "tests", ROOT / "docs", ROOT / "config", ROOT / "workflow", ROOT / "sensei" / "analysis"]
 # Files that studies make, or that the reader writes, or that another package has.
-MADE = re.compile(r"results/|^(card|trust|first_turn|open_clip_config|study|result|state|settings|config|package|manifest)\.|\.manifest\.json$|shard|replies|labels\.csv|curves\.csv")
+MADE = re.compile(
+    r"results/|^(card|trust|first_turn|open_clip_config|study|result|state|settings|config|package|manifest)\.|\.manifest\.json$|shard|replies|labels\.csv|curves\.csv"
+)
 
 
 def texts() -> list[tuple[str, str]]:
@@ -43,7 +46,9 @@ def exists(name: str, where: str) -> bool:
 @cache
 def names_of_files() -> set[str]:
     """The name of every file of the project."""
-    return {path.name for path in ROOT.rglob("*") if path.is_file() and not {".git", ".venv", "results"} & set(path.relative_to(ROOT).parts)}
+    return {
+        path.name for path in ROOT.rglob("*") if path.is_file() and not {".git", ".venv", "results"} & set(path.relative_to(ROOT).parts)
+    }
 
 
 def own_example(where: str, text: str) -> set[str]:
@@ -81,7 +86,11 @@ def identifiers() -> set[str]:
 def test_every_name_in_the_table_of_the_paper_exists():
     text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
     named = {word for code in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"[A-Za-z_]{4,}", code)}
-    lost = {word for word in named - identifiers() - {part for path in SOURCES for part in re.split(r"\W", str(path.relative_to(ROOT)))} if "_" in word or word[0].isupper()}
+    lost = {
+        word
+        for word in named - identifiers() - {part for path in SOURCES for part in re.split(r"\W", str(path.relative_to(ROOT)))}
+        if "_" in word or word[0].isupper()
+    }
     assert not lost, f"docs/method.md names what the package does not know: {sorted(lost)}"
 
 

@@ -7,6 +7,7 @@ from sensei.annotators.contract import Annotator
 from sensei.annotators.prompts import load_prompt
 from sensei.core.errors import SenseiError
 from sensei.study.models.annotators import AnnotatorConfig
+from sensei.study.models.environment import EnvironmentConfig
 
 MODEL = "model"  # folder of a model that is trained for one annotator, below the folder of its labels
 MODEL_FILES = ("open_clip_config.json", "open_clip_model.safetensors")  # names that open_clip looks for in a folder
@@ -18,12 +19,14 @@ class Assignment:
 
     seed: of its own noise. prompt: name or path of its prompt file; None for one that is not asked in words. folder: where artefacts of
     its own go, results/{study}/{environment}/labels/{annotator}. ledger: results/ledger.sqlite.
+    environment: whose states oracles rank.
     """
 
     seed: int
     prompt: str | None
     folder: Path
     ledger: Path
+    environment: EnvironmentConfig | None = None
 
 
 def make_annotator(config: AnnotatorConfig, assignment: Assignment) -> Annotator:
@@ -44,11 +47,11 @@ def _make(config: AnnotatorConfig, assignment: Assignment) -> Annotator:
         case "oracle":
             from sensei.annotators.oracle.oracle import Oracle
 
-            return Oracle(config.nearer)
+            return Oracle(assignment.environment, config.nearer)
         case "noisy_oracle":
             from sensei.annotators.oracle.noisy_oracle import NoisyOracle
 
-            return NoisyOracle(config.accuracy, config.first_bias, assignment.seed, config.nearer)
+            return NoisyOracle(assignment.environment, config.accuracy, config.first_bias, assignment.seed, config.nearer)
         case "openai_api":
             from sensei.annotators.vlm.openai.openai_api import OpenAIAnnotator
 

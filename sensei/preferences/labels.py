@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sensei.annotators.oracle.oracle import can_rank, compare, ranks
+from sensei.annotators.oracle.oracle import compare
 from sensei.core.errors import SenseiError
 from sensei.core.files import atomic, write_json
+from sensei.envs.registry import family
 from sensei.preferences.agreement import accuracy, cohen_kappa, order_bias, proportion, swapped_codes
 from sensei.preferences.pair import REPAIR, Label, Reply
 from sensei.preferences.pairs import SIDES, read_pairs, states
+from sensei.study.models.environment import EnvironmentConfig
 
 
 def read_replies(path: str | Path) -> list[Reply]:
@@ -37,7 +39,12 @@ def read_replies(path: str | Path) -> list[Reply]:
 
 
 def merge_shards(
-    shard_paths: list[Path], pairs_path: str | Path, labels_path: str | Path, card_path: str | Path, order: str = "random"
+    shard_paths: list[Path],
+    pairs_path: str | Path,
+    labels_path: str | Path,
+    card_path: str | Path,
+    environment: EnvironmentConfig,
+    order: str = "random",
 ) -> dict[str, object]:
     """Make one table of labels of all shards, and a card that says how good they are.
 
@@ -49,6 +56,7 @@ def merge_shards(
             null if the environment's state cannot be ranked), text, error, fault (why an answer is unknown, if the reply was none of
             those asked for). All but label and oracle are those of the pair's first question.
         card_path: json, the returned card.
+        environment: whose states the oracle ranks.
         order: as in LabelsConfig.
 
     Returns:
@@ -66,7 +74,7 @@ def merge_shards(
     labels = pd.DataFrame([reply.record() for reply in primary]).drop(columns="view")
     labels["answer"] = pd.array([reply.answer for reply in primary], dtype="Int8")
     labels.insert(1, "label", pd.array([agreed(list(asked.values()), order) for asked in replies], dtype="Int8"))
-    labels["oracle"] = pd.array(oracle_labels(table), dtype="Int8")
+    labels["oracle"] = pd.array(oracle_labels(table, environment), dtype="Int8")
     with atomic(labels_path) as temporary:
         labels.astype({"text": str, "error": "string", "fault": "string"}).to_parquet(temporary, index=False)
     card = _card(labels, replies)
@@ -101,11 +109,12 @@ def agreed(replies: list[Reply], order: str) -> Label | None:
     return labels.pop() if len(labels) == 1 else Label.UNKNOWN
 
 
-def oracle_labels(table: pd.DataFrame) -> np.ndarray | list[None]:
+def oracle_labels(table: pd.DataFrame, environment: EnvironmentConfig) -> np.ndarray | list[None]:
     """The oracle's labels [N] of a table of pairs; None for each if it cannot rank these states."""
-    if not can_rank(states(table, SIDES[0])):
+    of = family(environment)
+    if not of.can_rank(states(table, SIDES[0])):
         return [None] * len(table)
-    return compare(*(ranks(states(table, side)) for side in SIDES))
+    return compare(*(of.ranks(states(table, side)) for side in SIDES))
 
 
 def _card(labels: pd.DataFrame, replies: list[dict[tuple[str | None, bool], Reply]]) -> dict[str, object]:

@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from sensei.core.errors import SenseiError
+from sensei.core.messages import validate
 from sensei.core.plugins import module_of
 from sensei.core.yaml import read_yaml
 from sensei.envs.registry import checked
 from sensei.study.layout import CONFIG_FOLDER
-from sensei.study.messages import validate
 from sensei.study.models.annotators import ANNOTATORS, AnnotatorConfig
 from sensei.study.models.exploration import Method
 from sensei.study.models.file import SETTINGS_KEYS, EnvironmentChanges, StudyFile

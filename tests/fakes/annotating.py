@@ -10,9 +10,11 @@ from sensei.annotators.shards import annotate_shard
 from sensei.preferences.labels import read_replies
 from sensei.preferences.pair import Reply
 from sensei.study.models.annotators import AnnotatorConfig, OracleConfig
+from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.preferences import LabelsConfig
 
 ROOM = ("key_in_view", "key_held", "closed_door_beside", "open_door_in_view", "stairs_in_view")
+KEYROOM = EnvironmentConfig(family="minihack", level="KeyRoom-S5", tasks=["-"], title="-", episode_steps=1, events=["door_opened"])
 ORACLE, ONCE = OracleConfig(), LabelsConfig(both_orders=0)
 
 
@@ -30,7 +32,7 @@ def write_pairs(folder: Path, number: int, seed: int = 0) -> Path:
 
 def assignment(folder: Path, seed: int = 0) -> Assignment:
     """What annotators of these tests are given."""
-    return Assignment(seed, None, folder, folder / "ledger.sqlite")
+    return Assignment(seed, None, folder, folder / "ledger.sqlite", KEYROOM)
 
 
 def annotate(pairs: Path, output: Path, config: AnnotatorConfig = ORACLE, shard: int = 0, shards: int = 1, seed: int = 0) -> list[Reply]:

@@ -24,7 +24,8 @@ from sensei.annotators.registry import MODEL_FILES
 from sensei.core.files import atomic, write_json
 from sensei.core.progress import progress
 from sensei.core.rng import generator, integer_seed
-from sensei.envs.registry import Captions, captions
+from sensei.envs.contract import Captions
+from sensei.envs.registry import family
 from sensei.preferences.agreement import accuracy, cohen_kappa, proportion
 from sensei.preferences.frames import Frames
 from sensei.preferences.labels import oracle_labels
@@ -73,7 +74,7 @@ def train(
     Raises:
         SenseiError: a file is damaged, or the environment does not describe its pictures in words.
     """
-    words, table, frames = captions(environment), read_pairs(pairs_path), Frames(frames_path)
+    words, table, frames = family(environment).captions(), read_pairs(pairs_path), Frames(frames_path)
     picture_of_frame, pictures = distinct(frames.image)
     holds = truths(pictures, words)
     shuffled = generator(seed, "captioned_clip", "held out").permutation(len(pictures))
@@ -89,8 +90,8 @@ def train(
     card = {
         "pictures": {"seen": len(seen), "held_out": len(held_out)},
         "retrieval": retrieval(clip, pictures[held_out], holds[held_out], words),
-        "oracle": agreement(ClipAnnotator(clip, asked, config.margin), checked, frames),
-        "oracle_without_inventory": agreement(ClipAnnotator(clip, unheard, config.margin), checked, frames),
+        "oracle": agreement(ClipAnnotator(clip, asked, config.margin), checked, frames, environment),
+        "oracle_without_inventory": agreement(ClipAnnotator(clip, unheard, config.margin), checked, frames, environment),
         "config": config.model_dump(mode="json"),
         "seed": seed,
     }
@@ -198,9 +199,9 @@ def held_out_pairs(table: pd.DataFrame, held_out: np.ndarray, rng: np.random.Gen
     return pd.concat([pd.Series(np.arange(CHECKED), name="pair"), *drawn], axis=1)
 
 
-def agreement(annotator: Annotator, pairs: pd.DataFrame, frames: Frames) -> dict[str, object] | None:
+def agreement(annotator: Annotator, pairs: pd.DataFrame, frames: Frames, environment: EnvironmentConfig) -> dict[str, object] | None:
     """How well an annotator's labels of `pairs` agree with the oracle's; None if it cannot rank their states."""
-    oracle = oracle_labels(pairs)
+    oracle = oracle_labels(pairs, environment)
     if oracle[0] is None:
         return None
     labels = np.array([reply.answer for reply in annotator.annotate(questions(pairs, frames, np.zeros(len(pairs), bool)))])

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from sensei.annotators.oracle.oracle import Oracle
 from sensei.core.rng import generator
 from sensei.preferences.pair import Label, Pair, Reply
+from sensei.study.models.environment import EnvironmentConfig
 
 
 class NoisyOracle(Oracle):
@@ -14,8 +15,8 @@ class NoisyOracle(Oracle):
     `first_bias`. The draws belong to the pair's number, so that neither the split into shards nor an interruption changes them.
     """
 
-    def __init__(self, accuracy: float, first_bias: float, seed: int, nearer: bool = False):
-        super().__init__(nearer)
+    def __init__(self, environment: EnvironmentConfig, accuracy: float, first_bias: float, seed: int, nearer: bool = False):
+        super().__init__(environment, nearer)
         self.accuracy, self.first_bias, self.seed = accuracy, first_bias, seed
 
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:

@@ -3,22 +3,21 @@
 Heavy modules are imported inside the commands, so that `--help` is quick and threads are set before torch starts.
 """
 
-import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sensei.annotators.registry import MODEL_FILES, Assignment, sources
+from sensei.annotators.contract import Assignment
 from sensei.bench import app as bench
 from sensei.core.errors import SenseiError
 from sensei.core.files import atomic, read_json, write_json
 from sensei.core.process import stage
 from sensei.study.folder import check_folder, record_study
-from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.layout import CONFIG_FOLDER, LabelFiles, ModelFiles
 from sensei.study.load import load_study, read_study
-from sensei.study.models.annotators import CaptionedClipConfig, OpenAIConfig
+from sensei.study.models.annotators import annotator_class
 from sensei.study.models.study import Study
 from sensei.study.schema import json_schema
 from sensei.study.stages import code_of, slice_of
@@ -163,43 +162,22 @@ def annotate(
     """
     resolved = _open(study_path, environment=environment, annotator=annotator)
     if estimate:
-        _estimate(resolved, study_path, environment, annotator, pairs, frames)
+        from sensei.annotators.estimate import estimate_lines
+
+        print("\n".join(estimate_lines(resolved, environment, annotator, pairs, frames, _ledger(study_path))))
         return
     if None in (shard, pairs, frames, output):
         raise SenseiError("annotate needs --shard, --pairs, --frames and --output", hint="--estimate does without them")
     config, parts = resolved.annotator_settings[annotator], resolved.settings[environment]
     settings = slice_of(resolved, "annotate", environment, annotator=annotator)
-    seed, inputs = parts.pairs.seeds[0], [study_path, pairs, frames, *sources(config, output.parent)]
+    own = annotator_class(config.kind).sources(config, LabelFiles(output.parent))
+    seed, inputs = parts.pairs.seeds[0], [study_path, pairs, frames, *own]
     with stage("annotate", code=code_of("annotate"), inputs=inputs, outputs=[output], settings=settings, seed=seed):
         from sensei.annotators.shards import annotate_shard
 
-        assignment = Assignment(seed, resolved.prompt_of(annotator, environment), folder=output.parent, ledger=_ledger(study_path))
+        prompt = resolved.prompt_of(annotator, environment)
+        assignment = Assignment(seed, prompt, output.parent, _ledger(study_path), parts.environment)
         annotate_shard(pairs, frames, annotator, config, shard, parts.pairs.shards, output, assignment, parts.labels)
-
-
-def _estimate(resolved: Study, study_path: Path, environment: str, annotator: str, pairs: Path | None, frames: Path | None) -> None:
-    config, settings = resolved.annotator_settings[annotator], resolved.settings[environment]
-    if not isinstance(config, OpenAIConfig):
-        print(f"annotator {annotator} sends nothing and costs nothing")
-        return
-    from sensei.annotators.vlm.openai.estimate import blank_pairs, estimate
-
-    prompt = resolved.prompt_of(annotator, environment)
-    if pairs and frames:
-        from sensei.annotators.shards import plan
-        from sensei.preferences.frames import Frames
-        from sensei.preferences.pairs import questions, read_pairs
-
-        table, shown = read_pairs(pairs), Frames(frames)
-        rows, swapped = plan(len(table), settings.labels, settings.pairs.seeds[0])
-        asked = itertools.chain.from_iterable(questions(table.iloc[rows], shown, swapped, view) for view in settings.labels.asked_views)
-    else:
-        from sensei.envs.registry import make
-
-        shape = make(settings.environment, settings.world_model.image_size).annotator_image_shape
-        repeats = (1 + settings.labels.reversed_share) * len(settings.labels.asked_views)
-        asked = blank_pairs(settings.pairs.number, repeats, shape, prompt)
-    print("\n".join(estimate(config, prompt, _ledger(study_path), asked).lines(config)))
 
 
 def _ledger(study_path: Path) -> Path:
@@ -220,10 +198,12 @@ def caption_clip(
     """Train the model of an annotator of kind captioned_clip on the frames of the pairs and the environment's words for them."""
     resolved = _open(study_path, environment=environment, annotator=annotator)
     config, parts = resolved.annotator_settings[annotator], resolved.settings[environment]
-    if not isinstance(config, CaptionedClipConfig):
-        raise SenseiError(f"annotator {annotator} is not trained", found=f"kind {config.kind}", expected="kind captioned_clip")
+    kind = annotator_class(config.kind)
+    if not kind.trained:
+        raise SenseiError(f"annotator {annotator} is not trained", found=f"kind {config.kind}", hint="it can be asked as it is")
     settings = slice_of(resolved, "caption-clip", environment, annotator=annotator)
-    outputs, seed = [folder / name for name in (*MODEL_FILES, "card.json")], parts.pairs.seeds[0]
+    model, seed = ModelFiles(folder), parts.pairs.seeds[0]
+    outputs = [model.config, model.weights, model.card]
     with stage(
         "caption-clip",
         code=code_of("caption-clip"),
@@ -233,9 +213,7 @@ def caption_clip(
         seed=seed,
         threads=threads,
     ):
-        from sensei.annotators.clip.captioned_clip import train
-
-        train(config, parts.environment, pairs, frames, seed, resolved.prompt_of(annotator, environment), folder)
+        kind.train(config, parts.environment, pairs, frames, seed, resolved.prompt_of(annotator, environment), folder)
 
 
 @app.command()
@@ -253,7 +231,8 @@ def labels(
     with stage("labels", code=code_of("labels"), inputs=[study_path, *shard, pairs], outputs=[labels, card], settings=settings):
         from sensei.preferences.labels import merge_shards
 
-        merge_shards(shard, pairs, labels, card, resolved.settings[environment].labels.order)
+        parts = resolved.settings[environment]
+        merge_shards(shard, pairs, labels, card, parts.environment, parts.labels.order)
 
 
 @app.command()
@@ -380,45 +359,25 @@ LEDGER = Path("results/ledger.sqlite")
 @ledger.command()
 def stats(path: LedgerPath = LEDGER) -> None:
     """Questions, unreadable replies, tokens and dollars of each model and prompt."""
-    book = _open_ledger(path)
-    print(book.statistics().to_string(index=False))
-    flight, flight_usd, lost, lost_usd = book.open_claims()
-    print(f"in flight: {flight} questions, at most {flight_usd:.4f} $; lost in flight: {lost}, at most {lost_usd:.4f} $")
+    from sensei.annotators.audit import open_ledger, statistics_lines
+
+    print("\n".join(statistics_lines(open_ledger(path))))
 
 
 @ledger.command()
 def export(output: Annotated[Path, typer.Argument(help="where to, ending in .csv, .parquet or .jsonl")], path: LedgerPath = LEDGER) -> None:
     """Write every question with its answer as a table."""
-    table = _open_ledger(path).table()
-    writers = {
-        ".csv": lambda file: table.to_csv(file, index=False),
-        ".parquet": lambda file: table.to_parquet(file, index=False),
-        ".jsonl": lambda file: table.to_json(file, orient="records", lines=True),
-    }
-    if output.suffix not in writers:
-        raise SenseiError(f"cannot write {output}", found=output.suffix or "no suffix", expected=f"one of {', '.join(writers)}")
-    with atomic(output) as temporary:
-        writers[output.suffix](temporary)
+    from sensei.annotators import audit
+
+    audit.export(audit.open_ledger(path), output)
 
 
 @ledger.command()
 def verify(path: LedgerPath = LEDGER) -> None:
     """Check that the file is whole, each answer that of its question, and the sums right."""
-    book = _open_ledger(path)
-    if faults := book.faults():
-        raise SenseiError(f"the ledger {path} has {len(faults)} faults", found=faults[0], hint="go back to a copy of the file")
-    statistics = book.statistics()
-    print(f"{path}: {int(statistics['questions'].sum())} answers, all whole")
-    for row in statistics[statistics["servers"] > 1].itertuples():
-        print(f"{row.model}: its answers come from {row.servers} servers")
+    from sensei.annotators.audit import open_ledger, verify_lines
 
-
-def _open_ledger(path: Path):
-    from sensei.annotators.ledger import Ledger
-
-    if not path.exists():
-        raise SenseiError(f"there is no ledger {path}", hint="name it with --path; annotators that ask a model make it")
-    return Ledger(path)
+    print("\n".join(verify_lines(open_ledger(path))))
 
 
 @app.command()

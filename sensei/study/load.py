@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from sensei.core.errors import SenseiError
+from sensei.core.messages import validate
 from sensei.core.yaml import read_yaml
 from sensei.study.layout import CONFIG_FOLDER
-from sensei.study.messages import validate
-from sensei.study.models.annotators import ANNOTATORS, AnnotatorConfig
+from sensei.study.models.annotators import annotator_options
 from sensei.study.models.exploration import Method
 from sensei.study.models.file import SETTINGS_KEYS, EnvironmentChanges, StudyFile
 from sensei.study.models.study import Settings, Study
@@ -35,17 +35,6 @@ def _named_file(kind: str, name: str, folder: Path, source: str, key: str) -> di
         known = ", ".join(sorted(file.stem for file in (folder / kind).glob("*.yaml")))
         raise SenseiError(f"{source}: `{key}` names {name!r}, which has no file config/{kind}/{name}.yaml", expected=f"one of {known}")
     return read_yaml(path)
-
-
-def annotator_config(content: dict[str, Any], source: str) -> AnnotatorConfig:
-    """The configuration of an annotator from the content of its file.
-
-    Raises:
-        SenseiError: one line that names file, key and remedy.
-    """
-    if content.get("kind") not in ANNOTATORS:
-        raise SenseiError(f"{source}: `kind`", found=content.get("kind"), expected=f"one of {', '.join(ANNOTATORS)}")
-    return validate(ANNOTATORS[content["kind"]], content, source)
 
 
 def load_study(content: dict[str, Any] | str | Path, source: str | None = None, folder: Path = CONFIG_FOLDER) -> Study:
@@ -81,7 +70,7 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
     named = [*file.annotators, *(name for names in own_annotators.values() for name in names)]
     wanted = dict.fromkeys([*named, *(m.annotator for m in methods.values() if m.annotator)])
     annotators = {
-        name: annotator_config(_named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
+        name: annotator_options(_named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
         for name in wanted
     }
     axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in (*SETTINGS_KEYS, "per_environment")}

@@ -5,7 +5,8 @@ LABEL_FOLDER = "<results>/{environment}/labels/{annotator}"
 
 def annotator_files(wildcards):
     """What the annotator reads besides the pairs: a model that is trained for it, or the user's labels."""
-    return sources(STUDY.annotator_settings[wildcards.annotator], Path(LABEL_FOLDER.format(**wildcards)))
+    options = STUDY.annotator_settings[wildcards.annotator]
+    return annotator_class(options.kind).sources(options, LabelFiles(Path(LABEL_FOLDER.format(**wildcards))))
 
 
 rule caption_clip:
@@ -13,7 +14,7 @@ rule caption_clip:
         pairs=rules.pairs.output.pairs,
         frames=rules.pairs.output.frames,
     output:
-        expand(f"{LABEL_FOLDER}/model/{{file}}", file=[*MODEL_FILES, "card.json"], allow_missing=True),
+        [LabelFiles(Path(LABEL_FOLDER)).model.config, LabelFiles(Path(LABEL_FOLDER)).model.weights, LabelFiles(Path(LABEL_FOLDER)).model.card],
     log:
         f"{LABEL_FOLDER}/model/train.log",
     priority: 30

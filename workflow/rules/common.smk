@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, PUBLISHED, check as check_figures, inputs as figure_inputs
-from sensei.annotators.registry import MODEL_FILES, sources
+from sensei.study.layout import LabelFiles
+from sensei.study.models.annotators import annotator_class
 from sensei.study.load import load_study
 from sensei.core.errors import SenseiError
 from sensei.study.folder import record_study

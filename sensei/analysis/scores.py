@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from sensei.core.errors import SenseiError
+from sensei.envs.contract import TASK_EVENT
+from sensei.envs.registry import family
 from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.study import Study
 
@@ -17,23 +19,9 @@ FINAL_EVALUATIONS = 3
 BOOKKEEPING = ["worker", "episode", "finished", "first_step", "last_step", "length", "episode_return", "semantic_return"]
 
 
-# What the paper's figures call an interaction on Robodesk, and the events that it sums.
-ROBODESK_INTERACTIONS = {
-    "upright_block": ["upright_block_moved"],
-    "flat_block": ["flat_block_moved"],
-    "ball": ["ball_moved"],
-    "buttons": ["red_button_moved", "green_button_moved", "blue_button_moved"],
-    "drawer": ["drawer_moved"],
-    "sliding_cabinet": ["slide_moved"],
-}
-TASK_EVENT = "task_"  # prefix of events that are a task's sparse reward
-
-
 def interactions(environment: EnvironmentConfig) -> dict[str, list[str]]:
     """Interaction as figures and tables call it -> the events that it sums, in the order of the figures."""
-    if environment.family == "robodesk":
-        return {name: events for name, events in ROBODESK_INTERACTIONS.items() if set(events) <= set(environment.events)}
-    return {event: [event] for event in environment.events if not event.startswith(TASK_EVENT)}
+    return family(environment).interactions(environment.events)
 
 
 def task_rewards(environment: EnvironmentConfig) -> dict[str, list[str]]:

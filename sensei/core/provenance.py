@@ -16,7 +16,7 @@ from sensei.core.files import sha256, write_json
 
 PACKAGE = Path(__file__).resolve().parent.parent
 # Their effect on a result is in its settings, which are compared by value; an edit to a description must not re-make a study.
-NOT_CODE = ("sensei.study", "sensei.core.errors", "sensei.core.provenance", "sensei.core.process")
+NOT_CODE = ("sensei.study", "sensei.core.errors", "sensei.core.messages", "sensei.core.provenance", "sensei.core.process")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PACKAGES = (
     "torch",

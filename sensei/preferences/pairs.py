@@ -13,8 +13,7 @@ from sensei.core.files import atomic
 from sensei.core.progress import progress
 from sensei.core.rng import generator
 from sensei.envs.redraw import draw_states
-from sensei.envs.registry import make
-from sensei.envs.robodesk import oracle as robodesk_oracle
+from sensei.envs.registry import family
 from sensei.preferences.frames import Pictures, save_frames
 from sensei.preferences.tables import SIDES, STATE
 from sensei.replay.episodes import load_episode
@@ -49,7 +48,8 @@ def make_pairs(
         pairs_path: parquet, one row a pair: pair (0, 1, ...) and, for either side with prefix `first_` or `second_`: frame (row in the
             frames file), seed, file, episode (number in the index of all collections), time, and `state_{key}` for each state key.
         frames_path: the file of `save_frames`. Frames that are alike (same image, same flags) are stored once.
-        environment: which draws the frames from all its views, where episodes hold states in place of pictures.
+        environment: whose family says which states contrastive pairs are made of, and draws the frames from all its views, where
+            episodes hold states in place of pictures.
         processes: that draw side by side.
 
     Returns:
@@ -60,7 +60,7 @@ def make_pairs(
     """
     episodes, rng = _index(collections), generator(seed, "pairs")
     if config.kind == "contrastive":
-        sides = draw_contrastive(*_extremes(episodes), config.number, rng)
+        sides = draw_contrastive(*_extremes(episodes, environment), config.number, rng)
     else:
         sides = draw_pairs(_groups(episodes["steps"].to_numpy()), config.number, rng)
     steps, place = np.unique(sides, return_inverse=True)  # the steps that occur, and where in them each side is
@@ -138,17 +138,13 @@ def draw_contrastive(good: np.ndarray, bad: np.ndarray, number: int, rng: np.ran
     return rng.permuted(pairs, axis=1)
 
 
-def _extremes(episodes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _extremes(episodes: pd.DataFrame, environment: EnvironmentConfig) -> tuple[np.ndarray, np.ndarray]:
     """Which steps of all episodes are very good and which very bad, two bool [N]."""
     kinds = []
     for path in _followed(episodes["path"], len(episodes), "read states", "episodes"):
         episode = load_episode(path, ("state", "state_names"))
         state = dict(zip(episode["state_names"].tolist(), episode["state"].T, strict=True))
-        if missing := [key for key in robodesk_oracle.KEYS if key not in state]:
-            raise SenseiError(
-                "contrastive pairs need states of Robodesk", found=f"no {missing[0]} in {path}", hint="set `pairs.kind: random`"
-            )
-        kinds.append(robodesk_oracle.extremes(state))
+        kinds.append(family(environment).extremes(state))
     good, bad = map(np.concatenate, zip(*kinds, strict=True))
     return good, bad
 
@@ -202,10 +198,9 @@ class _Gallery:
         if self.state_names is None:
             return {KEPT_VIEW: images}
         assert environment is not None, "episodes without pictures need their environment"
-        env = make(environment, image_size=64)
-        names, shape, count = env.annotator_views, env.annotator_image_shape, len(images)
-        env.close()
-        drawn = {name: draw_states(environment, images, self.state_names, name, processes) for name in names}
+        of, count = family(environment), len(images)
+        shape = of.annotator_side, of.annotator_side, 3
+        drawn = {name: draw_states(environment, images, self.state_names, name, processes) for name in of.annotator_views}
         return {name: Pictures((count, *shape), _followed(each, count, f"draw {name}", "pictures")) for name, each in drawn.items()}
 
 

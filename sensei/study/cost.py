@@ -1,8 +1,7 @@
 """What a stage costs: minutes, memory, processes."""
 
+from sensei.envs.registry import family
 from sensei.study.models.study import Study
-
-DRAWN = {"robodesk"}  # families that draw a state again, so that the collector keeps no pictures
 
 
 def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
@@ -14,12 +13,12 @@ def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
 
 
 def run_minutes(study: Study, stage: str, environment: str, method: str) -> int:
-    """Time limit of a run on a cluster: half a second an update, two milliseconds a step, and half an hour. A run that hits it resumes."""
+    """Time limit of a run on a cluster: half a second an update, the family's time a step, and half an hour. A run that hits it resumes."""
     training = study.settings[environment].training
     steps = run_steps(study, stage, environment, method)
     updates = steps * training.train_ratio / (training.batch_size * training.batch_length)
     dreamer = study.methods[method].algorithm == "dreamer"
-    return int(30 + (0.002 * steps + 0.5 * updates * dreamer) / 60)
+    return int(30 + (family(study.settings[environment].environment).seconds_per_step * steps + 0.5 * updates * dreamer) / 60)
 
 
 def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
@@ -31,18 +30,18 @@ def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
 
 def pairs_processes(study: Study, environment: str) -> int:
     """Processes that draw the frames of the pairs side by side: one where the collection keeps them."""
-    return 8 if study.settings[environment].environment.family in DRAWN else 1
+    return 8 if family(study.settings[environment].environment).renders_states else 1
 
 
 def pairs_minutes(study: Study, environment: str) -> int:
-    """Time limit of drawing the pairs: an hour and, where frames are drawn, 0.05 s for each of two sides in two views, side by side."""
+    """Time limit of drawing the pairs: an hour and, where frames are drawn, the family's time for two sides in each view, side by side."""
     parts = study.settings[environment]
-    drawn = 4 * parts.pairs.number * (parts.environment.family in DRAWN)
-    return int(60 + 0.05 * drawn / pairs_processes(study, environment) / 60)
+    of = family(parts.environment)
+    drawn = 2 * len(of.annotator_views) * parts.pairs.number * of.renders_states
+    return int(60 + of.seconds_per_picture * drawn / pairs_processes(study, environment) / 60)
 
 
 def frames_memory(study: Study, environment: str) -> int:
-    """Memory in MB of a job that holds every frame of the pairs: two a pair, 224 x 224 pixels where they are drawn, else 80 x 80."""
+    """Memory in MB of a job that holds every frame of the pairs: two a pair, as large as annotators see them."""
     parts = study.settings[environment]
-    side = 224 if parts.environment.family in DRAWN else 80
-    return 4000 + 2 * parts.pairs.number * 3 * side**2 // 10**6
+    return 4000 + 2 * parts.pairs.number * 3 * family(parts.environment).annotator_side ** 2 // 10**6

@@ -13,6 +13,7 @@ import yaml
 from sensei.core.errors import SenseiError
 from sensei.core.messages import validate
 from sensei.core.yaml import read_yaml
+from sensei.envs.registry import checked
 from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.models.annotators import annotator_options
 from sensei.study.models.exploration import Method
@@ -60,7 +61,8 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
         given = _named_file("envs", name, folder, source, "environments")
         validate(Settings, given, f"config/envs/{name}.yaml")
         own = file.per_environment.get(name, EnvironmentChanges()).model_dump(exclude={"seeds", "annotators"})
-        settings[name] = validate(Settings, merge(merge(given, changes), own), source)
+        resolved = validate(Settings, merge(merge(given, changes), own), source)
+        settings[name] = resolved.model_copy(update={"environment": checked(resolved.environment, source)})
     methods = {}
     for axis in ("explore", "learn", "collector"):
         names = getattr(file, axis)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.annotating import ONCE, ORACLE, ROOM, annotate, assignment, write_pairs
+from fakes.annotating import KEYROOM, ONCE, ORACLE, ROOM, annotate, assignment, write_pairs
 
 from sensei.annotators import shards as shards_module
 from sensei.annotators.oracle.noisy_oracle import NoisyOracle
-from sensei.annotators.oracle.oracle import Oracle, compare, ranks
+from sensei.annotators.oracle.oracle import Oracle, compare
 from sensei.annotators.registry import make_annotator
 from sensei.annotators.shards import annotate_shard
 from sensei.core.errors import SenseiError
@@ -28,35 +28,6 @@ from sensei.study.load import annotator_config
 from sensei.study.models.annotators import NoisyOracleConfig
 
 
-def room(*true: str) -> dict[str, float]:
-    """State of a KeyRoom in which exactly these are true."""
-    return dict.fromkeys(ROOM, 0.0) | dict.fromkeys(true, 1.0)
-
-
-def chest(*true: str) -> dict[str, float]:
-    """State of a KeyChest in which exactly these are true."""
-    return room(*true) | {"chest_in_view": float("chest_in_view" in true)}
-
-
-def test_the_room_ranking_is_that_of_the_paper():
-    order = [
-        room(),
-        room("key_in_view"),
-        room("key_held"),
-        room("key_held", "closed_door_beside"),
-        room("key_held", "open_door_in_view"),
-        room("key_held", "open_door_in_view", "stairs_in_view"),
-    ]
-    assert [int(ranks(state)) for state in order] == [0, 1, 2, 3, 4, 5]
-    assert ranks(room("closed_door_beside")) == 0, "a door without a key is nothing"
-
-
-def test_the_chest_ranking_ignores_doors():
-    order = [chest(), chest("key_in_view"), chest("chest_in_view"), chest("key_held"), chest("chest_in_view", "key_held")]
-    assert [int(ranks(state)) for state in order] == [0, 1, 2, 3, 4]
-    assert ranks(chest("open_door_in_view", "closed_door_beside")) == 0
-
-
 def test_labels_follow_the_published_coding():
     assert [int(label) for label in Label] == [0, 1, 2, 3]
     assert [label.name for label in Label] == ["FIRST", "SECOND", "TIE", "UNKNOWN"]
@@ -67,8 +38,6 @@ def test_labels_follow_the_published_coding():
 
 
 def test_an_environment_without_the_needed_state_is_refused(tmp_path):
-    with pytest.raises(SenseiError, match="cannot rank"):
-        ranks({"x": 0.0})
     table = pd.DataFrame({"pair": [0], "first_frame": [0], "second_frame": [0], "first_state_x": [0.0], "second_state_x": [0.0]})
     table.to_parquet(tmp_path / "main.parquet")
     with pytest.raises(SenseiError, match="cannot rank"):
@@ -77,10 +46,11 @@ def test_an_environment_without_the_needed_state_is_refused(tmp_path):
 
 
 def test_a_reply_is_mapped_back_to_the_pairs_own_order():
-    better, worse, frames = room("key_held"), room(), Frames("unused")
+    worse, frames = dict.fromkeys(ROOM, 0.0), Frames("unused")
+    better = worse | {"key_held": 1.0}
     for swapped, answer in ((False, Label.FIRST), (True, Label.SECOND)):
         shown = [Side(frames, 0, better), Side(frames, 1, worse)]
-        [reply] = Oracle().annotate([Pair(7, swapped, *(reversed(shown) if swapped else shown))])
+        [reply] = Oracle(KEYROOM).annotate([Pair(7, swapped, *(reversed(shown) if swapped else shown))])
         assert (reply.pair, reply.answer, reply.label) == (7, answer, Label.FIRST)
         assert Reply.of(json.loads(json.dumps(reply.record())), "a line") == reply
     for symmetric in (Label.TIE, Label.UNKNOWN):
@@ -93,7 +63,7 @@ def test_the_noisy_oracle_is_as_noisy_as_stated(tmp_path, planted, bias):
     pairs = write_pairs(tmp_path, 6000)
     config = NoisyOracleConfig(accuracy=planted, first_bias=bias)
     annotate(pairs, tmp_path / "shard0.jsonl", config)
-    card = merge_shards([tmp_path / "shard0.jsonl"], pairs, tmp_path / "labels.parquet", tmp_path / "card.json")
+    card = merge_shards([tmp_path / "shard0.jsonl"], pairs, tmp_path / "labels.parquet", tmp_path / "card.json", KEYROOM)
     expected = planted * (1 - bias) + bias / 2  # a replaced answer is right by chance, the order being random
     measured = card["oracle"]["accuracy"]
     assert measured["low"] <= expected <= measured["high"]
@@ -124,6 +94,7 @@ def test_an_interrupted_shard_asks_only_what_is_unasked(tmp_path, monkeypatch):
 
     class Listening(Oracle):
         def __init__(self, patience):
+            super().__init__(KEYROOM)
             self.patience = patience
 
         def annotate(self, pairs):
@@ -155,7 +126,7 @@ def test_replies_to_another_configuration_are_not_taken_up(tmp_path, monkeypatch
 
     pairs = write_pairs(tmp_path, 40)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(shards_module, "make_annotator", lambda *_: Broken())
+        patch.setattr(shards_module, "make_annotator", lambda *_: Broken(KEYROOM))
         annotate(pairs, tmp_path / "shard0.jsonl")
     flipped = annotate(pairs, tmp_path / "shard0.jsonl", NoisyOracleConfig(accuracy=0.0))
     assert [reply.pair for reply in flipped] == list(range(40))
@@ -180,7 +151,7 @@ def test_failed_requests_are_asked_again_and_never_become_labels(tmp_path, monke
         annotate(pairs, output)
     monkeypatch.setattr(shards_module, "make_annotator", lambda *_: Failing(fails=True))
     assert [reply.pair for reply in annotate(pairs, output)] == [0, 1, 2, 3, 2, 4, 5]
-    card = merge_shards([output], pairs, tmp_path / "labels.parquet", tmp_path / "card.json")
+    card = merge_shards([output], pairs, tmp_path / "labels.parquet", tmp_path / "card.json", KEYROOM)
     assert (card["pairs"], card["errors"], card["counts"]["tie"], card["counts"]["unknown"]) == (6, 3, 3, 0)
     assert read_labels(tmp_path / "labels.parquet")["label"].isna().tolist() == [False, False, True, False, True, True]
 
@@ -232,7 +203,7 @@ def test_a_damaged_shard_is_named_with_its_line(tmp_path, line):
     lines = output.read_text().splitlines()
     output.write_text("\n".join([lines[0], line, *lines[2:]]) + "\n")
     with pytest.raises(SenseiError, match=r"shard0.jsonl, line 2, is damaged"):
-        merge_shards([output], pairs, tmp_path / "labels.parquet", tmp_path / "card.json")
+        merge_shards([output], pairs, tmp_path / "labels.parquet", tmp_path / "card.json", KEYROOM)
     assert not (tmp_path / "labels.parquet").exists()
 
 
@@ -243,12 +214,12 @@ def test_shards_must_answer_each_pair_once(tmp_path):
         annotate(pairs, path, shard=shard, shards=2)
     outputs = tmp_path / "labels.parquet", tmp_path / "card.json"
     with pytest.raises(SenseiError, match="no shard answers pair 1: found 5 replies, expected 10"):
-        merge_shards(shards[:1], pairs, *outputs)
+        merge_shards(shards[:1], pairs, *outputs, KEYROOM)
     with pytest.raises(SenseiError, match="shard1.jsonl answers pair 1, which is not its own"):
-        merge_shards([*shards, shards[1]], pairs, *outputs)
+        merge_shards([*shards, shards[1]], pairs, *outputs, KEYROOM)
     with pytest.raises(SenseiError, match="there is no file .*shard7"):
-        merge_shards([tmp_path / "shard7.jsonl"], pairs, *outputs)
-    card = merge_shards(shards, pairs, *outputs)
+        merge_shards([tmp_path / "shard7.jsonl"], pairs, *outputs, KEYROOM)
+    card = merge_shards(shards, pairs, *outputs, KEYROOM)
     assert card == json.loads(outputs[1].read_text())
     table = read_labels(outputs[0])
     assert table["pair"].tolist() == list(range(10))

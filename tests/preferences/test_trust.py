@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.annotating import assignment, write_pairs
+from fakes.annotating import KEYROOM, assignment, write_pairs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +29,7 @@ def labelled(folder: Path, config: AnnotatorConfig, asking: LabelsConfig, pairs:
     """The card of the labels of random KeyRoom states."""
     path, output = write_pairs(folder, pairs), folder / "shard0.jsonl"
     annotate_shard(path, folder / "frames.npz", "tested", config, 0, 1, output, assignment(folder), asking)
-    return merge_shards([output], path, folder / "labels.parquet", folder / "card.json", asking.order)
+    return merge_shards([output], path, folder / "labels.parquet", folder / "card.json", KEYROOM, asking.order)
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.2, 0.8])
@@ -109,7 +109,7 @@ def test_a_pair_is_kept_if_all_views_agree(tmp_path, monkeypatch):
     frames, output = frames_of_two_views(tmp_path / "frames.npz"), tmp_path / "shard0.jsonl"
     annotate_shard(path, frames, "tested", OracleConfig(), 0, 1, output, assignment(tmp_path), asking)
     assert len(read_replies(output)) == 4 * 60
-    card = merge_shards([output], path, tmp_path / "labels.parquet", tmp_path / "card.json", "both")
+    card = merge_shards([output], path, tmp_path / "labels.parquet", tmp_path / "card.json", KEYROOM, "both")
     table, bright = pd.read_parquet(path), {view: Frames(frames).of(view).mean((1, 2, 3)) for view in asking.views}
     expected = []
     for first, second in table[["first_frame", "second_frame"]].to_numpy():

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sensei.envs.registry import family
 from sensei.study.models.environment import EnvironmentConfig
 
 FOLDER = Path(__file__).parent
@@ -24,7 +25,7 @@ LOGGED_STEPS = 300_000  # longest of the early checkpoints
 
 def name_of(environment: EnvironmentConfig) -> str:
     """What the published values call an environment."""
-    return "robodesk" if environment.family == "robodesk" else environment.tasks[0]
+    return family(environment).published_name(environment)
 
 
 def bars(figure: int) -> pd.DataFrame:

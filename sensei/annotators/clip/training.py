@@ -24,7 +24,8 @@ from sensei.annotators.prompts import PLACE, load_prompt
 from sensei.core.files import atomic, write_json
 from sensei.core.progress import progress
 from sensei.core.rng import generator, integer_seed
-from sensei.envs.registry import Captions, captions
+from sensei.envs.contract import Captions
+from sensei.envs.registry import family
 from sensei.preferences.agreement import accuracy, cohen_kappa, proportion
 from sensei.preferences.frames import Frames
 from sensei.preferences.labels import oracle_labels
@@ -73,7 +74,7 @@ def train(
     Raises:
         SenseiError: a file is damaged, or the environment does not describe its pictures in words.
     """
-    words, table, frames = captions(environment), read_pairs(pairs_path), Frames(frames_path)
+    words, table, frames = family(environment).captions(), read_pairs(pairs_path), Frames(frames_path)
     picture_of_frame, pictures = distinct(frames.image)
     holds = truths(pictures, words)
     shuffled = generator(seed, "captioned_clip", "held out").permutation(len(pictures))

@@ -16,25 +16,27 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn, Self
 
 import numpy as np
-from gymnasium.spaces import Discrete
 
 from sensei.core.errors import SenseiError
+from sensei.envs import step
 from sensei.envs.contract import check_actions
-from sensei.envs.vector.shared_memory import Layout, map_arrays
+from sensei.envs.registry import family
+from sensei.envs.step import Has, Spec
+from sensei.envs.vector.shared_memory import map_arrays
 from sensei.envs.vector.worker import RESET, STEP, Description, Failure, Task
 from sensei.study.models.environment import EnvironmentConfig
 
 Rows = dict[str, np.ndarray]
+COUNTERS = ("episode", "step")  # where each worker is; beside the fields of its step and the action, in the shared arrays
 SECONDS_TO_END = 5.0
 
 
 class VectorEnvironment:
     """`workers` copies of an environment that step together.
 
-    `reset`, `step` and `restore` return rows, one per worker: image uint8 [W, H, H, 3], flags float32 [W, n], reward float32 [W],
-    is_first, is_last, is_terminal, is_unstable bool [W], events float32 [W, E], state float32 [W, S], task_rewards float32 [W, T]
-    and, if asked for, annotator_image uint8 [W, h, w, 3]; they are copies. The step after an `is_last` row ignores that worker's
-    action, begins its next episode and returns its first row with reward 0. Episode k of worker w is seeded
+    `reset`, `step` and `restore` return rows, one per worker: every field of `sensei.envs.step` that environments yield, [W, ...], but
+    annotator_image only if asked for; they are copies. The step after an `is_last` row ignores that worker's action, begins its next
+    episode and returns its first row with reward 0. Episode k of worker w is seeded
     integer_seed(seed, stream, "worker", w, "episode", k).
 
     `annotator_images` None asks for the pictures only where the environment cannot draw a state again.
@@ -65,7 +67,7 @@ class VectorEnvironment:
                 self._start(Task(config, image_size, seed, stream, index, task, evaluation), memory.fileno())
             descriptions = [self._receive(index) for index in range(workers)]
             self._adopt(descriptions[0])
-            layout = self._layout(not self.renders_states if annotator_images is None else annotator_images)
+            layout = self._layout(not family(config).renders_states if annotator_images is None else annotator_images)
             self._arrays = map_arrays(memory.fileno(), layout)
             self._arrays["episode"][:] = -1
             for index in range(workers):
@@ -141,31 +143,19 @@ class VectorEnvironment:
         self._send(task.index, pickle.dumps(task))
 
     def _adopt(self, description: Description) -> None:
-        self.action_space = description.action_space
-        self.image_shape, self.flags_size = description.image_shape, description.flags_size
-        self.annotator_image_shape = description.annotator_image_shape
+        self.action_space, self._sizes = description.action_space, description.sizes
+        self.image_shape, self.annotator_image_shape = (self.spec(Has.ENVIRONMENT)[name][0] for name in ("image", "annotator_image"))
+        self.flags_size = self._sizes["flags"]
         self.event_names, self.state_names, self.task_names = description.event_names, description.state_names, description.task_names
-        self.renders_states = description.renders_states
 
-    def _layout(self, annotator_images: bool) -> Layout:
-        action = ((), "int64") if isinstance(self.action_space, Discrete) else (self.action_space.shape, "float32")
-        row = {
-            "image": (self.image_shape, "uint8"),
-            "flags": ((self.flags_size,), "float32"),
-            "reward": ((), "float32"),
-            "is_first": ((), "bool"),
-            "is_last": ((), "bool"),
-            "is_terminal": ((), "bool"),
-            "is_unstable": ((), "bool"),
-            "events": ((len(self.event_names),), "float32"),
-            "state": ((len(self.state_names),), "float32"),
-            "task_rewards": ((len(self.task_names),), "float32"),
-            **({"annotator_image": (self.annotator_image_shape, "uint8")} if annotator_images else {}),
-            "action": action,
-            "episode": ((), "int64"),
-            "step": ((), "int64"),
-        }
-        return {name: ((self.workers, *shape), dtype) for name, (shape, dtype) in row.items()}
+    def spec(self, has: Has) -> Spec:
+        """Shape and dtype, in one step of one worker, of the fields that `has` has."""
+        return step.spec(has, self._sizes, self.action_space)
+
+    def _layout(self, annotator_images: bool) -> Spec:
+        row = self.spec(Has.ENVIRONMENT) | {"action": self.spec(Has.REPLAY)["action"]} | dict.fromkeys(COUNTERS, ((), np.dtype(np.int64)))
+        asked = row.keys() if annotator_images else row.keys() - {"annotator_image"}
+        return {name: ((self.workers, *shape), dtype) for name, (shape, dtype) in row.items() if name in asked}
 
     def _run(self, commands: list[bytes | None]) -> Rows:
         """Have each worker carry out its command, None for nothing to do; their rows when all are done."""
@@ -185,7 +175,7 @@ class VectorEnvironment:
         for index in self._busy:
             self._receive(index)
         self._busy = []
-        return {name: array.copy() for name, array in self._arrays.items() if name not in ("action", "episode", "step")}
+        return {name: array.copy() for name, array in self._arrays.items() if name not in ("action", *COUNTERS)}
 
     def _send(self, index: int, message: bytes) -> None:
         try:

@@ -9,21 +9,22 @@ import os
 
 import numpy as np
 
-Layout = dict[str, tuple[tuple[int, ...], str]]
+from sensei.envs.step import Spec
+
 ALIGNMENT = 64  # bytes: a cache line
 
 
-def _offsets(layout: Layout) -> tuple[dict[str, int], int]:
+def _offsets(layout: Spec) -> tuple[dict[str, int], int]:
     """Where each array begins, and the size of all of them, in bytes."""
     offsets, end = {}, 0
     for name, (shape, dtype) in layout.items():
         offsets[name] = end
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        size = int(np.prod(shape)) * dtype.itemsize
         end += -(-size // ALIGNMENT) * ALIGNMENT
     return offsets, max(end, ALIGNMENT)
 
 
-def map_arrays(file: int, layout: Layout) -> dict[str, np.ndarray]:
+def map_arrays(file: int, layout: Spec) -> dict[str, np.ndarray]:
     """Map the arrays of `layout` (name -> shape, dtype) into this process.
 
     Args:

@@ -15,6 +15,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.rng import integer_seed
 from sensei.envs.contract import Environment
 from sensei.envs.registry import make
+from sensei.envs.step import row
 from sensei.envs.vector.shared_memory import map_arrays
 from sensei.study.models.environment import EnvironmentConfig
 
@@ -37,13 +38,10 @@ class Description(NamedTuple):
     """What the parent has to know of the environment."""
 
     action_space: Any
-    image_shape: tuple[int, int, int]
-    flags_size: int
-    annotator_image_shape: tuple[int, int, int]
+    sizes: dict[str, int]
     event_names: tuple[str, ...]
     state_names: tuple[str, ...]
     task_names: tuple[str, ...]
-    renders_states: bool
 
 
 class Failure(NamedTuple):
@@ -86,29 +84,23 @@ class Worker:
         task = self._task
         self._row["episode"][0], self._row["step"][0] = episode, 0
         observation, info = self._env.reset(seed=integer_seed(task.seed, task.stream, "worker", task.index, "episode", episode))
-        self._write(observation, 0.0, info, first=True, terminated=False, truncated=False)
+        self._write(row(observation, 0.0, info, first=True))
 
     def _step(self, action: np.ndarray) -> None:
         self._row["step"][0] += 1
         observation, reward, terminated, truncated, info = self._env.step(action)
-        self._write(observation, reward, info, first=False, terminated=terminated, truncated=truncated)
+        self._write(row(observation, reward, info, terminated=terminated, truncated=truncated))
 
-    def _write(self, observation, reward: float, info, *, first: bool, terminated: bool, truncated: bool) -> None:
-        row = self._row
-        row["image"][0], row["flags"][0], row["reward"][0] = observation["image"], observation["flags"], reward
-        row["is_first"][0], row["is_last"][0], row["is_terminal"][0] = first, terminated or truncated, terminated
-        row["is_unstable"][0] = info["unstable"]
-        for name in ("events", "state", "task_rewards"):
-            row[name][0] = tuple(info[name].values())
-        if "annotator_image" in row and self._env.draws:
-            row["annotator_image"][0] = self._env.render_for_annotator()
+    def _write(self, step: dict[str, Any]) -> None:
+        for name, value in step.items():
+            self._row[name][0] = value
+        if "annotator_image" in self._row and self._env.draws:
+            self._row["annotator_image"][0] = self._env.render_for_annotator()
 
 
 def describe(env: Environment) -> Description:
     """What the parent has to know of `env`."""
-    spaces = env.observation_space
-    shapes = spaces["image"].shape, spaces["flags"].shape[0], env.annotator_image_shape
-    return Description(env.action_space, *shapes, env.event_names, env.state_names, env.task_names, env.renders_states)
+    return Description(env.action_space, env.sizes, env.event_names, env.state_names, env.task_names)
 
 
 def serve(connection: Connection, memory: int) -> None:

@@ -20,7 +20,7 @@ from sensei.core.yaml import read_yaml
 from sensei.envs.minihack.captions import NOTHING, describe, statements, vocabulary
 from sensei.envs.minihack.glyphs import CHEST, CLOSED_DOORS, DOWN_STAIRS, FLOOR, HEROES, KEY, OPEN_DOORS, UP_STAIRS
 from sensei.envs.minihack.picture import draw, tile_table
-from sensei.envs.registry import captions, make
+from sensei.envs.registry import family, make
 from sensei.preferences.frames import Frames, save_frames
 from sensei.preferences.pairs import STATE
 from sensei.study.layout import CONFIG_FOLDER
@@ -68,8 +68,8 @@ def test_other_pictures_are_not_described(picture):
 
 
 def test_an_environment_without_words_is_refused():
-    with pytest.raises(SenseiError, match=r"family toy do not describe[\s\S]*captioned_clip"):
-        captions(KEYROOM.model_copy(update={"family": "toy"}))
+    with pytest.raises(SenseiError, match="does not describe its pictures in words"):
+        family(KEYROOM.model_copy(update={"family": "sensei.envs.toy:KeyDoor"})).captions()
 
 
 @given(st.integers(0, 10**6))
@@ -124,7 +124,7 @@ def test_a_training_understands_pictures_it_has_not_seen(played, tmp_path, monke
     assert card["oracle"]["accuracy"]["low"] > 0.9 and card["oracle"]["kappa"] > 0.8
     clip = Clip(str(tmp_path / "model"), None)
     assert clip.absolute
-    words = captions(KEYROOM)
+    words = family(KEYROOM).captions()
     clear = [words.vocabulary.index(word) for word in ("key", NOTHING)]
     logits = clip.logits(clip.encode_pictures(pictures), clip.encode_texts(words.caption([words.vocabulary[n]]) for n in clear))
     assert ((logits > 0) == truths(pictures, words)[:, clear]).mean() > 0.95

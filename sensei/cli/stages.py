@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sensei.core.errors import SenseiError
-from sensei.study.cost import estimate_lines
+from sensei.study.cost import estimated
 from sensei.study.load import read_study
 from sensei.study.stage import Job, Stage, carry_out, own_stage
 from sensei.study.stages import STAGES
@@ -62,7 +62,7 @@ def annotate(
 ) -> None:
     """The stage `annotate`, or what it would cost."""
     if estimate:
-        print("\n".join(estimate_lines(study, environment, annotator)))
+        print("\n".join(estimated(study, environment, annotator)))
     elif shard is None:
         raise SenseiError("annotate needs --shard", hint="--estimate does without it")
     else:

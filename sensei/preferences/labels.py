@@ -1,41 +1,18 @@
 """From raw replies to labels: shards are merged into one table and a card."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from sensei.annotators.oracle.oracle import compare
 from sensei.core.errors import SenseiError
 from sensei.core.files import atomic, write_json
 from sensei.envs.registry import family
 from sensei.preferences.agreement import accuracy, cohen_kappa, order_bias, proportion, swapped_codes
-from sensei.preferences.pair import REPAIR, Label, Reply
-from sensei.preferences.pairs import SIDES, read_pairs, states
+from sensei.preferences.pair import REPAIR, Label, Reply, compare
+from sensei.preferences.tables import SIDES, read_pairs, read_replies, states
 from sensei.study.models.environment import EnvironmentConfig
-
-
-def read_replies(path: str | Path) -> list[Reply]:
-    """Read a file of raw replies.
-
-    Raises:
-        SenseiError: it is absent, or a line is damaged; the message names file and line.
-    """
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except FileNotFoundError as error:
-        raise SenseiError(f"there is no file {path}", hint="annotate again") from error
-    replies = []
-    for number, line in enumerate(lines, 1):
-        where = f"{path}, line {number},"
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise SenseiError(f"{where} is damaged", found=error, expected="JSON", hint=REPAIR) from error
-        replies.append(Reply.of(record, where))
-    return replies
 
 
 def merge_shards(
@@ -111,10 +88,8 @@ def agreed(replies: list[Reply], order: str) -> Label | None:
 
 def oracle_labels(table: pd.DataFrame, environment: EnvironmentConfig) -> np.ndarray | list[None]:
     """The oracle's labels [N] of a table of pairs; None for each if it cannot rank these states."""
-    of = family(environment)
-    if not of.can_rank(states(table, SIDES[0])):
-        return [None] * len(table)
-    return compare(*(of.ranks(states(table, side)) for side in SIDES))
+    kind, (first, second) = family(environment), (states(table, side) for side in SIDES)
+    return compare(kind.ranks(first), kind.ranks(second)) if kind.can_rank(first) else [None] * len(table)
 
 
 def _card(labels: pd.DataFrame, replies: list[dict[tuple[str | None, bool], Reply]]) -> dict[str, object]:
@@ -154,11 +129,3 @@ def _consistency(replies: list[dict[tuple[str | None, bool], Reply]]) -> dict[st
         "second_twice": proportion((straight == Label.SECOND) & (reverse == Label.SECOND)),
         "view_consistency": proportion(np.array([len(set(views)) == 1 for views in seen if len(views) > 1 and None not in views], bool)),
     }
-
-
-def read_labels(path: str | Path) -> pd.DataFrame:
-    """Read the table of labels; a damaged one is an error that names it."""
-    try:
-        return pd.read_parquet(path, columns=["pair", "label", "oracle"])
-    except (OSError, ValueError, KeyError) as error:
-        raise SenseiError(f"the labels {path} are damaged", found=error, hint=f"delete {path} and annotate again") from error

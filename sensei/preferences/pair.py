@@ -40,6 +40,12 @@ def soft_label(labels: np.ndarray) -> np.ndarray:
     return np.array([0.0, 1.0, 0.5], np.float32)[labels]
 
 
+def compare(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Labels, int64 [N], of the ranks of two sides, both [N]: of two states of rank 0 neither is interesting."""
+    unequal = np.where(first > second, Label.FIRST, Label.SECOND)
+    return np.where(first != second, unequal, np.where(first > 0, Label.TIE, Label.UNKNOWN))
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of two game states: a frame in one view (None: the first there is), and what an oracle may look at besides."""

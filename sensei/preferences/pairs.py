@@ -1,4 +1,4 @@
-"""Which frames are compared, and how a pair is stored and read."""
+"""Which frames are compared, and how pairs and their frames are stored."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,16 +14,15 @@ from sensei.core.progress import progress
 from sensei.core.rng import generator
 from sensei.envs.redraw import draw_states
 from sensei.envs.registry import family
-from sensei.preferences.frames import Frames, Pictures, save_frames
-from sensei.preferences.pair import Pair, Side
+from sensei.preferences.frames import Pictures, save_frames
+from sensei.preferences.tables import SIDES, STATE
 from sensei.replay.episodes import load_episode
+from sensei.study.layout import CollectionFiles
 from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.preferences import PairsConfig
 
 Item = TypeVar("Item")
 PIECE = 250  # steps (paper section 4)
-STATE = "state_"  # prefix of the oracle's columns
-SIDES = ("first_", "second_")
 KEPT_VIEW = "default"  # name of the only view of environments whose pictures are kept
 
 
@@ -167,13 +166,12 @@ def _index(collections: dict[int, Path]) -> pd.DataFrame:
     """The indices of all collections as one table with the columns seed, file, path and steps."""
     parts = []
     for seed, folder in collections.items():
+        files = CollectionFiles(Path(folder))
         try:
-            part = pd.read_parquet(Path(folder) / "index.parquet", columns=["file", "steps"])
+            part = pd.read_parquet(files.index, columns=["file", "steps"])
         except (OSError, ValueError, KeyError) as error:
-            raise SenseiError(
-                f"the index of episodes {folder}/index.parquet is damaged", found=error, hint="delete it and collect again"
-            ) from error
-        parts.append(part.assign(seed=seed, path=[Path(folder) / "episodes" / file for file in part["file"]]))
+            raise SenseiError(f"the index of episodes {files.index} is damaged", found=error, hint="delete it and collect again") from error
+        parts.append(part.assign(seed=seed, path=[files.episodes / file for file in part["file"]]))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -229,33 +227,3 @@ def _look_up(episodes: pd.DataFrame, steps: np.ndarray, gallery: _Gallery) -> pd
         about = pd.DataFrame({"frame": frame, "seed": entry["seed"], "file": entry["file"], "episode": number, "time": time})
         tables.append(about.join(pd.DataFrame(episode["state"][time], columns=[f"{STATE}{name}" for name in names])))
     return pd.concat(tables, ignore_index=True)
-
-
-def read_pairs(path: str | Path) -> pd.DataFrame:
-    """Read the table of pairs; a damaged one is an error that names it."""
-    try:
-        table = pd.read_parquet(path)
-        whole = (table["pair"] == np.arange(len(table))).all() and {"first_frame", "second_frame"} <= set(table)
-    except (OSError, ValueError, KeyError) as error:
-        raise SenseiError(f"the pairs {path} are damaged", found=error, hint=f"delete {path} and draw the pairs again") from error
-    if not whole:
-        raise SenseiError(
-            f"the pairs {path} are damaged", expected="pairs 0, 1, ... in order", hint=f"delete {path} and draw the pairs again"
-        )
-    return table
-
-
-def states(table: pd.DataFrame, side: str) -> dict[str, np.ndarray]:
-    """What the oracle may look at: state key -> values [N] of one side (`first_` or `second_`) of a table of pairs."""
-    prefix = f"{side}{STATE}"
-    return {name.removeprefix(prefix): column.to_numpy() for name, column in table.items() if name.startswith(prefix)}
-
-
-def questions(table: pd.DataFrame, frames: Frames, swapped: np.ndarray, view: str | None = None) -> Iterator[Pair]:
-    """The pairs of a table as annotators are asked in one view, in the reverse order where `swapped` bool [N] says so."""
-    known = [(table[f"{side}frame"].to_numpy(), states(table, side)) for side in SIDES]
-    for row, (pair, turned) in enumerate(zip(table["pair"], swapped, strict=True)):
-        sides = [
-            Side(frames, int(frame[row]), {name: float(values[row]) for name, values in state.items()}, view) for frame, state in known
-        ]
-        yield Pair(int(pair), bool(turned), *(reversed(sides) if turned else sides))

@@ -15,9 +15,8 @@ from sensei.core.progress import progress
 from sensei.core.rng import generator, torch_generator
 from sensei.preferences.agreement import CLEAR, proportion
 from sensei.preferences.frames import Frames
-from sensei.preferences.labels import read_labels
 from sensei.preferences.pair import Label, soft_label
-from sensei.preferences.pairs import read_pairs
+from sensei.preferences.tables import read_labels, read_pairs
 from sensei.reward.model import RewardModel, save_model
 from sensei.study.models.reward import RewardModelConfig
 

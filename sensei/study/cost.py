@@ -1,7 +1,12 @@
 """What a stage costs: minutes, memory, processes."""
 
+from pathlib import Path
+
 from sensei.envs.registry import family
+from sensei.study.layout import Layout
+from sensei.study.load import read_study
 from sensei.study.models.study import Study
+from sensei.study.stage import Job, check_names
 
 SECONDS_PER_UPDATE = 0.5
 
@@ -49,3 +54,18 @@ def frames_memory(study: Study, environment: str) -> int:
     """Memory in MB of a job that holds every frame of the pairs, two a pair."""
     parts = study.settings[environment]
     return 4000 + 2 * parts.pairs.number * 3 * family(parts.environment).annotator_side ** 2 // 10**6
+
+
+def estimated(study_path: Path, environment: str, annotator: str) -> list[str]:
+    """What asking an annotator about all pairs would take, in lines for people: those there are, or as many as the study asks for.
+
+    Raises:
+        SenseiError: a name is not in the study, or a file is damaged.
+    """
+    from sensei.annotators.estimate import estimate_lines
+
+    study, files = read_study(study_path), Layout.of(study_path)
+    check_names(study, study_path, Job(environment=environment, annotator=annotator))
+    made = files.pairs(environment)
+    drawn = (made.pairs, made.frames) if made.pairs.exists() and made.frames.exists() else (None, None)
+    return estimate_lines(study, environment, annotator, *drawn, files.ledger)

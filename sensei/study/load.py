@@ -16,7 +16,7 @@ from sensei.core.plugins import module_of
 from sensei.core.yaml import read_yaml
 from sensei.envs.registry import checked
 from sensei.study.layout import CONFIG_FOLDER
-from sensei.study.models.annotators import ANNOTATORS, AnnotatorConfig
+from sensei.study.models.annotators import annotator_options
 from sensei.study.models.exploration import Method
 from sensei.study.models.file import SETTINGS_KEYS, EnvironmentChanges, StudyFile
 from sensei.study.models.study import Settings, Study
@@ -39,17 +39,6 @@ def _named_file(kind: str, name: str, folder: Path, source: str, key: str) -> di
         known = ", ".join(sorted(file.stem for file in (folder / kind).glob("*.yaml")))
         raise SenseiError(f"{source}: `{key}` names {name!r}, which has no file config/{kind}/{name}.yaml", expected=f"one of {known}")
     return read_yaml(path)
-
-
-def annotator_config(content: dict[str, Any], source: str) -> AnnotatorConfig:
-    """The configuration of an annotator from the content of its file.
-
-    Raises:
-        SenseiError: one line that names file, key and remedy.
-    """
-    if content.get("kind") not in ANNOTATORS:
-        raise SenseiError(f"{source}: `kind`", found=content.get("kind"), expected=f"one of {', '.join(ANNOTATORS)}")
-    return validate(ANNOTATORS[content["kind"]], content, source)
 
 
 def load_study(content: dict[str, Any] | str | Path, source: str | None = None, folder: Path = CONFIG_FOLDER) -> Study:
@@ -113,12 +102,12 @@ def _methods(file: StudyFile, source: str, folder: Path) -> dict[str, Method]:
     return methods
 
 
-def _annotators(axes: dict[str, Any], methods: dict[str, Method], source: str, folder: Path) -> dict[str, AnnotatorConfig]:
+def _annotators(axes: dict[str, Any], methods: dict[str, Method], source: str, folder: Path) -> dict[str, AnnotatorOptions]:
     """Name -> options, of all annotators that the axes or a method name."""
     own = (name for names in axes["environment_annotators"].values() for name in names)
     wanted = dict.fromkeys([*axes["annotators"], *own, *(method.annotator for method in methods.values() if method.annotator)])
     return {
-        name: annotator_config(_named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
+        name: annotator_options(_named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
         for name in wanted
     }
 

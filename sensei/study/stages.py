@@ -5,12 +5,11 @@ from typing import Any
 
 from sensei.annotators.prompts import load_prompt
 from sensei.core.errors import SenseiError
-from sensei.core.plugins import find
 from sensei.study.analysis_stages import Figure, Published, Report, Tables, Tabulate
 from sensei.study.layout import Layout, RunFiles, log_beside
+from sensei.study.models.annotators import annotator_class
 from sensei.study.models.study import Study
 from sensei.study.slices import (
-    ANNOTATORS,
     ASKING,
     annotator_code,
     families,
@@ -144,9 +143,9 @@ class CaptionClip(Stage):
 
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
         options, parts = study.annotator_settings[job.annotator], study.settings[job.environment]
-        kind = find(options.kind, *ANNOTATORS)
+        kind = annotator_class(options.kind)
         if not kind.trained:
-            raise SenseiError(f"annotator {job.annotator} is not trained", found=f"kind {options.kind}", expected="kind captioned_clip")
+            raise SenseiError(f"annotator {job.annotator} is not trained", found=f"kind {options.kind}", hint="it can be asked as it is")
         prompt = study.prompt_of(job.annotator, job.environment)
         kind.train(options, parts.environment, inputs["pairs"], inputs["frames"], self.seed(study, job), prompt, outputs["card"].parent)
 
@@ -166,7 +165,7 @@ class Annotate(Stage):
 
     def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
         made, options = files.pairs(job.environment), study.annotator_settings[job.annotator]
-        own = find(options.kind, *ANNOTATORS).sources(options, files.labels(job.environment, job.annotator))
+        own = annotator_class(options.kind).sources(options, files.labels(job.environment, job.annotator))
         return {"pairs": made.pairs, "frames": made.frames, "own": own, "prompt": prompts(study, job)}
 
     def settings(self, study: Study, job: Job) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_only_an_annotator_that_is_trained_is_trained(resolved, tmp_path):
         path.touch()
     command = ["caption-clip", *resolved, "--environment", "minihack_keyroom_s5", "--annotator", "oracle"]
     result = run_python("-m", "sensei", *command, cwd=tmp_path)
-    fails_in_three_lines(result, "annotator oracle is not trained", "kind captioned_clip")
+    fails_in_three_lines(result, "annotator oracle is not trained", "kind oracle")
 
 
 def test_labels_beyond_the_limits_stop_the_stage(write_study, tmp_path):

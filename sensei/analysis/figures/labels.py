@@ -18,8 +18,8 @@ from sensei.analysis.figures.captions import listing
 from sensei.analysis.figures.reward_model import ANNOTATOR_COLOURS, checked_card, read_card
 from sensei.analysis.style import Drawing
 from sensei.preferences.agreement import accuracy, cohen_kappa, order_bias
-from sensei.preferences.labels import read_labels
 from sensei.preferences.pair import Label
+from sensei.preferences.tables import read_labels
 from sensei.study.models.study import Study
 
 CODES = tuple(code.name.lower() for code in Label)

@@ -1,33 +1,35 @@
-"""Annotators that read the game state instead of the picture.
-
-Which state is more interesting is a matter of rank, which the environment's family gives (`Environment.ranks`). Equal ranks are a tie, and
-two states of rank 0 have nothing of interest: unknown (codes 2 and 3).
-"""
+"""An annotator that reads the game state instead of the picture."""
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
+from pydantic import Field
 
+from sensei.annotators.contract import Annotator, Assignment
 from sensei.envs.registry import family
-from sensei.preferences.pair import Label, Pair, Reply
-from sensei.study.models.environment import EnvironmentConfig
+from sensei.preferences.pair import Label, Pair, Reply, compare
+from sensei.study.models.annotators import AnnotatorOptions
 
 
-def compare(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Labels, int64 [N], of two arrays of ranks [N]."""
-    unequal = np.where(first > second, Label.FIRST, Label.SECOND)
-    return np.where(first != second, unequal, np.where(first > 0, Label.TIE, Label.UNKNOWN))
+class Oracle(Annotator):
+    """Prefers the state that the environment's class ranks higher."""
 
+    class Options(AnnotatorOptions):
+        """Reads the game state."""
 
-class Oracle:
-    """Prefers the state of higher rank."""
+        nearer: bool = Field(
+            False,
+            description="of two equally interesting states prefer the one nearer to something of interest, where the environment can say"
+            " (paper: neither)",
+        )
 
-    def __init__(self, environment: EnvironmentConfig, nearer: bool = False):
-        self.ranks, self.nearer = family(environment).ranks, nearer
+    def __init__(self, options: Options, assignment: Assignment):
+        super().__init__(options, assignment)
+        self._family = family(assignment.environment)
 
     def answer(self, pair: Pair) -> Label:
         """What it says of the two sides as shown."""
-        return Label(int(compare(self.ranks(pair.first.state, self.nearer), self.ranks(pair.second.state, self.nearer))))
+        first, second = (self._family.ranks(side.state, nearer=self.options.nearer) for side in (pair.first, pair.second))
+        return Label(int(compare(first, second)))
 
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair."""

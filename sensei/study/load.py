@@ -16,7 +16,7 @@ from sensei.core.plugins import module_of
 from sensei.core.yaml import read_yaml
 from sensei.envs.registry import checked
 from sensei.study.layout import CONFIG_FOLDER
-from sensei.study.models.annotators import annotator_options
+from sensei.study.models.annotators import AnnotatorOptions, annotator_options
 from sensei.study.models.exploration import Method
 from sensei.study.models.file import SETTINGS_KEYS, EnvironmentChanges, StudyFile
 from sensei.study.models.study import Settings, Study

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from fakes.annotating import assignment, options
 
+from fakes.annotating import assignment, options
 from sensei.annotators.registry import make_annotator
 from sensei.annotators.vlm.openai.asking import Asking
 from sensei.preferences.frames import Frames, save_frames

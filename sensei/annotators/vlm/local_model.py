@@ -114,9 +114,7 @@ def _conversation(inquiry: Inquiry) -> list[Message]:
 
 def _shown(talk: list[Message]) -> list[dict]:
     """A conversation as chat templates take it: pictures before text."""
-    return [
-        {"role": role, "content": [*({"type": "image"} for _ in sides), {"type": "text", "text": text}]} for role, text, sides in talk
-    ]
+    return [{"role": role, "content": [*({"type": "image"} for _ in sides), {"type": "text", "text": text}]} for role, text, sides in talk]
 
 
 def _fingerprint(model: torch.nn.Module) -> str:

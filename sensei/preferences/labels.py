@@ -78,7 +78,7 @@ def agreed(replies: list[Reply], order: str) -> Label | None:
     """The label of a pair from the replies to all questions about it; None if one of those that count failed.
 
     With `order` "random" the first order asked counts, the other one is but for measuring. What counts must be alike in all orders and
-    views (paper section 4: two views for Robodesk), else the label is unknown.
+    views (the paper asks about Robodesk in two views), else the label is unknown.
     """
     labels = {reply.label for reply in replies if order == "both" or reply.swapped == replies[0].swapped}
     if None in labels:

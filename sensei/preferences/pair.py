@@ -12,7 +12,7 @@ REPAIR = "delete the file and annotate again"
 
 
 class Label(IntEnum):
-    """An answer, in the published coding (paper section 5.3). "Not asked" is no label: such a pair has no reply."""
+    """An answer, in the coding of the published labels. "Not asked" is no label: such a pair has no reply."""
 
     FIRST = 0
     SECOND = 1
@@ -31,7 +31,7 @@ class Label(IntEnum):
 
 
 def soft_label(labels: np.ndarray) -> np.ndarray:
-    """Probability that the second side is preferred, float32 [N], of labels [N]: 0, 1, and 0.5 for a tie (paper section 2.5).
+    """Probability that the second side is preferred, float32 [N], of labels [N]: 0, 1, and 0.5 for a tie.
 
     An unknown answer has none; drop those pairs first.
     """

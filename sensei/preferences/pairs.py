@@ -22,7 +22,7 @@ from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.preferences import PairsConfig
 
 Item = TypeVar("Item")
-PIECE = 250  # steps (paper section 4)
+PIECE = 250  # steps, as in the released code
 KEPT_VIEW = "default"  # name of the only view of environments whose pictures are kept
 
 
@@ -37,12 +37,12 @@ def make_pairs(
 ) -> pd.DataFrame:
     """Draw pairs of frames, in random order, and write what an annotator and the reward model need of them.
 
-    As in the paper (section 4). Random pairs: both times are uniform and no pair, in whichever order, occurs twice. The paper takes the
-    sides from two different pieces of 250 steps; here they are from two different episodes or, if there is but one, from two different
+    As in the released code. Random pairs: both times are uniform and no pair, in whichever order, occurs twice. The released code takes
+    the sides from two different pieces of 250 steps; here they are from two different episodes or, if there is but one, from two different
     pieces of it. Contrastive pairs: one side is very good and one very bad, each state at most once.
 
     Args:
-        collections: exploration seed -> folder that `store.collect` wrote.
+        collections: exploration seed -> folder that `sensei.replay.episodes.collect` wrote.
         config: how many pairs, and of which kind.
         seed: of the draw.
         pairs_path: parquet, one row a pair: pair (0, 1, ...) and, for either side with prefix `first_` or `second_`: frame (row in the

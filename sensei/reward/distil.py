@@ -1,4 +1,4 @@
-"""Distillation: preference labels become a reward model (Bradley-Terry, paper sections 2.5 and 6)."""
+"""Distillation: preference labels become a reward model (Bradley-Terry; docs/method.md, section 1)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ class PairSet:
 
 
 def bradley_terry_loss(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
-    """Mean of -((1 - y) log p_1 + y log p_2) with p = softmax(R(o_1), R(o_2)), the paper's section 2.5.
+    """Mean of -((1 - y) log p_1 + y log p_2) with p = softmax(R(o_1), R(o_2)), the paper's loss of a pair.
 
     Args:
         first: rewards of the first sides, float32 [P].

@@ -45,7 +45,7 @@ def annotator_options(content: dict[str, Any], source: str) -> AnnotatorOptions:
     kind = content.get("kind")
     if not isinstance(kind, str):
         expected = f"one of {', '.join(names(ROOM, BASE))}, or package.module:Class"
-        raise SenseiError(f"{source}: `kind`", found=kind, expected=expected)
+        raise SenseiError(f"{source}: `kind` names no kind of annotators", found=repr(kind), expected=expected)
     try:
         options = annotator_class(kind).Options
     except SenseiError as error:

@@ -1,4 +1,18 @@
-""""""
+"""A shard's questions to a real server that does everything wrong that servers do: every pair answered, nothing paid twice."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from fakes.asking import BAD_REPLIES, BROKEN, MODEL, asking, counted, distinct, draw, told, truth, write_frames
+
+from sensei.annotators import audit
+from sensei.annotators.ledger import Ledger
+from sensei.core.errors import SenseiError
+from sensei.preferences.pair import Label, Pair
+
+PRICES = {"input_per_million": 5.0, "output_per_million": 15.0}
 
 
 @pytest.mark.parametrize("settings", [{}, {"stitched": True}, {"structured": True}, {"detail": "high"}])
@@ -23,7 +37,7 @@ def test_a_prompt_of_two_turns_asks_the_first_one_once(tmp_path, address):
     assert counted(address)["bought"] == distinct(pairs) + 1
     kept = json.loads((tmp_path / "first_turn.json").read_text())
     assert kept["reply"].startswith("I see 1 picture")
-    history = asking(tmp_path, "general").audit.table(ledger)["earlier_turns"].map(json.loads)
+    history = audit.table(Ledger(tmp_path / "ledger.sqlite"))["earlier_turns"].map(json.loads)
     assert {tuple(turns) for turns in history if turns} == {(kept["question"], kept["reply"])}
 
 
@@ -49,10 +63,10 @@ def test_broken_requests_are_sent_again_and_nothing_is_bought_twice(tmp_path, ad
         "10",
         "The first image, because the key is visible.",
     }
-    statistics = asked.ledger.statistics().iloc[0]
+    statistics = audit.statistics(asked.ledger).iloc[0]
     assert count["bought"] + len({reply.pair for reply in rejected}) >= statistics["questions"] == distinct(pairs)
     assert statistics["attempts"] > 1
-    assert asked.audit.faults(ledger) == []
+    assert audit.faults(asked.ledger) == []
 
 
 def test_a_server_that_is_down_fails_with_a_count_and_what_was_answered_stays(tmp_path, address):

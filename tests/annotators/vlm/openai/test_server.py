@@ -1,4 +1,15 @@
-""""""
+"""What is said of a server that cannot be used, when it is asked again, and that the key is written nowhere."""
+
+import subprocess
+import time
+
+import pytest
+from fakes.asking import MODEL, SECRET, asking, command, counted, draw, shard_of, told, write_frames, write_study
+from helpers import ROOT, environment
+
+from sensei.bench.openai_server import running
+from sensei.core.errors import SenseiError
+from sensei.study.layout import Layout
 
 
 @pytest.mark.parametrize(
@@ -45,14 +56,22 @@ def test_the_key_is_written_nowhere(tmp_path, address):
         told(address, faults)
         folder = tmp_path / str(number)
         folder.mkdir()
-        study = study_in(folder, 30, max_unreadable=1.0, requests={"attempts": 3, "longest_wait": 0.1, "at_once": 4})
-        write_frames(folder, 10)
-        write_pairs(folder, 30, 10)
+        files = write_study(folder, 30, 10, max_unreadable=1.0, requests={"attempts": 3, "longest_wait": 0.1, "at_once": 4})
         with open(folder / "log", "wb") as log:
-            result = subprocess.run(command(folder, study), cwd=ROOT, stdout=log, stderr=log, check=False)
+            result = subprocess.run(command(files), cwd=ROOT, env=environment(), stdout=log, stderr=log, check=False)
         assert (result.returncode == 0) == (number == 0)
     produced = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {"log", "ledger.sqlite", "shard0.jsonl", "shard0.jsonl.manifest.json"} <= {path.name for path in produced}
     leaks = [path for path in produced if SECRET[:12].encode() in path.read_bytes()]
     assert leaks == []
-    assert "the server says no to ***" in (tmp_path / "0" / "results" / "smoke" / "shard0.jsonl").read_text()
+    assert "the server says no to ***" in shard_of(Layout(tmp_path / "0" / "results" / "smoke")).read_text()
+
+
+def test_a_server_that_asks_for_time_is_given_it(tmp_path, address, monkeypatch):
+    with running(retry_after=0.6, faults={"429": 1.0}) as busy:
+        monkeypatch.setenv("OPENAI_BASE_URL", busy)
+        begin = time.monotonic()
+        with pytest.raises(SenseiError, match="failed: found 429"):
+            list(asking(tmp_path, requests={"attempts": 3, "longest_wait": 0.0}).replies(draw(write_frames(tmp_path), 1)))
+        assert time.monotonic() - begin >= 2 * 0.6
+        assert counted(busy)["requests"] == {"429": 3}

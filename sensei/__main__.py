@@ -305,7 +305,7 @@ def distil(
         from sensei.core import devices
         from sensei.reward.distil import distil
 
-        with devices.card(parts.training.device, parts.training.runs_per_gpu):
+        with devices.place_on_gpu(parts.training.device, parts.training.runs_per_gpu):
             distil(labels, pairs, frames, parts.reward, seed, model, curves, card, parts.training.device, share)
 
 

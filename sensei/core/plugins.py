@@ -8,6 +8,7 @@ imported to check a study, where neither torch nor a simulator need be installed
 import ast
 import functools
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,38 @@ def _place(name: str, room: str, base: str, what: str) -> tuple[str, str]:
     if name not in places:
         raise SenseiError(f"unknown {what}", found=name, expected=f"one of {', '.join(sorted(places))}, or package.module:Class")
     return places[name]
+
+
+def stated(name: str, room: str, base: str, what: str) -> dict[str, Any]:
+    """What the class behind a name says of itself in literals (`learns = False`), over what `base` says in `{room}.contract`.
+
+    Read from the source, not imported: a study is checked where heavy modules cannot be imported.
+
+    Raises:
+        SenseiError: there is no such module or class.
+    """
+    module, attribute = _place(name, room, base, what)
+    own = _literals(module, attribute)
+    if own is None:
+        raise SenseiError(f"there is no {what} {name}", hint="is its package installed, or the folder it lies in on PYTHONPATH?")
+    return (_literals(f"{room}.contract", base) or {}) | own
+
+
+@functools.cache
+def _literals(module: str, name: str) -> dict[str, Any] | None:
+    """Attributes of a class that are literals; None if there is no such module or class."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    if found is None or found.origin is None:
+        return None
+    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    if body is None:
+        return None
+    assigned = (node for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
+    return {node.targets[0].id: node.value.value for node in assigned if isinstance(node.value, ast.Constant)}
 
 
 def names(room: str, base: str) -> list[str]:

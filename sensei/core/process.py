@@ -38,7 +38,7 @@ def stage(
     Enter it before anything heavy is imported: it sets the number of threads that numerical libraries start with.
 
     Args:
-        settings: the part of the study that the stage read, for the manifests (`sensei.study.slice_of`).
+        settings: the part of the study that the stage read, for the manifests (`Stage.settings`).
         seed: the seed of the run, for the manifests.
         threads: CPU threads of this process.
         code: fingerprint of the code behind the stage, for the manifests.

@@ -82,6 +82,10 @@ class RunFiles:
         """Folder of the replay's arrays."""
         return self.checkpoint / "replay"
 
+    def running_episode(self, step: Name, worker: Name) -> Path:
+        """An episode that was not over when the state of `step` was saved, of a run that keeps its episodes."""
+        return self.checkpoint / f"running-{step}-{worker}.npz"
+
     @property
     def metrics_so_far(self) -> Path:
         """`metrics` of a run that is not complete."""

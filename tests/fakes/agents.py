@@ -1,14 +1,15 @@
 """A small agent on a batch of noise."""
 
-from sensei.agents.dreamer import DreamerAgent, Spaces
+from sensei.agents.dreamer import DreamerAgent
+from sensei.replay.step import Spaces
 from sensei.study.models.behaviour import BehaviourConfig
 from sensei.study.models.environment import EnvironmentConfig
-from sensei.study.models.exploration import ExplorationConfig, Method, Weights
+from sensei.study.models.exploration import ExplorationConfig, Method
 from sensei.study.models.study import Settings
 from sensei.study.models.world_model import WorldModelConfig
 
 ACTIONS, HORIZON, ROWS = 3, 4, 5
-WEIGHTS = ExplorationConfig(percentile=60, go=Weights(semantic=1.0, disagreement=0.1), explore=Weights(semantic=0.3, disagreement=1.0))
+WEIGHTS = ExplorationConfig(percentile=60, go={"semantic": 1.0, "disagreement": 0.1}, explore={"semantic": 0.3, "disagreement": 1.0})
 
 
 def dreamer(discrete: bool, phase: str = "explore") -> DreamerAgent:

@@ -18,7 +18,6 @@ class Changes(Section):
     behaviour: dict[str, Any] = Field({}, description="changes to BehaviourConfig")
     exploration: dict[str, Any] = Field({}, description="changes to ExplorationConfig")
     training: dict[str, Any] = Field({}, description="changes to TrainingConfig")
-    downstream: dict[str, Any] = Field({}, description="changes to DownstreamConfig")
     pairs: dict[str, Any] = Field({}, description="changes to PairsConfig")
     labels: dict[str, Any] = Field({}, description="changes to LabelsConfig")
     reward: dict[str, Any] = Field({}, description="changes to RewardModelConfig")

@@ -12,7 +12,7 @@ from sensei.study.models.exploration import EnsembleConfig, ExplorationConfig, M
 from sensei.study.models.preferences import LabelsConfig, PairsConfig
 from sensei.study.models.reward import RewardModelConfig
 from sensei.study.models.section import Section
-from sensei.study.models.training import DownstreamConfig, TrainingConfig
+from sensei.study.models.training import TrainingConfig
 from sensei.study.models.world_model import WorldModelConfig
 
 
@@ -25,7 +25,6 @@ class Settings(Section):
     behaviour: BehaviourConfig = BehaviourConfig()
     exploration: ExplorationConfig = ExplorationConfig()
     training: TrainingConfig = TrainingConfig()
-    downstream: DownstreamConfig = DownstreamConfig()
     pairs: PairsConfig = PairsConfig()
     labels: LabelsConfig = LabelsConfig()
     reward: RewardModelConfig = RewardModelConfig()
@@ -81,13 +80,19 @@ class Study(Section):
         for name in self.learn:
             if self.methods[name].explores and name not in self.explore:
                 raise ValueError(f"`learn` names {name}, which starts from its exploration; add it to `explore`")
-            if self.methods[name].algorithm == "random":
-                raise ValueError("method random learns nothing; remove it from `learn`")
+            if not self.methods[name].agent("learns"):
+                raise ValueError(f"method {name} learns nothing; remove it from `learn`")
         titles = Counter(method.title for method in self.methods.values())
         if repeated := [title for title, count in titles.items() if count > 1]:
             raise ValueError(f"two methods are called {repeated[0]!r}; give each `title` once")
         for name, parts in self.settings.items():
             frames = parts.training.explore_steps * len(parts.pairs.seeds)
+            for method in self.explore:
+                sources, weights = self.methods[method].sources, self.weights(name, method).explore
+                if sources and not any(weights.get(source) for source in sources):
+                    raise ValueError(
+                        f"no source of method {method} has a weight in {name}; give one of {', '.join(sources)} under `explore`"
+                    )
             if parts.pairs.number > frames * (frames - 1) // 2:
                 offer = f"{frames} frames of {name} offer {frames * (frames - 1) // 2}"
                 raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")

@@ -86,11 +86,8 @@ def identifiers() -> set[str]:
 def test_every_name_in_the_table_of_the_paper_exists():
     text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
     named = {word for code in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"[A-Za-z_]{4,}", code)}
-    lost = {
-        word
-        for word in named - identifiers() - {part for path in SOURCES for part in re.split(r"\W", str(path.relative_to(ROOT)))}
-        if "_" in word or word[0].isupper()
-    }
+    of_paths = {part for path in SOURCES for part in re.split(r"\W", str(path.relative_to(ROOT)))}
+    lost = {word for word in named - identifiers() - of_paths if "_" in word or word[0].isupper()}
     assert not lost, f"docs/method.md names what the package does not know: {sorted(lost)}"
 
 

@@ -67,7 +67,7 @@ class Made(NamedTuple):
 
 
 class Source(nn.Module):
-    """A reward. Derive from it directly, once in a module; implement `reward` or `state_reward`, and `losses` if there is something to learn.
+    """A reward. Derive from it directly, once in a module; implement `reward` or `state_reward`, and `losses` if it learns.
 
     Attributes:
         Options: what a method may set under `options.{source}`.

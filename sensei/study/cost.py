@@ -8,15 +8,13 @@ from sensei.study.load import read_study
 from sensei.study.models.study import Study
 from sensei.study.stage import Job, check_names
 
-SECONDS_PER_UPDATE = 0.5
-
 
 def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
     """Agent steps of a run of stage `explore` or `learn`."""
     training = study.settings[environment].training
     if stage == "explore":
         return training.explore_steps
-    return training.ppo_steps or training.learn_steps if study.methods[method].algorithm == "ppo" else training.learn_steps
+    return study.methods[method].learn_steps(training)
 
 
 def run_minutes(study: Study, stage: str, environment: str, method: str) -> int:
@@ -25,8 +23,7 @@ def run_minutes(study: Study, stage: str, environment: str, method: str) -> int:
     training = parts.training
     steps = run_steps(study, stage, environment, method)
     updates = steps * training.train_ratio / (training.batch_size * training.batch_length)
-    dreamer = study.methods[method].algorithm == "dreamer"
-    seconds = family(parts.environment).seconds_per_step * steps + SECONDS_PER_UPDATE * updates * dreamer
+    seconds = family(parts.environment).seconds_per_step * steps + study.methods[method].agent("seconds_per_update") * updates
     return int(30 + seconds / 60)
 
 

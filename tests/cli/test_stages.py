@@ -96,7 +96,7 @@ def test_only_an_annotator_of_its_kind_is_trained(write_study, tmp_path):
     run_python("-m", "sensei", "study", write_study(), "resolved.yaml", cwd=tmp_path)
     command = ["caption-clip", "--study", "resolved.yaml", "--environment", "minihack_keyroom_s5", "--annotator", "oracle"]
     result = run_python("-m", "sensei", *command, "--pairs", "p", "--frames", "f", "--folder", "m", cwd=tmp_path)
-    fails_in_three_lines(result, "annotator oracle is not trained", "kind captioned_clip")
+    fails_in_three_lines(result, "annotator oracle is not trained", "kind oracle")
 
 
 def test_a_missing_run_is_named(write_study, tmp_path):

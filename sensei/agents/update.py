@@ -1,7 +1,7 @@
 """How an update is carried out: op by op, as a replayed CUDA graph, by kernels of our own, or compiled.
 
 `off` uses PyTorch's operations alone. `auto` takes what pays: on CUDA the whole update, optimisers included, is captured once as a graph
-and then replayed, which removes the cost of launching thousands of small kernels; on a CPU the kernels of `world_model/kernels.c` and
+and then replayed, which removes the cost of launching thousands of small kernels; on a CPU the kernels of `sensei/kernels/kernels.c` and
 oneDNN's products, because what torch.compile makes of these networks was slower there (docs/performance.md). `full` compiles on either
 device, and on CUDA captures what was compiled.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from sensei.kernels.products import library_kernels
+from sensei.kernels.choice import pytorch_only
 from sensei.world_model.model import Batch
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Learning:
 
     def kernels(self) -> contextlib.AbstractContextManager[None]:
         """Where the agent learns or acts, the kernels it may use."""
-        return library_kernels() if self.plain else contextlib.nullcontext()
+        return pytorch_only() if self.plain else contextlib.nullcontext()
 
     def forget(self) -> None:
         """Drop the graph: the tensors it points to have been replaced."""

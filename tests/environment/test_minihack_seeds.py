@@ -20,8 +20,6 @@ sys.path.append("..")
 from test_minihack_seeds import episodes
 print(*episodes(sys.argv[1], range(int(sys.argv[2]))))
 """
-    "import sys; sys.path.append('..'); from test_minihack_seeds import episodes; print(*episodes(sys.argv[1], range(int(sys.argv[2]))))"
-)
 
 
 def open_env(name: str):

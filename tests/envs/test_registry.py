@@ -1,66 +1,38 @@
 """Families are found by their place or by "package.module:Class", lightly; what is true of one is said by its class."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import environment
+import yaml
+from helpers import ROOT, environment
 
+import sensei.envs
+from sensei.core import plugins
 from sensei.core.errors import SenseiError
 from sensei.core.yaml import read_yaml
 from sensei.envs.check import check_environment
-from sensei.envs.contract import Environment
 from sensei.envs.redraw import draw_states
 from sensei.envs.registry import checked, family, make
 from sensei.envs.vector.environment import VectorEnvironment
 from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.models.environment import EnvironmentConfig
 
-ELSEWHERE = '''
-import numpy as np
-from gymnasium.spaces import Discrete
+GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").partition("## A new family of environments")[2]
+CODE, ABOUT = (re.search(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)[1] for language in ("python", "yaml"))
+REDRAWN = """
 
-from sensei.envs.contract import Environment, Outcome
-from sensei.study.models.section import Section
-
-
-class Corridor(Environment):
-    """Ten cells in a row."""
-
-    class Options(Section):
-        length: int = 10
-
+class Redrawn(Corridor):
     renders_states = True
-    annotator_side = 48
-
-    def __init__(self, config, image_size):
-        self._last = self.Options(**config.options).length - 1
-        super().__init__(config, image_size, action_space=Discrete(2), known_events=("end_reached",), state_names=("x",))
-
-    def _begin(self, seed):
-        self._x = seed % 5
-
-    def _advance(self, action):
-        self._x = min(max(self._x + 2 * action - 1, 0), self._last)
-        return Outcome(terminated=self._x == self._last, events={"end_reached": self._x == self._last})
-
-    def _state(self):
-        return {"x": float(self._x)}
-
-    def _image(self):
-        return self._draw(self._x, self.observation_space["image"].shape[0])
-
-    def render_for_annotator(self, view=None):
-        return self._draw(self._x, self.annotator_side)
 
     def render_state(self, state, view=None):
-        return self._draw(state["x"], self.annotator_side)
-
-    def _draw(self, x, side):
-        return np.full((side, side, 3), x, np.uint8)
-'''
+        self._x = int(state["x"])
+        return self.render_for_annotator(view)
+"""
 
 
 def config(name: str, **changes) -> EnvironmentConfig:
@@ -69,26 +41,37 @@ def config(name: str, **changes) -> EnvironmentConfig:
 
 
 @pytest.fixture
-def corridor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnvironmentConfig:
-    """An environment whose family is a file of the folder that the study lies in."""
-    (tmp_path / "rooms.py").write_text(ELSEWHERE)
+def corridor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EnvironmentConfig]:
+    """The environment of docs/extending.md, its family a file in the working folder, outside the repository."""
+    (tmp_path / "rooms.py").write_text(CODE + REDRAWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    yield EnvironmentConfig(
-        family="rooms:Corridor", level="-", tasks=["-"], title="-", episode_steps=12, events=["end_reached"], options={"length": 7}
-    )
+    yield checked(EnvironmentConfig(**yaml.safe_load(ABOUT)["environment"]), "corridor.yaml")
     sys.modules.pop("rooms", None)
 
 
 def test_a_family_of_another_repository_is_one_like_any(corridor):
-    assert family(corridor).__name__ == "Corridor"
-    assert check_environment(make(corridor, 16)) <= 12
+    assert (corridor.family, corridor.options) == ("rooms:Corridor", {"cells": 8})
+    assert check_environment(make(corridor, 16)) <= corridor.episode_steps
     with VectorEnvironment(corridor, 16, 0, "train", 2) as vector:
-        vector.reset()
-        rows = [vector.step(np.ones(2, np.int64)) for _ in range(6)]
-        assert any(row["is_terminal"].any() for row in rows) and rows[0]["state"].max() <= 6
-    [picture] = draw_states(corridor, np.array([[3.0]], np.float32), ["x"])
-    assert picture.shape == (48, 48, 3) and (picture == 3).all()
+        rows = [vector.reset(), *(vector.step(np.ones(2, np.int64)) for _ in range(7))]
+    assert family(corridor).ranks({"x": rows[0]["state"][:, 0]}).max() < 4
+    assert sum(row["events"][:, 0].sum() for row in rows) >= 2, "both walk right, to the end"
+    redrawn = corridor.model_copy(update={"family": "rooms:Redrawn"})
+    [picture] = draw_states(redrawn, np.array([[3.0]], np.float32), ["x"])
+    assert picture.shape == (64, 64, 3) and (picture[:, 24:32] == 255).all() and picture[:, :24].max() == 0
+
+
+def test_a_family_of_this_repository_is_the_module_of_its_name(monkeypatch, tmp_path):
+    room = tmp_path / "envs"  # as if it were sensei/envs
+    room.mkdir()
+    (room / "corridor.py").write_text(CODE)
+    monkeypatch.setattr(plugins, "PACKAGE", tmp_path)
+    monkeypatch.setattr(sensei.envs, "__path__", [str(room)])
+    plugins._places.cache_clear()
+    assert family(config("toy_counting", family="corridor")).__name__ == "Corridor"
+    plugins._places.cache_clear()
+    del sys.modules["sensei.envs.corridor"]
 
 
 def test_an_unknown_family_names_those_there_are():
@@ -98,16 +81,6 @@ def test_an_unknown_family_names_those_there_are():
         family(config("toy_counting", family="nowhere:Thing"))
     with pytest.raises(SenseiError, match="no environment family: expected a class that derives from Environment"):
         family(config("toy_counting", family="sensei.envs.redraw:EnvironmentConfig"))
-
-
-@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIG_FOLDER / "envs").glob("*.yaml")))
-def test_what_the_class_says_is_true_of_its_environments(name):
-    of, env = family(config(name)), make(checked(config(name, options={}), name), 16)
-    assert env.annotator_image_shape == (of.annotator_side, of.annotator_side, 3)
-    assert of.can_rank(env.state_names) == (of.ranks is not Environment.ranks and "key_held" in env.state_names or name == "robodesk")
-    assert set().union(*of.interactions(env.event_names).values()) <= set(env.event_names)
-    assert of.renders_states == (of.render_state is not Environment.render_state)
-    env.close()
 
 
 def test_interactions_are_those_of_the_figures():
@@ -177,22 +150,3 @@ print(sorted(heavy & sys.modules.keys()), os.environ == before)
 def test_no_family_imports_its_simulator_or_looks_for_opengl():
     run = subprocess.run([sys.executable, "-c", LIGHT], check=True, env=environment(), capture_output=True, text=True)
     assert run.stdout == "[] True\n"
-
-
-MISSING = """
-import sys
-sys.modules[sys.argv[1]] = None
-from sensei.core.yaml import read_yaml
-from sensei.envs.registry import make
-from sensei.study.models.environment import EnvironmentConfig
-make(EnvironmentConfig(**read_yaml(sys.argv[2])["environment"]), 64)
-"""
-
-
-@pytest.mark.parametrize(("name", "package"), [("minihack_keyroom_s5", "nle.nethack"), ("robodesk", "robodesk")])
-def test_a_missing_package_is_one_line(name, package):
-    command = [sys.executable, "-c", MISSING, package, CONFIG_FOLDER / "envs" / f"{name}.yaml"]
-    run = subprocess.run(command, check=False, env=environment(), capture_output=True, text=True)
-    what, hint = run.stderr.splitlines()[-2:]
-    assert what == f"sensei.core.errors.SenseiError: environments of family {name.partition('_')[0]} need the Python module {package}"
-    assert hint == "-> pip install -r requirements.lock"

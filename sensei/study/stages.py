@@ -41,7 +41,11 @@ def slice_of(study: Study, stage: str, environment: str = "", method: str = "", 
     if stage == "collect":
         return {}
     assert stage in ("explore", "learn"), stage
-    other_steps = ("learn_steps", "ppo_steps", "evaluate_every", "evaluate_episodes", "explored_behaviour") if stage == "explore" else ("explore_steps",)
+    other_steps = (
+        ("learn_steps", "ppo_steps", "evaluate_every", "evaluate_episodes", "explored_behaviour")
+        if stage == "explore"
+        else ("explore_steps",)
+    )
     part = {key: settings[key] for key in ("environment", "world_model", "ensemble", "behaviour", "training")}
     part["training"] = {key: value for key, value in part["training"].items() if key not in other_steps}
     part |= {"method": study.methods[method].model_dump(mode="json"), "weights": study.weights(environment, method).model_dump(mode="json")}

@@ -24,7 +24,9 @@ def explore(
     """
     run = exploration_run(study, environment, method, seed, folder)
     if run.method.needs_reward_model and reward_model is None:
-        raise SenseiError(f"{run.title} maximises a semantic reward and has no reward model", hint="give `--reward`, made by stage `distil`")
+        raise SenseiError(
+            f"{run.title} maximises a semantic reward and has no reward model", hint="give `--reward`, made by stage `distil`"
+        )
     carry_out(replace(run, reward_model=reward_model if run.method.needs_reward_model else None, keep_episodes=keep_episodes))
 
 

@@ -44,7 +44,9 @@ def rewards(sources: int = 1, scale: float = 1.0, seed: int = 2) -> Rewards:
     continuation = rng.random((HORIZON + 1, ROWS)).astype(np.float32)
     continuation[0] = [1, 1, 0, 1, 1]  # row 2 starts at the end of an episode
     values = (scale * rng.normal(size=(sources, HORIZON, ROWS))).astype(np.float32)
-    return Rewards(torch.from_numpy(values), torch.from_numpy(rng.normal(size=(HORIZON, ROWS)).astype(np.float32)), torch.from_numpy(continuation))
+    return Rewards(
+        torch.from_numpy(values), torch.from_numpy(rng.normal(size=(HORIZON, ROWS)).astype(np.float32)), torch.from_numpy(continuation)
+    )
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -112,5 +112,8 @@ def _disagreement(agent: DreamerAgent, arrays: dict[str, np.ndarray]) -> np.ndar
     states = observed.deter.flatten(0, 1), observed.index.flatten(0, 1)
     moves = torch.eye(4)
     return np.array(
-        [float(agent.sources["disagreement"].ensemble.disagreement(*states, moves[[move]].expand(len(states[0]), -1), "variance").mean()) for move in range(4)]
+        [
+            float(agent.sources["disagreement"].ensemble.disagreement(*states, moves[[move]].expand(len(states[0]), -1), "variance").mean())
+            for move in range(4)
+        ]
     )

@@ -19,7 +19,10 @@ def test_plain_content_is_saved_alike_whatever_is_shared(tmp_path):
     """As in a resumed run, whose text and tuples are not the objects that a run made anew has."""
     betas, name = (0.9, 0.999), "exp_avg"
     shared = {"a": [betas, {name: torch.ones(2)}], "b": [betas, {name: torch.zeros(2)}], name: "b"}
-    apart = {"a": [(0.9, 0.999), {"".join(["exp_", "avg"]): torch.ones(2)}], "b": [tuple([0.9, 0.999]), {"".join(["exp", "_avg"]): torch.zeros(2)}]}
+    apart = {
+        "a": [(0.9, 0.999), {"".join(["exp_", "avg"]): torch.ones(2)}],
+        "b": [tuple([0.9, 0.999]), {"".join(["exp", "_avg"]): torch.zeros(2)}],
+    }
     apart["".join(["exp_a", "vg"])] = copy.copy("b")
     for file, state in (("shared", shared), ("apart", apart)):
         save(tmp_path / file, plain(state))

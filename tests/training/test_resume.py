@@ -84,7 +84,9 @@ def assert_same_run(folder: Path, other: Path) -> None:
 
 def checksums(folder: Path) -> dict[str, str]:
     """Checksum of every file of a run, but of the one of times."""
-    return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "timing.jsonl"}
+    return {
+        str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "timing.jsonl"
+    }
 
 
 @pytest.mark.parametrize("carry_out", RUNS)
@@ -138,7 +140,7 @@ def test_a_resumed_run_really_starts_from_its_checkpoint(whole, tmp_path, monkey
     resumed, restore = [], Loop._restore
     monkeypatch.setattr(Loop, "_restore", lambda self, state: (resumed.append(state["step"]), restore(self, state)))
     explore_at_random(tmp_path)
-    assert len(resumed) == 1 and 60 <= resumed[0] <= 120
+    assert len(resumed) == 1 and 120 <= resumed[0] < 180, "the last checkpoint before the interruption"
 
 
 @pytest.mark.parametrize("carry_out", [explore_and_keep, learn_ppo])

@@ -89,7 +89,9 @@ class Study(Section):
             for method in self.explore:
                 sources, weights = self.methods[method].sources, self.weights(name, method).explore
                 if sources and not any(weights.get(source) for source in sources):
-                    raise ValueError(f"no source of method {method} has a weight in {name}; give one of {', '.join(sources)} under `explore`")
+                    raise ValueError(
+                        f"no source of method {method} has a weight in {name}; give one of {', '.join(sources)} under `explore`"
+                    )
             if parts.pairs.number > frames * (frames - 1) // 2:
                 offer = f"{frames} frames of {name} offer {frames * (frames - 1) // 2}"
                 raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")

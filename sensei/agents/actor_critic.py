@@ -15,9 +15,9 @@ from sensei.agents.optimiser import Optimiser
 from sensei.agents.returns import ReturnScale, lambda_return
 from sensei.exploration.sources import Rollout
 from sensei.exploration.switch import Switch
+from sensei.kernels.categorical import draw, straight_through
 from sensei.study.models.behaviour import BehaviourConfig
-from sensei.world_model.distributions import categorical_entropy, draw, log_probabilities, straight_through, two_hot_loss, two_hot_mean
-from sensei.world_model.model import BINS
+from sensei.world_model.distributions import BINS, categorical_entropy, log_probabilities, two_hot_loss, two_hot_mean
 from sensei.world_model.networks import BatchedMLP
 from sensei.world_model.rssm import RSSM, State, one_hot
 from sensei.world_model.sizes import Size

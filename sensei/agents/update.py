@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from sensei.agents.optimiser import Optimiser
-from sensei.kernels.products import library_kernels
+from sensei.kernels.choice import pytorch_only
 
 Compile = Literal["off", "auto", "full"]
 Metrics = dict[str, torch.Tensor]
@@ -24,7 +24,7 @@ WARMUP = 3  # updates before the capture: libraries choose kernels and optimiser
 
 def kernels(compile: Compile) -> contextlib.AbstractContextManager[None]:
     """Where an agent learns or acts, the kernels it may use."""
-    return library_kernels() if compile == "off" else contextlib.nullcontext()
+    return pytorch_only() if compile == "off" else contextlib.nullcontext()
 
 
 def compile_methods(owner: object, *names: str) -> None:

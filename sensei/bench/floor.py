@@ -61,11 +61,11 @@ def floor(work: dict[str, Any], measured: dict[str, float]) -> dict[str, float]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from sensei.bench.update import ours
-    from sensei.kernels.products import library_kernels
+    from sensei.bench.workload import ours
+    from sensei.kernels.choice import pytorch_only
 
     _, step = ours(work | {"compile": "off"})
-    with library_kernels(), FlopCounterMode(display=False) as counter:
+    with pytorch_only(), FlopCounterMode(display=False) as counter:
         step()
     counts = counter.get_flop_counts().get("Global", {})
     convolutions = sum(count for operation, count in counts.items() if "conv" in str(operation)) / 1e9

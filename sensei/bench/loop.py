@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 import typer
 
 from sensei.bench.measure import Json, emit, machine
@@ -203,6 +202,8 @@ class Parts:
 
 def _children_seconds() -> float:
     """Processor time of this process's children so far."""
+    import psutil
+
     return sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children())
 
 

@@ -1,4 +1,4 @@
-/* What PyTorch does in many small steps on a CPU, done in one pass over memory; bound and described in kernels.py.
+/* What PyTorch does in many small steps on a CPU, done in one pass over memory; bound and described in the modules beside it.
 
    Every function works on float32 in vectors of 16 lanes, whatever the processor's own width. Rows are shared out among a fixed number of
    threads, and sums over rows are kept apart per thread, so a result depends on the number of threads only and never on their order.
@@ -14,7 +14,7 @@ static int omp_get_thread_num(void) { return 0; }
 #endif
 
 #define LANES 16
-#define EPSILON 1e-3f /* of LayerNorm, NORM_EPSILON in networks.py */
+/* EPSILON of LayerNorm, CLASSES and BINS, the most that are served, are given to the compiler by library.py. */
 
 typedef float vector __attribute__((vector_size(64)));
 typedef int32_t integers __attribute__((vector_size(64)));
@@ -292,7 +292,6 @@ void recur_back(const float *x, const float *weight, const float *bias, const fl
 
 /* Categorical draws, 16 at a time, one a lane. Logits of `classes` each become probabilities with `mix` of the uniform distribution, and a
    class is drawn by inverting their running sum. probabilities and onehot may be null. */
-#define CLASSES 64 /* at most */
 
 static void draw_block(const float *logits, const float *uniform, float *probabilities, float *onehot, int64_t *index, long draws,
                        long classes, float mix) {
@@ -574,7 +573,6 @@ void scan_back(const Scan *s, const ScanBack *g) {
 }
 
 /* Two-hot regression over `bins` (at most 256) logits a row: a copy of the row, filled up with -inf, and log of the sum of exponentials. */
-#define BINS 256
 
 static inline float spread_out(const float *logits, float *row, long bins) {
     vector most = all(-INFINITY), sum = {0};

@@ -4,21 +4,20 @@ PyTorch's own products come from MKL, which on processors of other makers than i
 with AVX-512 oneDNN is 2.3 times faster on every shape of an update. Results differ by rounding alone.
 """
 
-import contextlib
-import threading
-from collections.abc import Iterator
-
 import torch
+import torch.nn.functional as F
+
+from sensei.kernels.choice import ours
 
 SMALL = 2**20  # multiplications below which calling through Python costs more than the better product saves
-_only = threading.local()  # has `library` where the thread is to use PyTorch's own kernels only
+SCATTER = 2**13  # elements of a variable's rows above which their gradient is scattered
 LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
 def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """x @ weight + bias: float [..., inputs], [inputs, outputs], [outputs] -> [..., outputs]."""
     if not _pays(x, weight, x.numel() * weight.shape[-1]):
-        return torch.nn.functional.linear(x, weight.t(), bias)
+        return F.linear(x, weight.t(), bias)
     bias = None if bias is None else bias.unsqueeze(0)
     return _Products.apply(x.reshape(1, -1, x.shape[-1]), weight.unsqueeze(0), bias)[0].view(*x.shape[:-1], -1)
 
@@ -30,26 +29,8 @@ def products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = 
     return _Products.apply(x, weight, bias)
 
 
-def by_hand(*tensors: torch.Tensor) -> bool:
-    """Whether the kernels chosen here by hand apply: float32 on a CPU, neither compiled nor under autocast."""
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or getattr(_only, "library", False):
-        return False
-    return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
-
-
-@contextlib.contextmanager
-def library_kernels() -> Iterator[None]:
-    """Use PyTorch's own kernels only, in this thread: `compile: off`, the reference of the tests, what its counter of arithmetic knows."""
-    before = getattr(_only, "library", False)
-    _only.library = True
-    try:
-        yield
-    finally:
-        _only.library = before
-
-
 def _pays(x: torch.Tensor, weight: torch.Tensor, multiplications: int) -> bool:
-    return LINEAR is not None and multiplications >= SMALL and by_hand(x, weight)
+    return LINEAR is not None and multiplications >= SMALL and ours(x, weight)
 
 
 class _Products(torch.autograd.Function):
@@ -74,3 +55,36 @@ def _each(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = Non
     """x @ weight.mT + bias per head: [heads, rows, inputs], [heads, outputs, inputs] -> [heads, rows, outputs]."""
     made = [LINEAR(part, weight[head], None if bias is None else bias[head], "none", [], "") for head, part in enumerate(x)]
     return made[0].unsqueeze(0) if len(made) == 1 else torch.stack(made)
+
+
+def gather_rows(index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Product of concatenated one-hot vectors with a matrix, by adding up the rows they select.
+
+    Args:
+        index: int64 [rows, variables], the class of each variable.
+        weight: float [variables * classes, outputs].
+
+    Returns:
+        float [rows, outputs].
+    """
+    variables = index.shape[-1]
+    index = index + torch.arange(variables, device=index.device) * (weight.shape[0] // variables)
+    if weight.numel() // variables <= SCATTER and ours(weight):
+        return _GatherRows.apply(index, weight)
+    return F.embedding_bag(index, weight, mode="sum")
+
+
+class _GatherRows(torch.autograd.Function):
+    """Gathers forward; backward a dense product with the one-hot vectors, which for small matrices is faster than scattering."""
+
+    @staticmethod
+    def forward(ctx, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(index)
+        ctx.rows = weight.shape[0]
+        return F.embedding_bag(index, weight, mode="sum")
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        (index,) = ctx.saved_tensors
+        vectors = gradient.new_zeros(len(index), ctx.rows).scatter_(1, index, 1)
+        return None, product(vectors.t(), gradient)

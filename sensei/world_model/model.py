@@ -6,13 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sensei.kernels.pictures import picture_error
 from sensei.study.models.world_model import WorldModelConfig
-from sensei.world_model.distributions import categorical_entropy, categorical_kl, symlog, two_hot_loss, two_hot_mean
-from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, Linear, mlp, picture_error
+from sensei.world_model.distributions import BINS, categorical_entropy, categorical_kl, symlog, two_hot_loss, two_hot_mean
+from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, Linear, mlp
 from sensei.world_model.rssm import RSSM, Observed, State
 from sensei.world_model.sizes import SIZES
-
-BINS = 255
 
 
 class Batch(NamedTuple):

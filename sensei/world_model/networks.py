@@ -3,15 +3,12 @@
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from sensei.kernels import bindings as kernels
-from sensei.kernels.convolutions import Down, Up
-from sensei.kernels.products import by_hand, product, products
-
-NORM_EPSILON = 1e-3
-SCATTER = 2**13  # elements of a variable's rows above which their gradient is scattered
+from sensei.kernels.convolutions import down, up
+from sensei.kernels.norm import norm_silu
+from sensei.kernels.pictures import centred
+from sensei.kernels.products import gather_rows, product, products
 
 
 def initialise(weight: torch.Tensor, fan_in: int, fan_out: int, scale: float = 1.0) -> None:
@@ -51,8 +48,7 @@ class NormSiLU(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float [..., units] -> [..., units]."""
-        y = kernels.norm_silu(x, self.weight, self.bias)
-        return F.silu(F.layer_norm(x, self.weight.shape, self.weight, self.bias, NORM_EPSILON)) if y is None else y
+        return norm_silu(x, self.weight, self.bias)
 
 
 def dense(inputs: int, units: int) -> nn.Sequential:
@@ -63,39 +59,6 @@ def dense(inputs: int, units: int) -> nn.Sequential:
 def mlp(inputs: int, units: int, layers: int) -> nn.Sequential:
     """`layers` dense layers of `units`."""
     return nn.Sequential(*(dense(inputs if layer == 0 else units, units) for layer in range(layers)))
-
-
-def gather_rows(index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Product of concatenated one-hot vectors with a matrix, by adding up the rows they select.
-
-    Args:
-        index: int64 [rows, variables], the class of each variable.
-        weight: float [variables * classes, outputs].
-
-    Returns:
-        float [rows, outputs].
-    """
-    variables = index.shape[-1]
-    index = index + torch.arange(variables, device=index.device) * (weight.shape[0] // variables)
-    if weight.numel() // variables <= SCATTER and by_hand(weight):
-        return _GatherRows.apply(index, weight)
-    return F.embedding_bag(index, weight, mode="sum")
-
-
-class _GatherRows(torch.autograd.Function):
-    """Gathers forward; backward a dense product with the one-hot vectors, which for small matrices is faster than scattering."""
-
-    @staticmethod
-    def forward(ctx, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(index)
-        ctx.rows = weight.shape[0]
-        return F.embedding_bag(index, weight, mode="sum")
-
-    @staticmethod
-    def backward(ctx, gradient: torch.Tensor):
-        (index,) = ctx.saved_tensors
-        vectors = gradient.new_zeros(len(index), ctx.rows).scatter_(1, index, 1)
-        return None, product(vectors.t(), gradient)
 
 
 class BatchedMLP(nn.Module):
@@ -142,17 +105,8 @@ class BatchedMLP(nn.Module):
         x = x.view(-1, self.heads, self.units).transpose(0, 1)
         for layer in range(len(self.norm_weight)):
             x = products(x, self.hidden[layer - 1]) if layer else x
-            x = self._norm_silu(x, layer)
+            x = norm_silu(x, self.norm_weight[layer, :, 0], self.norm_bias[layer, :, 0])
         return products(x, self.output, self.output_bias[:, 0])
-
-    def _norm_silu(self, x: torch.Tensor, layer: int) -> torch.Tensor:
-        y = kernels.norm_silu(x, self.norm_weight[layer, :, 0], self.norm_bias[layer, :, 0])
-        if y is not None:
-            return y
-        if self.heads == 1:
-            return F.silu(F.layer_norm(x, (self.units,), self.norm_weight[layer, 0, 0], self.norm_bias[layer, 0, 0], NORM_EPSILON))
-        x = F.layer_norm(x, (self.units,), eps=NORM_EPSILON)
-        return F.silu(torch.addcmul(self.norm_bias[layer], x, self.norm_weight[layer]))
 
     def load_head(self, weights: dict[str, torch.Tensor], head: int) -> None:
         """Take over one head of another module's `state_dict`; this module has a single head and otherwise the same shapes."""
@@ -175,26 +129,34 @@ def image_stages(size: int) -> int:
     return stages
 
 
-def centred(image: torch.Tensor) -> torch.Tensor:
-    """A picture in [-0.5, 0.5], as the encoder reads it and the decoder predicts it: uint8 [...] -> float [...]."""
-    return image.to(torch.float32, copy=True).mul_(1 / 255).sub_(0.5)
-
-
-def picture_error(predicted: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Squared error summed over each picture: float [N, H, W, 3], uint8 [N, H, W, 3] -> [N]."""
-    error = kernels.picture_error(predicted, image)
-    if error is not None:
-        return error
-    missed = (predicted - centred(image)).flatten(1).float()
-    return torch.linalg.vecdot(missed, missed)
-
-
 class ChannelNormSiLU(NormSiLU):
     """SiLU(LayerNorm over channels) of a picture [N, C, H, W] in channels-last memory."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float [N, C, H, W] -> [N, C, H, W]."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Down(nn.Conv2d):
+    """Convolution of kernel 4, stride 2, padding 1 and no bias."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 4, 2, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """float [N, inputs, H, W] -> [N, outputs, H / 2, W / 2]."""
+        return down(x, self.weight)
+
+
+class Up(nn.ConvTranspose2d):
+    """Its transpose."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool):
+        super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """float [N, inputs, H, W] -> [N, outputs, 2 H, 2 W]."""
+        return up(x, self.weight, self.bias)
 
 
 class ImageEncoder(nn.Module):

@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sensei.kernels import bindings as kernels
-from sensei.world_model.distributions import draw, mixed, sample_index, straight_through
-from sensei.world_model.networks import NORM_EPSILON, Linear, NormSiLU, dense, gather_rows
+from sensei.kernels.categorical import draw, mixed, sample_index
+from sensei.kernels.library import EPSILON
+from sensei.kernels.products import gather_rows
+from sensei.kernels.recurrence import gated, scan
+from sensei.world_model.networks import Linear, NormSiLU, dense
 from sensei.world_model.sizes import Size
 
 
@@ -53,7 +55,7 @@ class RSSM(nn.Module):
         self.from_action = Linear(actions, size.units, bias=False, fans=(flat + actions, size.units))
         self.input_norm = NormSiLU(size.units)
         self.gates = Linear(size.units + size.deter, 3 * size.deter, bias=False)
-        self.gate_norm = nn.LayerNorm(3 * size.deter, eps=NORM_EPSILON)
+        self.gate_norm = nn.LayerNorm(3 * size.deter, eps=EPSILON)
         self.prior_head = nn.Sequential(dense(size.deter, size.units), Linear(size.units, flat))
         self.from_deter = Linear(size.deter, size.units, bias=False, fans=(size.deter + embedding, size.units))
         self.from_embedding = Linear(embedding, size.units, bias=False, fans=(size.deter + embedding, size.units))
@@ -97,12 +99,7 @@ class RSSM(nn.Module):
         """
         x = self.input_norm(projected)
         gates = self.gates(torch.cat([x, deter], -1)).float()
-        following = kernels.recur(gates, self.gate_norm.weight, self.gate_norm.bias, deter)
-        if following is not None:
-            return following
-        reset, candidate, update = self.gate_norm(gates).chunk(3, -1)
-        candidate = torch.tanh(torch.sigmoid(reset) * candidate)
-        return torch.lerp(deter, candidate, torch.sigmoid(update - 1))
+        return gated(gates, self.gate_norm.weight, self.gate_norm.bias, deter)
 
     def posterior_step(self, deter: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
         """Probabilities of z given h and the projected embedding: float [rows, stoch, classes]."""
@@ -122,49 +119,12 @@ class RSSM(nn.Module):
             uniform: float [batch, time, stoch] in [0, 1), the randomness of the samples.
         """
         embedded, acted = self.embedding_projection(embedding), self.action_projection(action)
-        keep = (~is_first).float().unsqueeze(-1)
-        acted = acted * keep
+        keep = (~is_first).float()
+        acted = acted * keep.unsqueeze(-1)
         start = self.initial(1)
         start_projection = self.stoch_projection(start.index)
-        scanned = kernels.scan(
-            self.size.classes,
-            self.uniform_mix,
-            keep[..., 0],
-            uniform,
-            *(embedded, acted, start.deter[0], start_projection[0], self.from_stoch.weight),
-            *(self.input_norm.weight, self.input_norm.bias, self.gates.weight, self.gate_norm.weight, self.gate_norm.bias),
-            *(self.from_deter.weight, self.posterior_norm.weight, self.posterior_norm.bias),
-            *(self.posterior_output.weight, self.posterior_output.bias),
-        )
-        if scanned is None:
-            scanned = self._scan(embedded, acted, keep, uniform, start.deter, start_projection)
-        deter, stoch, index, posterior = scanned
+        deter, stoch, index, posterior = scan(self, embedded, acted, keep, uniform, start.deter[0], start_projection[0])
         return Observed(deter, stoch, index, posterior.log(), self.prior(deter).log())
-
-    def _scan(
-        self,
-        embedded: torch.Tensor,
-        acted: torch.Tensor,
-        keep: torch.Tensor,
-        uniform: torch.Tensor,
-        start: torch.Tensor,
-        start_projection: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:
-        """Deter, one-hot state, classes and probabilities of every step, from what is known before; all [batch, time, ...]."""
-        batch, time = keep.shape[:2]
-        deter, projection = start.expand(batch, -1), start_projection
-        steps = []
-        acted, embedded, keep, uniform = (part.unbind(1) for part in (acted, embedded, keep, uniform))
-        for t in range(time):
-            if t:
-                deter = torch.lerp(start, deter, keep[t])
-                projection = torch.lerp(start_projection, self.stoch_projection(steps[-1][1]), keep[t])
-            deter = self.step(deter, projection + acted[t])
-            probabilities = self.posterior_step(deter, embedded[t])
-            index = sample_index(probabilities.detach(), uniform[t])
-            stoch = straight_through(index, probabilities).flatten(1)
-            steps.append((deter, stoch, index, probabilities))
-        return tuple(torch.stack(part, 1) for part in zip(*steps, strict=True))
 
     def observe_step(
         self, state: State, action: torch.Tensor, embedding: torch.Tensor, is_first: torch.Tensor, uniform: torch.Tensor

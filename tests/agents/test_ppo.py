@@ -1,4 +1,4 @@
-"""PPO behind the contract: what enters the rollout, what is learned from it, and that it can be stopped anywhere. Whole runs: tests/training."""
+"""PPO behind the contract: what enters the rollout, what is learned from it, and that it can be stopped anywhere."""
 
 import copy
 

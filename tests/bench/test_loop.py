@@ -1,16 +1,12 @@
 """The benchmark of the loop measures a real run, and its parts add up."""
 
-import importlib
-
 import pytest
 from fakes.toys import toy_study
 from typer.main import get_command
 
-from sensei.bench import app
+from sensei.bench import app, gpu
 from sensei.bench.loop import Case, resolve, side_by_side
 from sensei.study.layout import CONFIG_FOLDER
-
-gpu = importlib.import_module("sensei.bench.gpu")  # the package gives the command of that name
 
 
 @pytest.mark.slow
@@ -49,5 +45,5 @@ def test_a_benchmark_that_fails_or_has_no_time_does_not_take_the_others_with_it(
 def test_every_planned_benchmark_is_a_command_that_takes_its_options():
     for quick in (False, True):
         for arguments in gpu.plan([CONFIG_FOLDER], "cpu", quick).values():
-            command = get_command(app).commands[arguments[0]]
+            command = get_command(app).get_command(None, arguments[0])
             command.make_context(arguments[0], list(arguments[1:]))

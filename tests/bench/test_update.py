@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sensei.bench import peers
 from sensei.bench.floor import floor
-from sensei.bench.update import BATCHES, ours, workload
-from sensei.kernels.products import library_kernels
+from sensei.bench.workload import BATCHES, ours, workload
+from sensei.kernels.choice import pytorch_only
 
 OPTIONS = {"image_size": 16, "starts": 8, "members": 2, "tasks": 3, "compile": "off", "device": "cpu", "precision": "float32", "threads": 1}
 
@@ -52,7 +52,7 @@ def test_our_update_runs_on_its_workload(method):
     agent, step = ours(workload("XS", (2, 8), method, **OPTIONS))
     metrics = step()
     assert all(np.isfinite(float(value)) for value in metrics.values())
-    assert (agent.ensemble is not None) == (method != "dreamerv3")
+    assert ("disagreement" in agent.sources) == (method != "dreamerv3")
     assert ("loss/tasks" in metrics) == (method != "dreamerv3"), "heads for other tasks belong to exploration"
 
 
@@ -60,7 +60,7 @@ def test_the_floor_counts_the_products_of_an_update():
     work = workload("XS", (2, 8), "dreamerv3", **OPTIONS)
     counted = floor(work, {"matrix_gflops": 2.0, "convolution_gflops": 1.0})
     _, step = ours(work)
-    with library_kernels(), FlopCounterMode(display=False) as counter:  # it does not know oneDNN's product
+    with pytorch_only(), FlopCounterMode(display=False) as counter:  # it does not know oneDNN's product
         step()
     assert counted["gflops"] == pytest.approx(counter.get_total_flops() / 1e9)
     products = counted["gflops"] - counted["convolution_gflops"]
@@ -98,7 +98,8 @@ def test_a_checkout_that_is_no_peer_or_lacks_its_packages_is_a_clear_error(tmp_p
     code = f"""
 import sys
 from pathlib import Path
-from sensei.bench.update import _peer, side_by_side, workload
+from sensei.bench.update import _peer, side_by_side
+from sensei.bench.workload import workload
 work = workload("XS", (1, 4), "dreamerv3", **{OPTIONS})
 side_by_side(work, {{"dreamerv3-torch": _peer(Path({str(broken)!r}), sys.executable)}}, 1, False)
 """

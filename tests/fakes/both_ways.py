@@ -5,17 +5,27 @@ import torch
 
 from fakes.agents import ACTIONS
 from fakes.tiny import random_batch
-from sensei.kernels.products import library_kernels
+from sensei.kernels.choice import pytorch_only
+
+
+def leaf(*shape: int, scale: float = 1.0, seed: int = 0) -> torch.Tensor:
+    """Noise that wants a gradient."""
+    return (scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))).requires_grad_()
+
+
+def refuse(*_) -> None:
+    """Stands for what must not be called."""
+    raise AssertionError("a kernel was called")
 
 
 def both_ways(function, *leaves: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Result and gradients of a function by our kernels and by the library's."""
+    """Result and gradients of a function by our kernels and by PyTorch's own operations."""
     results = []
-    for by_library in (False, True):
+    for by_pytorch in (False, True):
         for leaf in leaves:
             leaf.grad = None
-        if by_library:
-            with library_kernels():
+        if by_pytorch:
+            with pytorch_only():
                 value = function()
                 value.backward(torch.sin(torch.arange(value.numel(), dtype=torch.float32)).view(value.shape))
         else:

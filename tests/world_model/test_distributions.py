@@ -7,12 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from sensei.kernels.categorical import sample_index, straight_through
 from sensei.world_model.distributions import (
     categorical_entropy,
     categorical_kl,
     log_probabilities,
-    sample_index,
-    straight_through,
     symexp,
     symlog,
     two_hot_loss,

@@ -8,11 +8,13 @@ from fakes.tiny import FLAT, SIZE, random_batch, shake
 
 from sensei.agents.actor_critic import Behaviour
 from sensei.exploration.switch import Switch
+from sensei.kernels.pictures import centred
+from sensei.kernels.products import gather_rows
 from sensei.study.models.behaviour import BehaviourConfig
 from sensei.study.models.exploration import ExplorationConfig
 from sensei.study.models.world_model import WorldModelConfig
 from sensei.world_model.model import WorldModel
-from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, centred, gather_rows
+from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder
 from sensei.world_model.rssm import Observed, one_hot
 
 FLAGS, ACTIONS = 2, 3

@@ -6,7 +6,8 @@ import torch
 from fakes.tiny import FLAT, SIZE, shake
 from torch import Tensor
 
-from sensei.world_model.distributions import log_probabilities, sample_index
+from sensei.kernels.categorical import sample_index
+from sensei.world_model.distributions import log_probabilities
 from sensei.world_model.rssm import RSSM, State, one_hot
 
 EMBEDDING, ACTIONS, MIX = 5, 3, 0.01

@@ -53,10 +53,6 @@ class Update:
         self.function, self.generators, self.optimisers, self.captures = function, list(generators), list(optimisers), captures
         self.forget()
 
-    def kernels(self) -> contextlib.AbstractContextManager[None]:
-        """Where the agent learns or acts, the kernels it may use."""
-        return pytorch_only() if self.plain else contextlib.nullcontext()
-
     def forget(self) -> None:
         """Drop the graph: the tensors it points to have been replaced."""
         self.graph, self.batch, self.metrics, self.updates = None, None, None, 0

@@ -67,7 +67,7 @@ class Made(NamedTuple):
 
 
 class Source(nn.Module):
-    """A reward. Derive from it directly, once in a module; implement `reward` or `state_reward`, and `losses` if it learns.
+    """A reward: derive from it directly, once in a module, with `reward` or `state_reward`, and with `losses` where something is learned.
 
     Attributes:
         Options: what a method may set under `options.{source}`.

@@ -140,7 +140,7 @@ def test_a_resumed_run_really_starts_from_its_checkpoint(whole, tmp_path, monkey
     resumed, restore = [], Loop._restore
     monkeypatch.setattr(Loop, "_restore", lambda self, state: (resumed.append(state["step"]), restore(self, state)))
     explore_at_random(tmp_path)
-    assert len(resumed) == 1 and 60 <= resumed[0] <= 120
+    assert len(resumed) == 1 and 120 <= resumed[0] < 180, "the last checkpoint before the interruption"
 
 
 @pytest.mark.parametrize("carry_out", [explore_and_keep, learn_ppo])

@@ -13,6 +13,7 @@ from sensei.study.models.environment import EnvironmentConfig
 
 Observation = dict[str, np.ndarray]
 ENVIRONMENT_REWARD = "environment_reward"
+TASK_EVENT = "task_"  # prefix of the events that are the sparse reward of a task
 
 
 class Outcome(NamedTuple):
@@ -75,6 +76,16 @@ class Environment(gymnasium.Env):
         image = Box(0, 255, (image_size, image_size, 3), np.uint8)
         self.observation_space = Dict({"image": image, "flags": Box(0.0, 1.0, (flags,), np.float32)})
         self._steps, self._running = 0, False
+
+    @classmethod
+    def interactions(cls, events: Iterable[str]) -> dict[str, list[str]]:
+        """Interaction, as figures and tables call it -> those of `events` that it sums, in the order of the figures."""
+        return {event: [event] for event in events if not event.startswith(TASK_EVENT)}
+
+    @classmethod
+    def published_name(cls, config: EnvironmentConfig) -> str:
+        """What tables of published values call the environment."""
+        return config.tasks[0]
 
     @abstractmethod
     def _begin(self, seed: int) -> None:

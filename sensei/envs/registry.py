@@ -32,6 +32,13 @@ class Captions:
     caption: Callable[[list[str]], str]
 
 
+def family(config: EnvironmentConfig) -> type[Environment]:
+    """The class that `config.family` names; stands in until families are found by their place."""
+    module, name = FAMILIES[config.family].split(":")
+    found = getattr(importlib.import_module(module), name)
+    return found if isinstance(found, type) else Environment
+
+
 def make(config: EnvironmentConfig, image_size: int, task: str | None = None, evaluation: bool = False) -> Environment:
     """Make the environment that `config` describes; the agent sees `image_size` x `image_size` pixels.
 

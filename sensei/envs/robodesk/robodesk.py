@@ -34,6 +34,24 @@ class RobodeskEnvironment(Environment):
 
     renders_states = True
 
+    @classmethod
+    def interactions(cls, events):
+        """What the paper's figures call an interaction -> the events that it sums."""
+        known = {
+            "upright_block": ["upright_block_moved"],
+            "flat_block": ["flat_block_moved"],
+            "ball": ["ball_moved"],
+            "buttons": ["red_button_moved", "green_button_moved", "blue_button_moved"],
+            "drawer": ["drawer_moved"],
+            "sliding_cabinet": ["slide_moved"],
+        }
+        return {name: parts for name, parts in known.items() if set(parts) <= set(events)}
+
+    @classmethod
+    def published_name(cls, config):
+        """The paper has one Robodesk, whatever the task."""
+        return "robodesk"
+
     def __init__(self, config: EnvironmentConfig, image_size: int):
         if config.level != LEVEL:
             raise SenseiError("environment of family robodesk: unknown level", found=config.level, expected=f"one of {LEVEL}")

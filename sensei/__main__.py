@@ -16,7 +16,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.files import atomic, read_json, write_json
 from sensei.core.process import stage
 from sensei.study.folder import check_folder, record_study
-from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.layout import CONFIG_FOLDER, Layout
 from sensei.study.load import load_study, read_study
 from sensei.study.models.annotators import CaptionedClipConfig, OpenAIConfig
 from sensei.study.models.study import Study
@@ -312,51 +312,53 @@ def distil(
 @app.command()
 def tabulate(study_path: StudyPath, output: Annotated[Path, typer.Option(help="scores.parquet")]) -> None:
     """Gather the scores and interaction counts of every run of the study; a missing run is an error that names it."""
-    resolved = _open(study_path)
-    with stage("tabulate", code=code_of("tabulate"), inputs=[study_path], outputs=[output], settings=slice_of(resolved, "tabulate")):
-        from sensei.analysis.scores import tabulate
+    from sensei.analysis import scores
+    from sensei.analysis.inputs import Inputs
 
-        table = tabulate(resolved, study_path.parent)
-        with atomic(output) as temporary:
-            table.to_parquet(temporary, index=False)
+    resolved, layout = _open(study_path), Layout.of(study_path)
+    inputs = [study_path, *Inputs(scores.inputs(resolved, layout)).paths()]
+    with stage("tabulate", code=code_of("tabulate"), inputs=inputs, outputs=[output], settings=slice_of(resolved, "tabulate")):
+        scores.tabulate(resolved, layout, output)
 
 
 @app.command()
-def figure(
-    study_path: StudyPath,
-    name: Annotated[str, typer.Option(help="figure, e.g. interactions")],
-    stem: Annotated[Path, typer.Option(help="where to; .pdf, .png and .csv are added")],
-) -> None:
+def figure(study_path: StudyPath, name: Annotated[str, typer.Option(help="figure of the study, e.g. interactions")]) -> None:
     """Draw one figure from finished results."""
-    from sensei.analysis import figures
+    from sensei.analysis.figures.contract import make
+    from sensei.analysis.figures.registry import figure_of
+    from sensei.analysis.inputs import Inputs
 
-    resolved = _open(study_path)
-    inputs = [study_path, *(study_path.parent / path for path in figures.inputs(name, resolved))]
-    outputs = [stem.with_name(stem.name + suffix) for suffix in figures.SUFFIXES]
+    resolved, layout = _open(study_path), Layout.of(study_path)
+    drawn = figure_of(resolved, name)
+    declared, outputs = drawn.inputs(resolved, layout), layout.figure(name)
+    inputs = [study_path, *Inputs(declared).paths()]
     with stage("figure", code=code_of("figure"), inputs=inputs, outputs=outputs, settings=slice_of(resolved, "figure")):
-        figures.make(name, resolved, study_path.parent, stem)
+        make(drawn, resolved, declared, outputs)
 
 
 @app.command()
-def tables(study_path: StudyPath, folder: Annotated[Path, typer.Option(help="where the tables go")]) -> None:
+def tables(study_path: StudyPath) -> None:
     """Write the tables of final numbers as CSV and Markdown."""
-    resolved = _open(study_path)
-    from sensei.analysis.tables import TABLES, make
+    from sensei.analysis import tables
+    from sensei.analysis.inputs import Inputs
 
-    outputs = [folder / f"{name}{suffix}" for name in TABLES for suffix in (".csv", ".md")]
-    inputs = [study_path, study_path.parent / "scores.parquet"]
+    resolved, layout = _open(study_path), Layout.of(study_path)
+    outputs = [path for name in tables.TABLES for path in layout.table(name)]
+    inputs = [study_path, *Inputs(tables.inputs(resolved, layout)).paths()]
     with stage("tables", code=code_of("tables"), inputs=inputs, outputs=outputs, settings=slice_of(resolved, "tables")):
-        make(resolved, study_path.parent, folder)
+        tables.make(resolved, layout)
 
 
 @app.command()
 def report(study_path: StudyPath, output: Annotated[Path, typer.Option(help="report.html")]) -> None:
     """Put figures, tables, videos and manifests on one self-contained page."""
-    resolved = _open(study_path)
-    with stage("report", code=code_of("report"), inputs=[study_path], outputs=[output], settings=slice_of(resolved, "report")):
-        from sensei.analysis.report import build
+    from sensei.analysis import report
+    from sensei.analysis.inputs import Inputs
 
-        page = build(resolved, study_path.parent)
+    resolved, layout = _open(study_path), Layout.of(study_path)
+    inputs = [study_path, *Inputs(report.inputs(resolved, layout)).paths()]
+    with stage("report", code=code_of("report"), inputs=inputs, outputs=[output], settings=slice_of(resolved, "report")):
+        page = report.build(resolved, layout)
         with atomic(output) as temporary:
             temporary.write_text(page, encoding="utf-8")
 
@@ -364,9 +366,10 @@ def report(study_path: StudyPath, output: Annotated[Path, typer.Option(help="rep
 @app.command()
 def published(folder: Annotated[Path, typer.Option(help="where the figures go")]) -> None:
     """Draw figures of the paper from the published values alone."""
-    from sensei.analysis.figures import PUBLISHED, SUFFIXES, draw_published
+    from sensei.analysis.figures.registry import draw_published, published
+    from sensei.study.layout import published_figure
 
-    outputs = [folder / f"fig{number}{suffix}" for number in PUBLISHED for suffix in SUFFIXES]
+    outputs = [path for number in published() for path in published_figure(number, folder)]
     with stage("published", code=code_of("published"), inputs=[], outputs=outputs):
         draw_published(folder)
 

@@ -286,7 +286,7 @@ class Layout:
 
     def figure(self, name: str) -> list[Path]:
         """A figure: the drawing twice, and the numbers drawn."""
-        return [self.root / "figures" / f"{name}{suffix}" for suffix in FIGURE_SUFFIXES]
+        return _drawing(self.root / "figures" / name)
 
     def table(self, name: str) -> list[Path]:
         """A table of final numbers."""
@@ -300,6 +300,15 @@ class Layout:
     def log(self, name: str) -> Path:
         """What a stage that makes files of the whole study said: "tabulate", "figures/{name}", "tables/tables", "report"."""
         return self.root / f"{name}.log"
+
+
+def published_figure(number: Name, folder: Path = PUBLISHED) -> list[Path]:
+    """A figure of the paper drawn from the published values."""
+    return _drawing(folder / f"fig{number}")
+
+
+def _drawing(stem: Path) -> list[Path]:
+    return [stem.with_name(f"{stem.name}{suffix}") for suffix in FIGURE_SUFFIXES]
 
 
 def manifest_of(path: str | Path) -> Path:

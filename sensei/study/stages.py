@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from sensei.analysis.figures.registry import ROOM
 from sensei.annotators.prompts import load_prompt
+from sensei.core.plugins import module_of, names
 from sensei.core.provenance import fingerprint
 from sensei.study.models.study import OPERATIONAL, Study
 
 _ENVS = ("envs.minihack.minihack", "envs.robodesk.robodesk", "envs.pixels", "envs.toy", "envs.vector.worker")
+_FIGURES = tuple(module_of(name, *ROOM).removeprefix("sensei.") for name in names(*ROOM))
 ASKING = ("order", "both_orders", "views")  # how pairs are asked; what else is under `labels` are limits
 
 
@@ -69,10 +72,10 @@ MODULES = {
     "distil": ("reward.distil",),
     "learn": ("training.runs", *_ENVS),
     "tabulate": ("analysis.scores",),
-    "figure": ("analysis.figures", "analysis.published"),
+    "figure": ("analysis.figures.registry", *_FIGURES),
     "tables": ("analysis.tables",),
-    "report": ("analysis.report",),
-    "published": ("analysis.figures", "analysis.published"),
+    "report": ("analysis.report", *_FIGURES),
+    "published": ("analysis.figures.registry", *_FIGURES),
 }
 
 

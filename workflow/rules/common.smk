@@ -6,19 +6,21 @@ import re
 import sys
 from pathlib import Path
 
-from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, PUBLISHED, check as check_figures, inputs as figure_inputs
+from sensei.analysis import report as report_page, scores, tables as study_tables
+from sensei.analysis.figures.registry import figures_of, published
+from sensei.analysis.inputs import Inputs
 from sensei.annotators.registry import MODEL_FILES, sources
 from sensei.study.load import load_study
 from sensei.core.errors import SenseiError
-from sensei.study.folder import record_study
-from sensei.study.folder import check_folder
+from sensei.study.folder import check_folder, record_study
+from sensei.study.layout import Layout
 from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
 from sensei.study.stages import code_of, slice_of
 
 SOURCE = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "the command line"
 try:
     STUDY = load_study(config, source=SOURCE)
-    check_figures(STUDY.figures)
+    DRAWN = figures_of(STUDY)
     STUDY_FILE = f"results/{STUDY.study}/study.yaml"
     check_folder(STUDY, STUDY_FILE, SOURCE)
 except SenseiError as error:
@@ -32,12 +34,15 @@ pathvars:
     results=f"results/{STUDY.study}",
 
 
+FILES = Layout(f"results/{STUDY.study}")
+
+
 wildcard_constraints:
     environment="|".join(map(re.escape, STUDY.settings)),
     annotator="|".join(map(re.escape, STUDY.annotator_settings)),
     method="|".join(map(re.escape, STUDY.methods)),
     task="|".join(re.escape(task) for parts in STUDY.settings.values() for task in parts.environment.tasks),
-    figure="|".join(KNOWN_FIGURES),
+    figure="|".join(map(re.escape, DRAWN)),
     seed=r"\d+",
     shard=r"\d+",
     share=r"0\.\d+",
@@ -72,7 +77,7 @@ LABELS = [
         file=["labels.parquet", "card.json"],
     )
 ]
-FIGURES = expand("<results>/figures/{figure}.{suffix}", figure=STUDY.figures, suffix=["pdf", "png", "csv"])
+FIGURES = expand("<results>/figures/{figure}.{suffix}", figure=DRAWN, suffix=["pdf", "png", "csv"])
 
 
 def settings(stage):

@@ -3,8 +3,7 @@
 
 rule tabulate:
     input:
-        metrics=expand("{run}/metrics.jsonl", run=LEARN_RUNS),
-        events=expand("{run}/events.parquet", run=EXPLORE_RUNS),
+        Inputs(scores.inputs(STUDY, FILES)).paths(),
     output:
         scores="<results>/scores.parquet",
     log:
@@ -27,7 +26,7 @@ rule tabulate:
 
 rule figure:
     input:
-        data=lambda wildcards: [f"<results>/{path}" for path in figure_inputs(wildcards.figure, STUDY)],
+        lambda wildcards: Inputs(DRAWN[wildcards.figure].inputs(STUDY, FILES)).paths(),
     output:
         pdf="<results>/figures/{figure}.pdf",
         png=report(
@@ -49,23 +48,17 @@ rule figure:
     params:
         code=code_of("figure"),
         settings=settings("figure"),
-        stem=subpath(output.pdf, strip_suffix=".pdf"),
     message:
         "Drawing {wildcards.figure}"
     shell:
-        "python -m sensei figure --study {STUDY_FILE} --name {wildcards.figure} --stem {params.stem} > {log} 2>&1"
+        "python -m sensei figure --study {STUDY_FILE} --name {wildcards.figure} > {log} 2>&1"
 
 
 rule tables:
     input:
-        scores=rules.tabulate.output.scores,
-        cards=[
-            path
-            for environment in STUDY.environments
-            for path in expand(rules.distil.output.card, environment=environment, annotator=STUDY.annotators_of(environment))
-        ],
+        Inputs(study_tables.inputs(STUDY, FILES)).paths(),
     output:
-        expand("<results>/tables/{table}.{suffix}", table=["interactions", "downstream", "reward_model"], suffix=["csv", "md"]),
+        [path for name in study_tables.TABLES for path in FILES.table(name)],
     log:
         "<results>/tables/tables.log",
     localrule: True
@@ -78,19 +71,15 @@ rule tables:
     params:
         code=code_of("tables"),
         settings=settings("tables"),
-        folder=subpath(output[0], parent=True),
     message:
         "Tables of final numbers"
     shell:
-        "python -m sensei tables --study {STUDY_FILE} --folder {params.folder} > {log} 2>&1"
+        "python -m sensei tables --study {STUDY_FILE} > {log} 2>&1"
 
 
 rule report:
     input:
-        figures=FIGURES,
-        tables=rules.tables.output,
-        labels=LABELS,
-        videos=expand("{run}/video.mp4", run=EXPLORE_RUNS + LEARN_RUNS),
+        Inputs(report_page.inputs(STUDY, FILES)).paths(),
     output:
         page="<results>/report.html",
     log:
@@ -113,7 +102,7 @@ rule report:
 
 rule published:
     output:
-        expand("results/published/fig{number}.{suffix}", number=list(PUBLISHED), suffix=["pdf", "png", "csv"]),
+        expand("results/published/fig{number}.{suffix}", number=list(published()), suffix=["pdf", "png", "csv"]),
     log:
         "results/published/published.log",
     localrule: True

@@ -1,12 +1,15 @@
 """What holds for every figure: it is found, it reads what it declares, it can be read, and equal data give equal bytes."""
 
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from fakes.analysis_tree import OF_ROBODESK, make_study, write_study
+from helpers import ROOT
 from PIL import Image
 
 from sensei.analysis import published, style
@@ -20,26 +23,8 @@ from sensei.study.layout import Layout, published_figure
 
 FIGURES = names(*ROOM)
 OF_MINIHACK = [name for name in FIGURES if name not in OF_ROBODESK]
-GAP = '''
-"""How far apart two methods are; lies in nobody's package."""
-
-from sensei.analysis import style
-from sensei.analysis.figures.contract import Figure
-
-
-class Gap(Figure):
-    title = "final scores"
-    name = "gap_between_methods"
-
-    def draw(self, study, data):
-        import seaborn as sns
-
-        final = data[data["metric"] == "final_score"]
-        figure = style.figure(style.COLUMN_WIDTH, 1.5)
-        colours = {method: style.colour(method) for method in study.learn}
-        sns.stripplot(final, x="value", y="method", hue="method", palette=colours, jitter=False, ax=figure.subplots())
-        return style.Drawing(figure, final, "Final scores, one point a run.")
-'''
+GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").partition("## Your own figure")[2]
+CODE, YAML = re.search(r"```python\n(.*?)```.*?```yaml\n(.*?)```", GUIDE, re.DOTALL).groups()
 
 
 @pytest.mark.parametrize("name", OF_MINIHACK)
@@ -64,24 +49,23 @@ def test_what_was_not_declared_cannot_be_read(study, layout):
     assert not any(path.exists() for path in layout.figure("curious"))
 
 
-def test_a_figure_of_another_repository_is_drawn(study, layout, tmp_path, monkeypatch):
-    (tmp_path / "gap_of_mine.py").write_text(GAP)
+def test_the_figure_of_the_guide_is_drawn_from_outside_the_package(study, layout, tmp_path, monkeypatch):
+    (tmp_path / "chosen_epochs.py").write_text(CODE)
     monkeypatch.syspath_prepend(tmp_path)
-    own = study.model_copy(update={"figures": ["interactions", "gap_of_mine:Gap"]})
+    own = study.model_copy(update=yaml.safe_load(YAML))
     found = figures_of(own)
-    assert list(found) == ["interactions", "gap_between_methods"]
-    drawn, files = found["gap_between_methods"], layout.figure("gap_between_methods")
-    make(drawn, own, drawn.inputs(own, layout), files)
-    pdf, png, csv = files
-    assert pdf.read_bytes().startswith(b"%PDF") and style.read_caption(png) == "Final scores, one point a run."
-    assert len(pd.read_csv(csv)) == len(study.learn) * len(study.seeds)
+    assert list(found) == ["interactions", "learn", "chosen_epochs"]
+    drawn, (pdf, png, csv) = found["chosen_epochs"], layout.figure("chosen_epochs")
+    make(drawn, own, drawn.inputs(own, layout), [pdf, png, csv])
+    assert pdf.read_bytes().startswith(b"%PDF") and style.read_caption(png).startswith("Epoch with the lowest validation loss")
+    assert pd.read_csv(csv)["epoch"].tolist() == [3, 3]
 
 
 def test_two_figures_of_one_name_are_refused(study, tmp_path, monkeypatch):
-    (tmp_path / "learn_again.py").write_text(GAP.replace("gap_between_methods", "learn"))
+    (tmp_path / "another_learn.py").write_text(CODE.replace("    title =", '    name = "learn"\n    title ='))
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SenseiError, match="learn and learn_again:Gap"):
-        figures_of(study.model_copy(update={"figures": ["learn", "learn_again:Gap"]}))
+    with pytest.raises(SenseiError, match="learn and another_learn:ChosenEpochs"):
+        figures_of(study.model_copy(update={"figures": ["learn", "another_learn:ChosenEpochs"]}))
 
 
 def test_an_unknown_figure_lists_the_known_ones(study):

@@ -27,7 +27,7 @@ names = {
     "distil": [options.get("--model"), options.get("--curves"), options.get("--card")],
     "tabulate": [options.get("--output")],
     "figure": [options.get("--stem", "") + suffix for suffix in (".pdf", ".png", ".csv")],
-    "tables": [f"{folder}/{table}.{suffix}" for table in ("interactions", "downstream", "reward_model") for suffix in ("csv", "md")],
+    "tables": [f"{folder}/{table}.{suffix}" for table in ("interactions", "learn", "reward_model") for suffix in ("csv", "md")],
     "report": [options.get("--output")],
 }
 names["learn"] = names["explore"]

@@ -6,19 +6,8 @@ from typing import Any
 from sensei.core.files import atomic
 from sensei.study.layout import Layout, log_beside, published_figure
 from sensei.study.models.study import Study
-from sensei.study.slices import (
-    exploration_runs,
-    families,
-    figure_code,
-    figure_of,
-    labelled,
-    of_analysis,
-    published_figures,
-    task_runs,
-)
+from sensei.study.slices import families, figure_of, figures_of, of_analysis
 from sensei.study.stage import Job, Paths, Stage
-
-TABLES = ("interactions", "learn", "reward_model")
 
 
 class Tabulate(Stage):
@@ -30,10 +19,9 @@ class Tabulate(Stage):
         return {"scores": files.scores}
 
     def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
-        return {
-            "events": [run.events for run in exploration_runs(study, files)],
-            "metrics": [run.metrics for run in task_runs(study, files)],
-        }
+        from sensei.analysis.scores import inputs
+
+        return inputs(study, files)
 
     def settings(self, study: Study, job: Job) -> dict[str, Any]:
         return of_analysis(study)
@@ -83,10 +71,14 @@ class Tables(Stage):
     name = "tables"
 
     def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        from sensei.analysis.tables import TABLES
+
         return {f"{table}_{path.suffix[1:]}": path for table in TABLES for path in files.table(table)}
 
     def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
-        return {"scores": files.scores, "cards": [files.reward(*pair).card for pair in labelled(study)]}
+        from sensei.analysis.tables import inputs
+
+        return inputs(study, files)
 
     def settings(self, study: Study, job: Job) -> dict[str, Any]:
         return of_analysis(study)
@@ -117,7 +109,7 @@ class Report(Stage):
         return of_analysis(study) | {"figures": study.figures}
 
     def code(self, study: Study, job: Job) -> list[str]:
-        figures = [figure_code(name) for name in study.figures]
+        figures = [type(figure).__module__ for figure in figures_of(study).values()]
         return ["sensei.analysis.report", *figures, *families(study, study.environments)]
 
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
@@ -136,12 +128,16 @@ class Published(Stage):
     own = {"folder": "where the figures go; by default results/published"}
 
     def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
-        return {f"figure{number}_{path.suffix[1:]}": path for number in published_figures() for path in published_figure(number)}
+        from sensei.analysis.figures.registry import published
 
-    def code(self, study: Study, job: Job) -> list[str]:
-        return sorted({figure_code(name) for name in published_figures().values()})
+        return {f"figure{number}_{path.suffix[1:]}": path for number in published() for path in published_figure(number)}
 
-    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
-        from sensei.analysis.figures.contract import draw_published
+    def code(self, study: Study | None, job: Job) -> list[str]:
+        from sensei.analysis.figures.registry import published
+
+        return sorted({"sensei.analysis.figures.registry", *(type(figure).__module__ for figure in published().values())})
+
+    def run(self, study: Study | None, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        from sensei.analysis.figures.registry import draw_published
 
         draw_published(next(iter(outputs.values())).parent)

@@ -20,7 +20,7 @@ from sensei.study.models.annotators import AnnotatorOptions, annotator_options
 from sensei.study.models.exploration import Method
 from sensei.study.models.file import SETTINGS_KEYS, EnvironmentChanges, StudyFile
 from sensei.study.models.study import Settings, Study
-from sensei.study.slices import AGENTS, SOURCES, figure_called
+from sensei.study.slices import AGENTS, SOURCES, figures_of
 from sensei.study.stage import own_stage
 
 
@@ -66,11 +66,11 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
         "methods": methods,
         "annotator_settings": _annotators(axes, methods, source, folder),
     }
-    for name in file.figures:
-        figure_called(name)
     for name in file.stages:
         own_stage(name)
-    return validate(Study, {**axes, **named}, source)
+    study = validate(Study, {**axes, **named}, source)
+    figures_of(study)
+    return study
 
 
 def _settings(file: StudyFile, source: str, folder: Path) -> dict[str, Settings]:

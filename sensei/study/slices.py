@@ -7,8 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sensei.annotators.prompts import prompt_path
-from sensei.core.plugins import find, module_of, names
-from sensei.study.layout import Layout, RunFiles
+from sensei.core.plugins import module_of
 from sensei.study.models.study import OPERATIONAL, Study
 from sensei.study.stage import Job, Stage
 
@@ -69,50 +68,26 @@ def prompts(study: Study, job: Job) -> list[Path]:
     return [prompt_path(prompt)] if prompt else []
 
 
-def figure_code(name: str) -> str:
-    """Module of a figure."""
-    return module_of(name, *FIGURES)
+def figures_of(study: Study) -> dict[str, Any]:
+    """Name of the drawing -> figure, of all figures of a study.
 
+    Raises:
+        SenseiError: one does not exist, or two have one name.
+    """
+    from sensei.analysis.figures import registry  # which imports pandas: not for `--help`
 
-def figure_called(name: str) -> Any:
-    """The figure behind a name or "package.module:Class"."""
-    return find(name, *FIGURES)()
-
-
-def figures_of(study: Study) -> dict[str, str]:
-    """Name of the drawing -> what the study calls the figure."""
-    return {figure_called(called).name: called for called in study.figures}
+    return registry.figures_of(study)
 
 
 def figure_of(study: Study, name: str) -> Any:
-    """The figure of a study whose drawing has a name."""
-    return figure_called(figures_of(study).get(name, name))
+    """The figure of a study whose drawing has a name, or the figure of this package called so.
 
+    Raises:
+        SenseiError: there is none.
+    """
+    from sensei.analysis.figures import registry
 
-def published_figures() -> dict[int, str]:
-    """Figure of the paper -> name of the figure that draws it from the published values alone."""
-    return dict(sorted((number, name) for name in names(*FIGURES[:2]) for number in figure_called(name).published))
-
-
-def labelled(study: Study) -> list[tuple[str, str]]:
-    """(environment, annotator) of every set of labels."""
-    return [(environment, annotator) for environment in study.environments for annotator in study.annotators_of(environment)]
-
-
-def explored(study: Study) -> list[tuple[str, str, int]]:
-    """(environment, method, seed) of every exploration run that the axes name."""
-    return [(name, method, seed) for name in study.environments for method in study.explore for seed in study.seeds_of(name)]
-
-
-def learned(study: Study) -> list[tuple[str, str, str, int]]:
-    """(environment, task, method, seed) of every task run."""
-    return [
-        (name, task, method, seed)
-        for name in study.environments
-        for task in study.settings[name].environment.tasks
-        for method in study.learn
-        for seed in study.seeds_of(name)
-    ]
+    return registry.figure_of(study, name)
 
 
 def jobs(stage: Stage, study: Study) -> list[Job]:
@@ -138,13 +113,3 @@ def _values(study: Study, axis: str, environment: str | None) -> Iterable[Any]:
         "shard": range(study.settings[environment].pairs.shards),
         "share": [1],
     }[axis]
-
-
-def exploration_runs(study: Study, files: Layout) -> list[RunFiles]:
-    """Files of every exploration run."""
-    return [files.explore(*run) for run in explored(study)]
-
-
-def task_runs(study: Study, files: Layout) -> list[RunFiles]:
-    """Files of every task run."""
-    return [files.learn(*run) for run in learned(study)]

@@ -11,7 +11,7 @@ from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run
 from sensei.study.folder import check_folder, record_study
 from sensei.study.layout import RESULTS, Layout
 from sensei.study.load import load_study
-from sensei.study.slices import exploration_runs, figures_of, jobs, labelled, task_runs
+from sensei.study.slices import figures_of, jobs
 from sensei.study.stage import Job, own_stage
 from sensei.study.stages import STAGES
 
@@ -44,9 +44,9 @@ wildcard_constraints:
 
 
 PATTERNS = Layout("<results>")
-EXPLORED, LEARNED = exploration_runs(STUDY, FILES), task_runs(STUDY, FILES)
+EXPLORED, LEARNED = [FILES.explore(*run) for run in STUDY.exploration_runs()], [FILES.learn(*run) for run in STUDY.task_runs()]
 RUNS = [str(run.agent) for run in EXPLORED + LEARNED]
-LABELS = [str(path) for pair in labelled(STUDY) for path in (FILES.labels(*pair).labels, FILES.labels(*pair).card)]
+LABELS = [str(path) for pair in STUDY.labelled() for path in (FILES.labels(*pair).labels, FILES.labels(*pair).card)]
 FIGURES = [str(path) for name in figures_of(STUDY) for path in FILES.figure(name)]
 OWN = [str(path) for stage in OWN_STAGES.values() for job in jobs(stage, STUDY) for path in stage.outputs(FILES, job).values()]
 

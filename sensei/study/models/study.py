@@ -106,6 +106,24 @@ class Study(Section):
         """Annotators of the frames of `environment`: its own, else the study's."""
         return self.environment_annotators.get(environment, self.annotators)
 
+    def exploration_runs(self) -> list[tuple[str, str, int]]:
+        """(environment, method, seed) of every exploration run that the axes name."""
+        return [(name, method, seed) for name in self.environments for method in self.explore for seed in self.seeds_of(name)]
+
+    def task_runs(self) -> list[tuple[str, str, str, int]]:
+        """(environment, task, method, seed) of every task run."""
+        return [
+            (name, task, method, seed)
+            for name in self.environments
+            for task in self.settings[name].environment.tasks
+            for method in self.learn
+            for seed in self.seeds_of(name)
+        ]
+
+    def labelled(self) -> list[tuple[str, str]]:
+        """(environment, annotator) of every set of labels, and so of every reward model."""
+        return [(name, annotator) for name in self.environments for annotator in self.annotators_of(name)]
+
     def prompt_of(self, annotator: str, environment: str) -> str | None:
         """Name or path of the prompt with which `annotator` is asked about `environment`; None for one that is not asked in words."""
         config = self.annotator_settings[annotator]

@@ -16,7 +16,6 @@ from sensei.analysis.figures import captions
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.figures.registry import figures_of
 from sensei.analysis.inputs import Inputs
-from sensei.analysis.scores import exploration_runs, task_runs
 from sensei.analysis.tables import TABLES, Table, cell
 from sensei.core.errors import SenseiError
 from sensei.core.files import read_json

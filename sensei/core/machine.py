@@ -1,7 +1,12 @@
-"""What machine this is."""
+"""What machine this is, and what was chosen to compute with on it."""
 
 import platform
 from pathlib import Path
+from typing import Any
+
+COMPUTED_WITH: dict[
+    str, Any
+] = {}  # what a library has chosen on this machine that results depend on, for manifests: it is noted by who chooses
 
 
 def processor() -> str:

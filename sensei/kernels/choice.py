@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from sensei.core.machine import COMPUTED_WITH
 from sensei.kernels import library
 
 IN_C = {
@@ -28,7 +29,7 @@ IN_C = {
         "two_hot_mean",
         "two_hot_loss",
     ),
-    *("from_picture 8", "from_picture 16", "to_picture 8", "to_picture 16", "picture_error", "interleave"),
+    *("from_picture 8", "from_picture 16", "to_picture 8", "to_picture 16", "picture_error"),
 }
 # Ways of ours that are made of other operations of PyTorch's.
 BY_PYTORCH = {"transposed 3", "transposed 8", "transposed 16", "product small", "product large", "products", "gather_rows"}
@@ -77,8 +78,9 @@ def taken() -> bool:
 
 
 def take(chosen: Decision) -> None:
-    """Use a decision from now on, in the whole process."""
+    """Use a decision from now on, in the whole process; manifests of what it writes name it."""
     _taken[:] = [chosen]
+    COMPUTED_WITH["kernels"] = chosen.as_json()
 
 
 def forget() -> None:

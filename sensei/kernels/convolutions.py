@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from sensei.kernels import pictures
-from sensei.kernels.choice import call, ours
-from sensei.kernels.library import threads
+from sensei.kernels.choice import ours
 
 FEW = 3, 8, 16  # channels for which this may pay
 LAST = torch.channels_last
@@ -48,21 +47,10 @@ def _side_by_side(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | No
     # Row 2 i + s - 1 of the output gets input row i - 1 + p by kernel row 2 (1 - p) + s; columns alike.
     kernel = weight.reshape(inputs, outputs, 2, 2, 2, 2).flip((2, 4)).permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, 2, 2)
     bias = None if bias is None else bias.repeat(4)
-    return interleave(F.conv2d(x, kernel.contiguous(memory_format=LAST), bias, padding=1))
-
-
-def interleave(x: torch.Tensor) -> torch.Tensor:
-    """Four channel groups as the four pixels of a place, the border left out.
-
-    float [N, 4 channels, H + 1, W + 1] -> [N, channels, 2 H, 2 W], both in channels-last memory.
-    """
-    rows, channels, height, width = len(x), x.shape[1] // 4, *x.shape[2:]
-    if not ours("interleave", x) or not x.is_contiguous(memory_format=LAST):
-        y = x.permute(0, 2, 3, 1).view(rows, height, width, 2, 2, channels).transpose(2, 3)
-        return y.reshape(rows, 2 * height, 2 * width, channels)[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
-    y = torch.empty(rows, 2 * height - 2, 2 * width - 2, channels)
-    call("interleave", x, y, rows, height - 1, width - 1, channels, threads(y.numel()))
-    return y.permute(0, 3, 1, 2)
+    y = F.conv2d(x, kernel.contiguous(memory_format=LAST), bias, padding=1).permute(0, 2, 3, 1)
+    rows, height, width, _ = y.shape
+    y = y.view(rows, height, width, 2, 2, outputs).transpose(2, 3).reshape(rows, 2 * height, 2 * width, outputs)
+    return y[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
 
 
 def _backward(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, transposed: bool, wanted: tuple[bool, bool, bool]):

@@ -241,27 +241,6 @@ void norm_silu_back(const float *x, const float *weight, const float *bias, cons
     }
 }
 
-/* Four pictures side by side as one: from [rows, height + 1, width + 1, 2, 2, channels] to [rows, 2 height, 2 width, channels]. */
-INLINE void put_together(const float *from, float *to, long rows, long height, long width, long channels, long threads) {
-    const long line = (width + 1) * 4 * channels;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (long place = 0; place < rows * 2 * height; place++) {
-        const long row = place / (2 * height), y = place % (2 * height) + 1;
-        const float *in = from + (row * (height + 1) + y / 2) * line + y % 2 * 2 * channels;
-        float *out = to + place * 2 * width * channels;
-        for (long x = 1; x <= 2 * width; x++, out += channels) memcpy(out, in + (x / 2 * 4 + x % 2) * channels, channels * sizeof(float));
-    }
-}
-
-void interleave(const float *from, float *to, long rows, long height, long width, long channels, long threads) {
-    switch (channels) {
-    case 3: put_together(from, to, rows, height, width, 3, threads); break;
-    case 8: put_together(from, to, rows, height, width, 8, threads); break;
-    case 16: put_together(from, to, rows, height, width, 16, threads); break;
-    default: put_together(from, to, rows, height, width, channels, threads);
-    }
-}
-
 /* The GRU's gates from their joint projection: x [3 units] is normalised, then h' = h + u (tanh(r c) - h) with u = sigmoid(. - 1). */
 typedef struct {
     vector reset, drive, candidate, update;

@@ -16,7 +16,7 @@ from sensei.core.machine import processor
 from sensei.kernels import choice, library
 from sensei.kernels.categorical import draw, two_hot_loss, two_hot_mean
 from sensei.kernels.choice import Decision
-from sensei.kernels.convolutions import LAST, down, interleave, up
+from sensei.kernels.convolutions import LAST, down, up
 from sensei.kernels.norm import norm_silu
 from sensei.kernels.pictures import picture_error
 from sensei.kernels.products import gather_rows, product, products
@@ -147,8 +147,6 @@ def cases() -> Iterator[Case]:
     for inputs, outputs in ((32, 3), (16, 8), (32, 16)):
         map = noise(32, inputs, 10, 10).detach().contiguous(memory_format=LAST).requires_grad_()
         yield case(f"transposed {outputs}", lambda x, weight: up(x, weight, None), map, noise(inputs, outputs, 4, 4))
-    parts = noise(32, 32, 21, 21).detach().contiguous(memory_format=LAST)
-    yield Case("interleave", lambda: interleave(parts), [])
     yield case("product small", product, noise(256, 128), noise(128, 128))
     yield case("product large", product, noise(1024, 256), noise(256, 384))
     yield case("products", products, noise(8, 512, 128), noise(8, 128, 128), noise(8, 128))

@@ -80,9 +80,6 @@ static void pictures(void) {
     picture_error(predicted, image, error, 3, size, 1);
     picture_error_back(predicted, image, g, given, 3, size, 1);
     show("error", error, 3), show("error_back", given, 3 * size);
-    float *parts = noise(2 * 9 * 9 * 32), *whole = zeros(2 * 16 * 16 * 8);
-    interleave(parts, whole, 2, 8, 8, 8, 1);
-    show("interleave", whole, 2 * 16 * 16 * 8);
 }
 
 static void regression(void) {

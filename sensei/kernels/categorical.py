@@ -56,19 +56,19 @@ def two_hot_mean(logits: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
 
 
 def two_hot_loss(logits: torch.Tensor, below: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy with a target of mass 1 - share on bin `below` and share on the next.
+    """Cross-entropy with targets of mass 1 - share on bin `below` and share on the next; the bins are passed once for all targets.
 
     Args:
         logits: float [..., bins], or log-probabilities.
-        below: int64 [...], less than bins - 1.
-        share: float [...], without gradient where the kernel is to be used.
+        below: int64 [targets, ...], less than bins - 1.
+        share: float [targets, ...], without gradient where the kernel is to be used.
 
     Returns:
-        float [...], in nats.
+        float [targets, ...], in nats.
     """
     if logits.shape[-1] > MOST_BINS or share.requires_grad or not ours("two_hot_loss", logits, share):
-        log_p, index = torch.log_softmax(logits.float(), -1), below.unsqueeze(-1)
-        lower, upper = log_p.gather(-1, index).squeeze(-1), log_p.gather(-1, index + 1).squeeze(-1)
+        log_p = torch.log_softmax(logits.float(), -1).expand(len(below), *logits.shape)
+        lower, upper = (log_p.gather(-1, index.unsqueeze(-1)).squeeze(-1) for index in (below, below + 1))
         return -torch.lerp(lower, upper, share)
     return _TwoHotLoss.apply(logits.contiguous(), below.contiguous(), share.contiguous())
 
@@ -80,8 +80,8 @@ def _wants_gradient(logits: torch.Tensor) -> bool:
 class _TwoHotLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: torch.Tensor, below: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-        loss, scale = torch.empty_like(share), torch.empty_like(share)
-        ctx.layout = share.numel(), logits.shape[-1], threads(logits.numel())
+        loss, scale = torch.empty_like(share), torch.empty(share.shape[1:])
+        ctx.layout = len(share), scale.numel(), logits.shape[-1], threads(logits.numel())
         ctx.save_for_backward(logits, below, share, scale)
         call("two_hot_loss", logits, below, share, loss, scale, *ctx.layout)
         return loss

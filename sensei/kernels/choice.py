@@ -29,7 +29,7 @@ IN_C = {
         "two_hot_mean",
         "two_hot_loss",
     ),
-    *("from_picture 8", "from_picture 16", "to_picture 8", "to_picture 16", "picture_error"),
+    *("from_picture 8", "from_picture 16", "to_picture 8", "to_picture 16", "picture_error", "gather"),
 }
 # Ways of ours that are made of other operations of PyTorch's.
 BY_PYTORCH = {"transposed 3", "transposed 8", "transposed 16", "product small", "product large", "products", "gather_rows"}

@@ -626,9 +626,9 @@ void two_hot_mean(const float *logits, const float *values, float *mean, long ro
     }
 }
 
-/* Negative log-likelihood where the target's mass is 1 - share on bin `below` and share on the next. */
-void two_hot_loss(const float *logits, const int64_t *below, const float *share, float *loss, float *scale, long rows, long bins,
-                  long threads) {
+/* Negative log-likelihood of each of `targets` [targets, rows], whose mass is 1 - share on bin `below` and share on the next. */
+void two_hot_loss(const float *logits, const int64_t *below, const float *share, float *loss, float *scale, long targets, long rows,
+                  long bins, long threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (long r = 0; r < rows; r++) {
         float row[BINS];
@@ -636,21 +636,51 @@ void two_hot_loss(const float *logits, const int64_t *below, const float *share,
         vector sum = {0};
         for (long i = 0; i < BINS; i += LANES) sum += exponential(load(row + i) - largest);
         scale[r] = largest + logf(total(sum, 0)[0]);
-        loss[r] = scale[r] - row[below[r]] * (1 - share[r]) - row[below[r] + 1] * share[r];
+        for (long t = r; t < targets * rows; t += rows)
+            loss[t] = scale[r] - row[below[t]] * (1 - share[t]) - row[below[t] + 1] * share[t];
     }
 }
 
 void two_hot_back(const float *logits, const int64_t *below, const float *share, const float *scale, const float *gloss, float *glogits,
-                  long rows, long bins, long threads) {
+                  long targets, long rows, long bins, long threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (long r = 0; r < rows; r++) {
-        float row[BINS];
+        float row[BINS], all_of_it = 0;
+        for (long t = r; t < targets * rows; t += rows) all_of_it += gloss[t];
         memcpy(row, logits + r * bins, bins * sizeof(float));
         memset(row + bins, 0, (BINS - bins) * sizeof(float));
-        for (long i = 0; i < BINS; i += LANES) store(row + i, exponential(load(row + i) - scale[r]) * gloss[r]);
-        row[below[r]] -= gloss[r] * (1 - share[r]);
-        row[below[r] + 1] -= gloss[r] * share[r];
+        for (long i = 0; i < BINS; i += LANES) store(row + i, exponential(load(row + i) - scale[r]) * all_of_it);
+        for (long t = r; t < targets * rows; t += rows) {
+            row[below[t]] -= gloss[t] * (1 - share[t]);
+            row[below[t] + 1] -= gloss[t] * share[t];
+        }
         memcpy(glogits + r * bins, row, bins * sizeof(float));
+    }
+}
+
+/* base + the rows of weight [variables classes, outputs] that index [rows, variables] selects, one of each variable's `classes`; outputs is a
+   multiple of 16, base may be null. */
+INLINE void gathered(const float *base, const float *weight, const int64_t *index, float *to, long variables, long classes, long outputs,
+                     long column, int vectors) {
+    vector sum[vectors];
+    for (int v = 0; v < vectors; v++) sum[v] = base ? load(base + column + v * LANES) : (vector){0};
+    for (long i = 0; i < variables; i++) {
+        const float *row = weight + (i * classes + index[i]) * outputs + column;
+        UNROLL for (int v = 0; v < vectors; v++) sum[v] += load(row + v * LANES);
+    }
+    for (int v = 0; v < vectors; v++) store(to + column + v * LANES, sum[v]);
+}
+
+void gather(const float *base, const float *weight, const int64_t *index, float *to, long rows, long variables, long classes, long outputs,
+            long threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long r = 0; r < rows; r++) {
+        const float *from = base ? base + r * outputs : 0;
+        long column = 0;
+        for (; column + 8 * LANES <= outputs; column += 8 * LANES)
+            gathered(from, weight, index + r * variables, to + r * outputs, variables, classes, outputs, column, 8);
+        for (; column < outputs; column += LANES)
+            gathered(from, weight, index + r * variables, to + r * outputs, variables, classes, outputs, column, 1);
     }
 }
 

@@ -136,7 +136,7 @@ def cases() -> Iterator[Case]:
     uniform, below = torch.rand(4096, generator=generator), torch.randint(254, (1024,), generator=generator)
     yield Case("draw", lambda: draw(logits, 0.01, uniform), [])
     yield Case("two_hot_mean", lambda: two_hot_mean(bins.detach(), torch.linspace(-20, 20, 255)), [])
-    yield Case("two_hot_loss", lambda: two_hot_loss(bins, below, uniform[:1024]), [bins])
+    yield Case("two_hot_loss", lambda: two_hot_loss(bins, below.expand(2, -1), uniform[:2048].view(2, -1)), [bins])
     picture = noise(32, 3, 40, 40).detach().contiguous(memory_format=LAST)
     for channels in (8, 16):
         map = noise(32, channels, 20, 20).detach().contiguous(memory_format=LAST).requires_grad_()
@@ -150,6 +150,9 @@ def cases() -> Iterator[Case]:
     yield case("product small", product, noise(256, 128), noise(128, 128))
     yield case("product large", product, noise(1024, 256), noise(256, 384))
     yield case("products", products, noise(8, 512, 128), noise(8, 128, 128), noise(8, 128))
+    base = noise(1024, 1024).detach()
+    wide, classes = noise(128, 1024).detach(), torch.randint(8, (1024, 16), generator=generator)
+    yield Case("gather", lambda: gather_rows(classes, wide, base), [])
     index = torch.randint(8, (1024, 16), generator=generator)
     yield case("gather_rows", gather_rows, index, noise(128, 128))
 

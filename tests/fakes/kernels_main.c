@@ -89,8 +89,12 @@ static void regression(void) {
     int64_t below[] = {0, 100, 200, 253};
     values[255] = 0;
     two_hot_mean(logits, values, mean, rows, bins, 1);
-    two_hot_loss(logits, below, share, loss, scale, rows, bins, 1);
-    two_hot_back(logits, below, share, scale, g, given, rows, bins, 1);
+    two_hot_loss(logits, below, share, loss, scale, 1, rows, bins, 1);
+    two_hot_back(logits, below, share, scale, g, given, 1, rows, bins, 1);
+    int64_t classes[] = {0, 1, 2, 3, 3, 2, 1, 0, 1, 1, 1, 1};
+    float *gathered_rows = zeros(4 * 144);
+    gather(noise(4 * 144), noise(12 * 144), classes, gathered_rows, 4, 3, 4, 144, 1);
+    show("gather", gathered_rows, 4 * 144);
     show("mean", mean, rows), show("loss", loss, rows), show("loss_back", given, rows * bins);
 }
 

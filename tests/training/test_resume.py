@@ -145,7 +145,7 @@ def test_a_resumed_run_really_starts_from_its_checkpoint(whole, tmp_path, monkey
 
 
 def test_a_resumed_run_keeps_what_its_operations_are_computed_by(whole, tmp_path):
-    began = choice.Decision(choice.everything().instructions, frozenset({"draw", "gated", "product large"}))
+    began = choice.everything()._replace(ours=choice.everything().ours - {"draw"})
     with choice.taking(began):
         interrupt(explore_and_keep, tmp_path, whole(explore_and_keep)[1] // 2)
     with choice.taking(choice.everything()):

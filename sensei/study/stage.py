@@ -85,6 +85,10 @@ class Stage:
         """Modules that it calls; what they import inside the package follows by itself, what a registry finds by name does not."""
         raise NotImplementedError
 
+    def facts(self, study: Study, job: Job) -> list[str]:
+        """Modules whose classes it only asks what they say of themselves: families of environments."""
+        return []
+
     def seed(self, study: Study, job: Job) -> int | None:
         """The seed of what it draws; None if it draws nothing."""
         if "seed" in self.axes:
@@ -101,10 +105,9 @@ class Stage:
 
     def fingerprint(self, study: Study, job: Job) -> str:
         """Hash of the code behind a job."""
-        return fingerprint(dict.fromkeys([type(self).__module__] if not self._ours() else []) | dict.fromkeys(self.code(study, job)))
-
-    def _ours(self) -> bool:
-        return type(self).__module__.startswith("sensei.")
+        module = type(self).__module__
+        own = [] if module.startswith("sensei.") else [module]
+        return fingerprint([*own, *self.code(study, job)], self.facts(study, job))
 
 
 def own_stage(name: str) -> Stage:

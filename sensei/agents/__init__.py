@@ -1,1 +1,1 @@
-"""Agents: imagination-trained actor-critic on the world model, and the random one."""
+"""Agents: the world-model agent with its actor-critic in imagination, PPO, and the random one."""

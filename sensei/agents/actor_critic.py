@@ -1,4 +1,4 @@
-"""Actor and critics trained on imagined rollouts (DreamerV3; paper section 3.3).
+"""Actor and critics trained on imagined rollouts (DreamerV3; paper Appendix B).
 
 Every reward source has its own critic and its own return scale; the actor follows the weighted sum of the normalised
 advantages, with weights from the go/explore switch.
@@ -13,10 +13,10 @@ from torch import nn
 
 from sensei.agents.optimiser import Optimiser
 from sensei.agents.returns import ReturnScale, lambda_return
+from sensei.exploration.sources import Rollout
 from sensei.exploration.switch import Switch
 from sensei.kernels.categorical import draw, straight_through
 from sensei.study.models.behaviour import BehaviourConfig
-from sensei.study.models.exploration import Source
 from sensei.world_model.distributions import BINS, categorical_entropy, log_probabilities, two_hot_loss, two_hot_mean
 from sensei.world_model.networks import BatchedMLP
 from sensei.world_model.rssm import RSSM, State, one_hot
@@ -25,32 +25,18 @@ from sensei.world_model.sizes import Size
 MIN_STD, MAX_STD = 0.1, 1.0
 
 
-class Rollout(NamedTuple):
-    """An imagined rollout.
-
-    Attributes:
-        deter: float [horizon + 1, rows, deter].
-        stoch: int64 [horizon + 1, rows, stoch], or float [horizon + 1, rows, stoch * classes] where gradients are kept.
-        action: float [horizon, rows, actions].
-    """
-
-    deter: torch.Tensor
-    stoch: torch.Tensor
-    action: torch.Tensor
-
-
 class Rewards(NamedTuple):
     """What the world model says of a rollout.
 
     Attributes:
         sources: float [sources, horizon, rows], entry t for reaching state t + 1.
         semantic: float [horizon, rows], predicted semantic reward of the states 0..horizon - 1 themselves, or None.
-        alive: float [horizon + 1, rows], probability that the episode goes on.
+        continuation: float [horizon + 1, rows], probability that the episode goes on.
     """
 
     sources: torch.Tensor
     semantic: torch.Tensor | None
-    alive: torch.Tensor
+    continuation: torch.Tensor
 
 
 class Actor(nn.Module):
@@ -94,7 +80,7 @@ class Behaviour(nn.Module):
     """An actor with one critic per reward source, and how both learn from a rollout."""
 
     def __init__(
-        self, size: Size, actions: int, discrete: bool, uniform_mix: float, sources: list[Source], switch: Switch, config: BehaviourConfig
+        self, size: Size, actions: int, discrete: bool, uniform_mix: float, sources: list[str], switch: Switch, config: BehaviourConfig
     ):
         super().__init__()
         self.config, self.sources, self.switch = config, sources, switch
@@ -122,31 +108,31 @@ class Behaviour(nn.Module):
                 stoch = index if discrete else straight_through(index, prior).flatten(1)
                 deters.append(deter)
                 stochs.append(stoch)
-            return Rollout(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
+            return Rollout.of(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
 
     def update(self, rollout: Rollout, rewards: Rewards) -> dict[str, torch.Tensor]:
         """One step of actor and critics on a rollout; returns scalars to log."""
         deter, stoch = rollout.deter.flatten(0, 1), rollout.stoch.flatten(0, 1)
         frozen = deter.detach(), stoch.detach()
-        shape = rewards.alive.shape
+        shape = rewards.continuation.shape
         logits = self.critic(*frozen).unflatten(1, shape)
         with torch.set_grad_enabled(not self.actor.discrete):
             value = two_hot_mean(logits.detach() if self.actor.discrete else self.critic(deter, stoch).unflatten(1, shape))
-            discount = self.config.discount * rewards.alive
-            returns = lambda_return(rewards.sources, value, discount[1:], self.config.trace)
-            weight = torch.cumprod(torch.cat([rewards.alive[:1], discount[1:-1]]), 0).detach()
-            advantage, explore_share = self._advantage(returns, value[:, :-1], rewards)
+            discount = self.config.discount * rewards.continuation
+            returns = lambda_return(rewards.sources, value, discount[1:], self.config.lambda_)
+            weight = torch.cumprod(torch.cat([rewards.continuation[:1], discount[1:-1]]), 0).detach()
+            advantage, explore_fraction = self._advantage(returns, value[:, :-1], rewards)
         metrics = self._update_actor(rollout, frozen, advantage, weight)
         metrics |= self._update_critic(logits[:, :-1], frozen, returns.detach(), weight)
-        metrics["explore_share"] = explore_share
+        metrics["explore_share"] = explore_fraction
         for name, reward, source_return in zip(self.sources, rewards.sources, returns, strict=True):
             metrics |= {f"{name}_reward": reward.detach().mean(), f"{name}_return": source_return.detach().mean()}
         return metrics
 
     def _advantage(self, returns: torch.Tensor, value: torch.Tensor, rewards: Rewards) -> tuple[torch.Tensor, torch.Tensor]:
         semantic_return = returns[self.sources.index("semantic")] if "semantic" in self.sources else None
-        weights, explore_share = self.switch(rewards.semantic, semantic_return)
-        return (weights * (returns - value) / self.scale(returns)).sum(0), explore_share
+        weights, explore_fraction = self.switch(rewards.semantic, semantic_return)
+        return (weights * (returns - value) / self.scale(returns)).sum(0), explore_fraction
 
     def _update_actor(self, rollout: Rollout, frozen: tuple, advantage: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
         horizon, rows = weight.shape

@@ -1,35 +1,29 @@
-"""The world-model agent: one world model, a task behaviour, and in exploration an exploration behaviour with its ensemble."""
+"""The world-model agent: one world model, a task behaviour, and in exploration an exploration behaviour with its reward sources."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from sensei.agents.actor_critic import Behaviour, Rewards, Rollout, action_tensor
+from sensei.agents.actor_critic import Behaviour, Rewards, action_tensor
+from sensei.agents.contract import Agent, Phase, Rows
 from sensei.agents.optimiser import Optimiser
-from sensei.agents.update import Learning
+from sensei.agents.update import Update, compile_methods, kernels
 from sensei.core.errors import SenseiError
 from sensei.core.rng import integer_seed, torch_generator
-from sensei.exploration.disagreement import Ensemble
+from sensei.envs.step import Has, fields
+from sensei.exploration.extrinsic import Extrinsic
+from sensei.exploration.sources import Made, Rollout, make_source
 from sensei.exploration.switch import Switch
-from sensei.study.models.exploration import ExplorationConfig, Method, Weights
+from sensei.replay.step import Spaces
+from sensei.study.models.exploration import ExplorationConfig, Method
 from sensei.study.models.study import Settings
 from sensei.world_model.model import Batch, WorldModel
 from sensei.world_model.rssm import Observed, State
 
-Phase = Literal["explore", "task"]
 TASK_HEADS = "world_model.task_heads."
-TASK_WEIGHTS = ExplorationConfig(go=Weights(extrinsic=1), explore=Weights(extrinsic=1))
-
-
-class Spaces(NamedTuple):
-    """What the agent has to know of an environment: number of flags, number of actions, whether they are discrete, number of tasks."""
-
-    flags: int
-    actions: int
-    discrete: bool
-    tasks: int = 0
+TASK_WEIGHTS = ExplorationConfig(go={"extrinsic": 1}, explore={"extrinsic": 1})
 
 
 class PolicyState(NamedTuple):
@@ -39,15 +33,15 @@ class PolicyState(NamedTuple):
     action: torch.Tensor
 
 
-class DreamerAgent(nn.Module):
-    """DreamerV3 with Plan2Explore and SENSEI's exploration.
+class DreamerAgent(nn.Module, Agent):
+    """DreamerV3 (Hafner et al. 2023, arXiv 2301.04104) with Plan2Explore (Sekar et al. 2020, arXiv 2005.05960) and SENSEI's exploration.
 
-    Args:
-        phase: `explore` acts with the exploration behaviour and keeps reward gradients out of the features; `task` acts
-            with the task behaviour, lets them in, and has neither ensemble nor heads for other tasks (paper sections 3 and 4).
-        weights: percentile and weights of the exploration behaviour.
-        seed: fixes initialisation, imagination and acting.
+    In phase `explore` it acts with the exploration behaviour and keeps reward gradients out of the features; in phase `learn` it acts with
+    the task behaviour, lets them in, and has neither an exploration behaviour nor heads for other tasks.
     """
+
+    takes_sources = True
+    seconds_per_update = 0.5
 
     def __init__(
         self, spaces: Spaces, settings: Settings, method: Method, weights: ExplorationConfig, phase: Phase, seed: int, device: str = "cpu"
@@ -56,31 +50,57 @@ class DreamerAgent(nn.Module):
         self.spaces, self.settings, self.method, self.phase, self.device = spaces, settings, method, phase, torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(integer_seed(seed, "agent", "initialisation"))
-            config = settings.world_model
-            exploring = phase == "explore"
-            tasks = spaces.tasks if exploring else 0
-            self.world_model = WorldModel(config, spaces.flags, spaces.actions, reward_gradient=not exploring, tasks=tasks)
-            self.task = self._behaviour(["extrinsic"], Switch("none", TASK_WEIGHTS, ["extrinsic"], 0.99))
-            switch = Switch(method.gate, weights, method.sources, settings.behaviour.normaliser_decay)
-            self.exploration = self._behaviour(method.sources, switch) if exploring else None
-            needs_ensemble = exploring and "disagreement" in method.sources
-            self.ensemble = Ensemble(self.world_model.size, spaces.actions, settings.ensemble.members) if needs_ensemble else None
+            self._make_parts(weights)
         self.to(self.device)
         self.generators = {name: torch_generator(seed, "agent", name, device=self.device) for name in ("observe", "imagine", "act")}
-        # Heads that only read the features are clipped apart: not even by a common gradient norm may a reward shape the model.
-        readers = [self.world_model.reward_heads[name] for name in (("extrinsic", "semantic") if exploring else ("semantic",))]
-        readers += [self.world_model.task_heads] if tasks else []
-        self.optimiser = Optimiser(self.world_model.parameters(), config.learning_rate, config.epsilon, config.clip, apart=readers)
-        ensemble = settings.ensemble
-        self.ensemble_optimiser = (
-            Optimiser(self.ensemble.parameters(), ensemble.learning_rate, ensemble.epsilon, ensemble.clip) if self.ensemble else None
-        )
-        self.learning = Learning(self, settings.training.compile)
+        self.optimisers = self._optimisers()
+        compile = settings.training.compile
+        if compile == "full":
+            self.compile_parts()
+        drawn = [self.generators[name] for name in ("observe", "imagine")]
+        captures = compile != "off" and self.device.type == "cuda"
+        self.one_update = Update(self.learn, drawn, self.optimisers.values(), captures)
 
-    def _behaviour(self, sources: list, switch: Switch) -> Behaviour:
-        spaces, config = self.spaces, self.settings
-        mix = config.world_model.uniform_mix
-        return Behaviour(self.world_model.size, spaces.actions, spaces.discrete, mix, sources, switch, config.behaviour)
+    def _make_parts(self, weights: ExplorationConfig) -> None:
+        config, spaces, method, exploring = self.settings.world_model, self.spaces, self.method, self.phase == "explore"
+        tasks = spaces.tasks if exploring else 0
+        self.world_model = WorldModel(config, spaces.flags, spaces.actions, reward_gradient=not exploring, tasks=tasks)
+        self.task = self._behaviour(["extrinsic"], "none", TASK_WEIGHTS)
+        self.exploration = self._behaviour(method.sources, method.gate, weights) if exploring else None
+        self.sources = nn.ModuleDict({"extrinsic": Extrinsic(Made(self.world_model, spaces, self.settings, method, Extrinsic.Options()))})
+        for name in method.sources if exploring else ():
+            if name != "extrinsic":
+                self.sources[_key(name)] = make_source(name, self.world_model, spaces, self.settings, method)
+
+    def _behaviour(self, sources: list[str], gate: str, weights: ExplorationConfig) -> Behaviour:
+        spaces, config, mix = self.spaces, self.settings.behaviour, self.settings.world_model.uniform_mix
+        switch = Switch(gate, weights, sources, config.normaliser_decay)
+        return Behaviour(self.world_model.size, spaces.actions, spaces.discrete, mix, sources, switch, config)
+
+    def _optimisers(self) -> dict[str, Optimiser]:
+        """All that move parameters, by the names they have in a checkpoint."""
+        config, heads, tasks = self.settings.world_model, self.world_model.reward_heads, self.world_model.task_heads
+        # Heads that only read the features are clipped apart: not even by a common gradient norm may a reward shape the model.
+        readers = [heads["semantic"]] if self.world_model.reward_gradient else [heads["extrinsic"], heads["semantic"]]
+        readers += [tasks] if tasks is not None else []
+        rates = config.learning_rate, config.epsilon, config.clip
+        optimisers = {"world_model": Optimiser(self.world_model.parameters(), *rates, apart=readers)}
+        for name, source in self.sources.items():
+            if source.rates is not None:
+                rates = source.rates.learning_rate, source.rates.epsilon, source.rates.clip
+                optimisers[f"sources.{name}"] = Optimiser(filter(lambda parameter: parameter.requires_grad, source.parameters()), *rates)
+        for name, behaviour in self._behaviours().items():
+            optimisers |= {f"{name}.{key}": optimiser for key, optimiser in behaviour.optimisers.items()}
+        return optimisers
+
+    def _behaviours(self) -> dict[str, Behaviour]:
+        return {"task": self.task} | ({"exploration": self.exploration} if self.exploration is not None else {})
+
+    def compile_parts(self) -> None:
+        """Have the functions that an update consists of compiled."""
+        compile_methods(self.world_model, "losses")
+        compile_methods(self.world_model.rssm, "step", "posterior_step", "imagine_step")
+        compile_methods(self, "rewards")
 
     # Acting ---------------------------------------------------------------------------------------------------------
 
@@ -92,121 +112,94 @@ class DreamerAgent(nn.Module):
         return PolicyState(State(deter, index), torch.zeros(workers, self.spaces.actions, device=self.device))
 
     @torch.no_grad()
-    def policy(
-        self, rows: dict[str, np.ndarray], state: PolicyState, behaviour: Phase | None = None, generator: torch.Generator | None = None
-    ) -> tuple[np.ndarray, PolicyState]:
-        """Act by sampling.
-
-        Args:
-            rows: `image` uint8 [workers, H, W, 3], `flags` float32 [workers, flags], `is_first` bool [workers].
-            state: what the call before returned.
-            behaviour: which behaviour acts; by default that of the phase.
-            generator: randomness; by default the agent's own acting stream.
-
-        Returns:
-            int64 [workers] (discrete) or float32 [workers, actions], and the next state.
-        """
+    def policy(self, rows: Rows, state: PolicyState, generator: torch.Generator | None = None) -> tuple[np.ndarray, PolicyState]:
+        """Act by sampling, with the exploration behaviour while exploring and with the task behaviour else."""
         generator = generator or self.generators["act"]
-        image, flags, is_first = (torch.from_numpy(rows[key]).to(self.device) for key in ("image", "flags", "is_first"))
-        actor = (self.exploration if (behaviour or self.phase) == "explore" else self.task).actor
+        shown = {name: torch.from_numpy(rows[name]).to(self.device) for name in fields(Has.POLICY)}
+        actor = self.task.actor if self.exploration is None else self.exploration.actor
         uniform = torch.rand(state.model.index.shape, generator=generator, device=self.device)
-        with self.learning.kernels():
-            model = self.world_model.observe_step(state.model, state.action, image, flags, is_first, uniform)
-            action = actor.sample(model.deter, model.index, actor.noise((len(image),), generator))
+        with kernels(self.settings.training.compile):
+            model = self.world_model.observe_step(state.model, state.action, **shown, uniform=uniform)
+            action = actor.sample(model.deter, model.index, actor.noise((len(uniform),), generator))
         chosen = action.argmax(-1) if self.spaces.discrete else action.clamp(-1, 1)
         return chosen.cpu().numpy(), PolicyState(model, action)
 
     # Learning -------------------------------------------------------------------------------------------------------
 
-    def update(self, arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    def update(self, batch: Rows) -> dict[str, torch.Tensor]:
         """One update of everything on a replay batch; returns scalars to log (0-d tensors).
 
         Args:
-            arrays: [batch, time, ...] per field of `Batch`; `action` as the environment takes it.
+            batch: [batch, time, ...] per field of `Batch`; `action` as the environment takes it.
         """
-        with self.learning.kernels():
-            return self.learning(self._batch(arrays))
+        with kernels(self.settings.training.compile):
+            return self.one_update(self.batch(batch))
+
+    def batch(self, arrays: Rows) -> Batch:
+        """Replayed arrays as the world model takes them, on the device."""
+        tensors = {name: torch.from_numpy(arrays[name]).to(self.device, non_blocking=True) for name in Batch._fields}
+        tensors["action"] = action_tensor(tensors["action"], self.spaces.actions, self.spaces.discrete)
+        return Batch(**tensors)
 
     def learn(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The update itself, in static shapes, without a branch on data and without waiting for the device."""
         shape = (*batch.is_first.shape, self.world_model.size.stoch)
         uniform = torch.rand(shape, generator=self.generators["observe"], device=self.device)
-        with self._autocast():
+        with self.autocast():
             observed = self.world_model.observe(batch, uniform)
             losses = self.world_model.losses(batch, observed)
             total = sum(losses.values()).mean()
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
-        metrics["model/gradient"] = self.optimiser.step(total)
+        metrics["model/gradient"] = self.optimisers["world_model"].step(total)
         metrics |= {f"model/{name}": value for name, value in self.world_model.diagnostics(observed).items()}
         observed = Observed(*(part.detach() for part in observed))
-        if self.ensemble is not None:
-            metrics["loss/ensemble"] = self._update_ensemble(batch, observed)
+        metrics |= self._learn_sources(batch, observed)
         start = State(observed.deter.flatten(0, 1), observed.index.flatten(0, 1))
-        alive = 1 - batch.is_terminal.flatten().float()
-        for name, behaviour in (("task", self.task), ("explore", self.exploration)):
-            if behaviour is not None:
-                metrics |= {f"{name}/{key}": value for key, value in self._update_behaviour(behaviour, start, alive).items()}
+        continuation = 1 - batch.is_terminal.flatten().float()
+        metrics |= self._learn_behaviour(self.task, "task", start, continuation)
+        if self.exploration is not None:
+            metrics |= self._learn_behaviour(self.exploration, "explore", start, continuation)
         return metrics
 
-    def _update_behaviour(self, behaviour: Behaviour, start: State, alive: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _learn_sources(self, batch: Batch, observed: Observed) -> dict[str, torch.Tensor]:
+        metrics = {}
+        for name, source in self.sources.items():
+            with self.autocast():
+                losses = source.losses(batch, observed)
+            if losses:
+                self.optimisers[f"sources.{name}"].step(sum(losses.values()))
+                metrics |= {f"loss/{key}": loss.detach() for key, loss in losses.items()}
+        return metrics
+
+    def _learn_behaviour(self, behaviour: Behaviour, name: str, start: State, continuation: torch.Tensor) -> dict[str, torch.Tensor]:
         starts = self.settings.behaviour.starts
-        if starts is not None and starts < len(alive):
-            chosen = torch.randperm(len(alive), generator=self.generators["imagine"], device=self.device)[:starts]
-            start, alive = State(start.deter[chosen], start.index[chosen]), alive[chosen]
-        with self._autocast():
+        if starts is not None and starts < len(continuation):
+            chosen = torch.randperm(len(continuation), generator=self.generators["imagine"], device=self.device)[:starts]
+            start, continuation = State(start.deter[chosen], start.index[chosen]), continuation[chosen]
+        with self.autocast():
             rollout = behaviour.imagine(self.world_model.rssm, start, self.generators["imagine"])
             with torch.set_grad_enabled(not self.spaces.discrete):
-                rewards = self._rewards(behaviour, rollout, alive)
-        return behaviour.update(rollout, rewards)
+                rewards = self.rewards(behaviour, rollout, continuation)
+        return {f"{name}/{key}": value for key, value in behaviour.update(rollout, rewards).items()}
 
-    def _rewards(self, behaviour: Behaviour, rollout: Rollout, alive: torch.Tensor) -> Rewards:
-        """Predicted rewards of a rollout: those of a step at the next state, disagreement of the step itself."""
-        steps, rows = rollout.deter.shape[:2]
-        everything = rollout.deter.flatten(0, 1), rollout.stoch.flatten(0, 1)
-        later = tuple(part[rows:] for part in everything)
-        earlier = tuple(part[:-rows] for part in everything)
-        semantic = None
-        if "semantic" in behaviour.sources:
-            semantic = self.world_model.predict_reward("semantic", *everything).view(steps, rows)
-        sources = []
-        for source in behaviour.sources:
-            if source == "semantic":
-                sources.append(semantic[1:])
-            elif source == "disagreement":
-                reward = self.ensemble.disagreement(*earlier, rollout.action.flatten(0, 1), self.method.disagreement)
-                sources.append(reward.view(steps - 1, rows))
-            else:
-                sources.append(self.world_model.predict_reward("extrinsic", *later).view(steps - 1, rows))
-        predicted = self.world_model.predict_continue(*later).view(steps - 1, rows)
-        return Rewards(torch.stack(sources), None if semantic is None else semantic[:-1], torch.cat([alive.unsqueeze(0), predicted]))
+    def rewards(self, behaviour: Behaviour, rollout: Rollout, continuation: torch.Tensor) -> Rewards:
+        """Predicted rewards of a rollout from states whose episodes go on with probability `continuation`, float [rows]."""
+        sources, semantic = [], None
+        for name in behaviour.sources:
+            source = self.sources[_key(name)]
+            of_states = source.state_reward(rollout)
+            sources.append(source.reward(rollout) if of_states is None else of_states[1:])
+            if name == "semantic":
+                semantic = of_states[:-1]
+        predicted = self.world_model.predict_continue(*rollout.later).view(rollout.action.shape[:2])
+        return Rewards(torch.stack(sources), semantic, torch.cat([continuation.unsqueeze(0), predicted]))
 
-    def _update_ensemble(self, batch: Batch, observed: Observed) -> torch.Tensor:
-        """Steps whose successor starts another episode teach nothing about dynamics; they get no weight."""
-        earlier = (part[:, :-1].flatten(0, 1) for part in (observed.deter, observed.index, batch.action))
-        follows = (~batch.is_first[:, 1:]).flatten().float()
-        with self._autocast():
-            loss = self.ensemble.loss(*earlier, observed.stoch[:, 1:].flatten(0, 1), follows)
-        self.ensemble_optimiser.step(loss)
-        return loss.detach()
-
-    def _batch(self, arrays: dict[str, np.ndarray]) -> Batch:
-        tensors = {name: torch.from_numpy(arrays[name]).to(self.device, non_blocking=True) for name in Batch._fields}
-        tensors["action"] = action_tensor(tensors["action"], self.spaces.actions, self.spaces.discrete)
-        return Batch(**tensors)
-
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
+        """Precision of world model, sources and imagination."""
         enabled = self.device.type == "cuda" and self.settings.training.precision == "bfloat16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     # Checkpoints ----------------------------------------------------------------------------------------------------
-
-    def optimisers(self) -> dict[str, Optimiser]:
-        """All that move parameters, by the names they have in a checkpoint."""
-        named = {"world_model": self.optimiser, "ensemble": self.ensemble_optimiser}
-        for name, behaviour in (("task", self.task), ("exploration", self.exploration)):
-            if behaviour is not None:
-                named |= {f"{name}.{key}": optimiser for key, optimiser in behaviour.optimisers.items()}
-        return {name: optimiser for name, optimiser in named.items() if optimiser is not None}
 
     def checkpoint(self) -> dict[str, Any]:
         """Weights, optimisers, normalisers and random streams; all that `restore` needs."""
@@ -214,22 +207,22 @@ class DreamerAgent(nn.Module):
             "spaces": tuple(self.spaces),
             "phase": self.phase,
             "weights": self.state_dict(),
-            "optimisers": {name: optimiser.adam.state_dict() for name, optimiser in self.optimisers().items()},
+            "optimisers": {name: optimiser.adam.state_dict() for name, optimiser in self.optimisers.items()},
             "generators": {name: generator.get_state() for name, generator in self.generators.items()},
         }
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Continue exactly where `checkpoint` was taken."""
         self.load_state_dict(checkpoint["weights"])
-        self.learning.forget()
-        for name, optimiser in self.optimisers().items():
+        self.one_update.forget()
+        for name, optimiser in self.optimisers.items():
             optimiser.adam.load_state_dict(checkpoint["optimisers"][name])
         for name, generator in self.generators.items():
             generator.set_state(checkpoint["generators"][name].cpu())
 
     def start_from(self, explored: dict[str, Any], task: int | None = None) -> None:
-        """Begin a task with an explored agent: world model and, if `downstream.behaviour` is keep, the task behaviour; each
-        with its optimiser and normalisers (paper section 10).
+        """Begin a task with an explored agent: world model and, if `training.explored_behaviour` is keep, the task behaviour; each
+        with its optimiser and normalisers.
 
         Args:
             explored: the `checkpoint` of an exploration run.
@@ -242,29 +235,25 @@ class DreamerAgent(nn.Module):
         if tuple(explored["spaces"]) != tuple(self.spaces):
             raise SenseiError(
                 "the explored agent belongs to another environment",
-                found=f"(flags, actions, discrete) {explored['spaces']}",
+                found=f"(flags, actions, discrete, tasks) {explored['spaces']}",
                 expected=tuple(self.spaces),
             )
-        self.learning.forget()
-        keep = self.settings.downstream.behaviour == "keep" and task is None
+        self.one_update.forget()
+        keep = self.settings.training.explored_behaviour == "keep" and task is None
         parts = ("world_model", "task") if keep else ("world_model",)
         own = self.state_dict()
         weights = {key: value for key, value in explored["weights"].items() if key.split(".")[0] in parts and key in own}
         self.load_state_dict({**own, **weights})
-        for name, optimiser in self.optimisers().items():
+        for name, optimiser in self.optimisers.items():
             if name.split(".")[0] in parts:
-                self._take_over(optimiser, explored["optimisers"][name])
+                optimiser.take_over(explored["optimisers"][name])
         if task is not None:
             heads = {key.removeprefix(TASK_HEADS): value for key, value in explored["weights"].items() if key.startswith(TASK_HEADS)}
             head = self.world_model.reward_heads["extrinsic"]
             head.load_head(heads, task)
-            for parameter in head.parameters():
-                self.optimiser.adam.state.pop(parameter, None)
+            self.optimisers["world_model"].forget(head.parameters())
 
-    @staticmethod
-    def _take_over(optimiser: Optimiser, explored: dict[str, Any]) -> None:
-        """Load the state of an optimiser; what it held of the heads of other tasks, whose parameters come last, is left out."""
-        group = explored["param_groups"][0]
-        known = group["params"][: len(optimiser.parameters)]
-        state = {index: explored["state"][index] for index in known if index in explored["state"]}
-        optimiser.adam.load_state_dict({"state": state, "param_groups": [{**group, "params": known}]})
+
+def _key(source: str) -> str:
+    """A source's name as that of a module, which may hold no dot."""
+    return source.replace(".", "/")

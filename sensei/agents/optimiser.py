@@ -1,6 +1,7 @@
 """Adam with gradient clipping, over all parameters at once or over each batched head by itself."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,6 +42,18 @@ class Optimiser:
             nn.utils.clip_grad_norm_(group, self.clip, foreach=True)
         self.adam.step()
         return norm
+
+    def take_over(self, explored: dict[str, Any]) -> None:
+        """Load the state of an optimiser of these parameters and of more that came after them, which is left out."""
+        group = explored["param_groups"][0]
+        known = group["params"][: len(self.parameters)]
+        state = {index: explored["state"][index] for index in known if index in explored["state"]}
+        self.adam.load_state_dict({"state": state, "param_groups": [{**group, "params": known}]})
+
+    def forget(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Begin anew with some parameters."""
+        for parameter in parameters:
+            self.adam.state.pop(parameter, None)
 
     def _clip_heads(self) -> torch.Tensor:
         square = torch.stack([p.grad.square().sum([d for d in range(p.dim()) if d != axis]) for p, axis in self.head_axes.items()]).sum(0)

@@ -6,14 +6,14 @@ from torch import nn
 from sensei.exploration.statistics import percentiles
 
 
-def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Tensor, trace: float) -> torch.Tensor:
+def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Tensor, lambda_: float) -> torch.Tensor:
     """G_t = r_{t+1} + discount_{t+1} ((1 - lambda) v_{t+1} + lambda G_{t+1}), bootstrapped with the last value.
 
     Args:
         reward: float [..., horizon, rows]; entry t is the reward of reaching state t + 1.
         value: float [..., horizon + 1, rows].
         discount: float [horizon, rows]; entry t is the discount times the continuation of state t + 1.
-        trace: lambda.
+        lambda_: 0 bootstraps from the next value, 1 from the last one alone.
 
     Returns:
         float [..., horizon, rows].
@@ -21,7 +21,7 @@ def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Ten
     following = value[..., -1, :]
     returns = []
     for t in reversed(range(reward.shape[-2])):
-        following = reward[..., t, :] + discount[t] * torch.lerp(value[..., t + 1, :], following, trace)
+        following = reward[..., t, :] + discount[t] * torch.lerp(value[..., t + 1, :], following, lambda_)
         returns.append(following)
     return torch.stack(returns[::-1], -2)
 

@@ -8,86 +8,93 @@ device, and on CUDA captures what was compiled.
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
 
 import torch
 
+from sensei.agents.optimiser import Optimiser
 from sensei.kernels.choice import pytorch_only
-from sensei.world_model.model import Batch
-
-if TYPE_CHECKING:
-    from sensei.agents.dreamer import DreamerAgent
 
 Compile = Literal["off", "auto", "full"]
+Metrics = dict[str, torch.Tensor]
 log = logging.getLogger("sensei.agents")
 WARMUP = 3  # updates before the capture: libraries choose kernels and optimisers make their state
 
 
-class Learning:
-    """Calls `agent.learn`; on CUDA, once warm, replays its graph. Every call is one update, the first ones too."""
+def kernels(compile: Compile) -> contextlib.AbstractContextManager[None]:
+    """Where an agent learns or acts, the kernels it may use."""
+    return pytorch_only() if compile == "off" else contextlib.nullcontext()
 
-    def __init__(self, agent: "DreamerAgent", compile: Compile):
-        self.agent = agent
-        self.plain = compile == "off"
-        self.captures = compile != "off" and agent.device.type == "cuda"
-        if compile == "full":
-            compile_parts(agent)
+
+def compile_methods(owner: object, *names: str) -> None:
+    """Compile methods of an object: one step of a loop rather than the loop, so that compiling stays short."""
+    for name in names:
+        setattr(owner, name, torch.compile(getattr(owner, name), dynamic=False))
+
+
+class Update:
+    """Calls a function of a batch; on CUDA, once warm, replays its graph. Every call is one update, the first ones too.
+
+    Args:
+        function: one update in static shapes, without a branch on data and without waiting for the device.
+        generators: all that it draws from.
+        optimisers: all that it steps.
+        captures: whether to capture a graph.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[NamedTuple], Metrics],
+        generators: Iterable[torch.Generator],
+        optimisers: Iterable[Optimiser],
+        captures: bool,
+    ):
+        self.function, self.generators, self.optimisers, self.captures = function, list(generators), list(optimisers), captures
         self.forget()
-
-    def kernels(self) -> contextlib.AbstractContextManager[None]:
-        """Where the agent learns or acts, the kernels it may use."""
-        return pytorch_only() if self.plain else contextlib.nullcontext()
 
     def forget(self) -> None:
         """Drop the graph: the tensors it points to have been replaced."""
         self.graph, self.batch, self.metrics, self.updates = None, None, None, 0
 
-    def __call__(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def __call__(self, batch: NamedTuple) -> Metrics:
         """One update; the scalars returned are not overwritten by the next one."""
         if not self.captures:
-            return self.agent.learn(batch)
+            return self.function(batch)
         if self.graph is None and self.updates < WARMUP:
             self.updates += 1
             return self._aside(batch)
         if self.graph is None and not self._capture(batch):
-            return self.agent.learn(batch)
+            return self.function(batch)
         for ours, given in zip(self.batch, batch, strict=True):
             ours.copy_(given, non_blocking=True)
         self.graph.replay()
         return {name: value.clone() for name, value in self.metrics.items()}
 
-    def _aside(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def _aside(self, batch: NamedTuple) -> Metrics:
         """An update on a stream of its own, as a capture wants it to have happened before."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            metrics = self.agent.learn(batch)
+            metrics = self.function(batch)
         torch.cuda.current_stream().wait_stream(stream)
         return metrics
 
-    def _capture(self, batch: Batch) -> bool:
+    def _capture(self, batch: NamedTuple) -> bool:
         """Record an update on buffers of our own, nothing is computed yet; where the driver refuses, go on op by op."""
-        self.batch = Batch(*(part.clone() for part in batch))
-        for optimiser in self.agent.optimisers().values():
+        self.batch = type(batch)(*(part.clone() for part in batch))
+        for optimiser in self.optimisers:
             for group in optimiser.adam.param_groups:
                 group["capturable"] = True
         graph = torch.cuda.CUDAGraph()
-        for name in ("observe", "imagine"):
-            graph.register_generator_state(self.agent.generators[name])
+        for generator in self.generators:
+            graph.register_generator_state(generator)
         try:
             with torch.cuda.graph(graph):
-                self.metrics = self.agent.learn(self.batch)
+                self.metrics = self.function(self.batch)
         except RuntimeError as error:
             log.warning("the update cannot be captured as a CUDA graph and is carried out op by op: %s", error)
             self.captures = False
             return False
         self.graph = graph
         return True
-
-
-def compile_parts(agent: "DreamerAgent") -> None:
-    """Compile the functions an update consists of: one step of a loop rather than the loop, so that compiling stays short."""
-    model = agent.world_model
-    for owner, names in ((model, ("losses",)), (model.rssm, ("step", "posterior_step", "imagine_step")), (agent, ("_rewards",))):
-        for name in names:
-            setattr(owner, name, torch.compile(getattr(owner, name), dynamic=False))

@@ -34,16 +34,15 @@ def loop(
     workers: Annotated[int | None, typer.Option(help="environments side by side; by default the study's")] = None,
     train_ratio: Annotated[float | None, typer.Option(help="replayed steps per agent step; by default the study's")] = None,
     prefill: Annotated[int | None, typer.Option(help="random steps before the first update; by default the study's")] = None,
-    acting_lag: Annotated[int, typer.Option(help="turns of updates that the acting policy is behind, 0 or 1")] = 0,
     steps: Annotated[int, typer.Option(help="agent steps to measure, twice: for the rates, and for the parts")] = 1000,
     threads: Annotated[int, typer.Option(help="CPU threads of a run")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    runs: Annotated[int, typer.Option(help="runs at once, which share the cores or the graphics card")] = 1,
+    runs: Annotated[int, typer.Option(help="runs at once, which share the cores or the GPU")] = 1,
     json: Json = None,
 ) -> None:
     """Train as a study does, with a reward model of random weights, and say where the time goes."""
     world_model = {"size": size, "image_size": image_size}
-    training = {"workers": workers, "train_ratio": train_ratio, "prefill": prefill, "acting_lag": acting_lag, "device": device}
+    training = {"workers": workers, "train_ratio": train_ratio, "prefill": prefill, "device": device}
     changes = {"world_model": world_model, "training": training}
     case = Case(resolve(study, environment, method, changes), environment, method, steps, threads)
     emit(side_by_side(case, runs), json)
@@ -88,7 +87,6 @@ def side_by_side(case: Case, runs: int) -> dict[str, Any]:
         "image_size": settings.world_model.image_size,
         "batch": [training.batch_size, training.batch_length],
         "train_ratio": training.train_ratio,
-        "acting_lag": training.acting_lag,
         "workers": training.workers,
         "runs": runs,
         **rates,

@@ -41,7 +41,8 @@ def workload(size: str, shape: tuple[int, int], method: str, **options: Any) -> 
 
 def ours(work: dict[str, Any]):
     """(agent, one update of it) on a workload."""
-    from sensei.agents.dreamer import DreamerAgent, Spaces
+    from sensei.agents.dreamer import DreamerAgent
+    from sensei.replay.step import Spaces
     from sensei.study.load import load_study
     from sensei.study.models.study import Settings
 
@@ -57,7 +58,7 @@ def ours(work: dict[str, Any]):
     base = study.settings["toy_counting"].model_dump()
     settings = Settings.model_validate(base | {key: base[key] | change for key, change in changes.items()})
     method = names[work["method"]]
-    phase = "task" if work["method"] == "dreamerv3" else "explore"
+    phase = "learn" if work["method"] == "dreamerv3" else "explore"
     spaces = Spaces(0, work["actions"], work["discrete"], work["tasks"])
     agent = DreamerAgent(spaces, settings, study.methods[method], study.weights("toy_counting", method), phase, 0, work["device"])
     return agent, lambda: agent.update(work)

@@ -1,7 +1,7 @@
-"""Which graphics card a process computes on: at most `runs_per_gpu` of our processes share one.
+"""Which GPU a process computes on: at most `runs_per_gpu` of our processes share one.
 
-Every place on a card is a file that its holder has locked. The kernel drops the lock with the process, whatever ends it, so no
-place is ever lost. A scheduler that hands out cards (`CUDA_VISIBLE_DEVICES`) is followed: only its cards are shared out.
+Every place on a GPU is a file that its holder has locked. The kernel drops the lock with the process, whatever ends it, so no
+place is ever lost. A scheduler that hands out GPUs (`CUDA_VISIBLE_DEVICES`) is followed: only those are shared out.
 """
 
 import fcntl
@@ -19,21 +19,21 @@ log = logging.getLogger("sensei.training")
 
 
 @contextmanager
-def card(device: str, runs_per_gpu: int) -> Iterator[None]:
-    """Hold a place on a graphics card, waiting for one if need be; nothing else of the machine is visible to CUDA in the block.
+def place_on_gpu(device: str, runs_per_gpu: int) -> Iterator[None]:
+    """Hold a place on a GPU, waiting for one if need be; nothing else of the machine is visible to CUDA in the block.
 
     Does nothing where the run computes on the CPU. Must come before CUDA is initialised in this process.
     """
-    cards = [] if device == "cpu" else visible_cards()
-    if not cards:
+    gpus = [] if device == "cpu" else visible_gpus()
+    if not gpus:
         yield
         return
-    name, place = _wait_for_place(cards, runs_per_gpu)
+    name, place = _wait_for_place(gpus, runs_per_gpu)
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     os.environ["CUDA_VISIBLE_DEVICES"] = name
     try:
         with place:
-            log.info("computing on graphics card %s", name)
+            log.info("computing on GPU %s", name)
             yield
     finally:
         if before is None:
@@ -42,8 +42,8 @@ def card(device: str, runs_per_gpu: int) -> Iterator[None]:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
-def visible_cards() -> list[str]:
-    """Names of the cards this process may use, as `CUDA_VISIBLE_DEVICES` has them."""
+def visible_gpus() -> list[str]:
+    """Names of the GPUs this process may use, as `CUDA_VISIBLE_DEVICES` has them."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
@@ -52,24 +52,24 @@ def visible_cards() -> list[str]:
     return [str(index) for index in range(torch.cuda.device_count())]  # asks the driver, initialises nothing
 
 
-def _wait_for_place(cards: list[str], runs_per_gpu: int) -> tuple[str, IO[str]]:
-    """The first free place, cards with fewer runs first: its card and the locked file."""
+def _wait_for_place(gpus: list[str], runs_per_gpu: int) -> tuple[str, IO[str]]:
+    """The first free place, GPUs with fewer runs first: its GPU and the locked file."""
     folder, waiting = _folder(), False
     while True:
         for place in range(runs_per_gpu):
-            for name in cards:
+            for name in gpus:
                 if file := _lock(folder / f"{name.replace('/', '-')}.{place}"):
                     return name, file
         if not waiting:
-            log.info("waiting: every graphics card has %d of our runs", runs_per_gpu)
+            log.info("waiting: every GPU has %d of our runs", runs_per_gpu)
         waiting = True
         time.sleep(POLL_SECONDS)
 
 
 def _folder() -> Path:
-    """Where the places of this machine are; a SLURM job has its own, because the numbers of its cards are its own."""
+    """Where the places of this machine are; a SLURM job has its own, because the numbers of its GPUs are its own."""
     job = os.environ.get("SLURM_JOB_ID")
-    folder = Path(tempfile.gettempdir()) / f"sensei-cards-{os.getuid()}{f'-{job}' if job else ''}"
+    folder = Path(tempfile.gettempdir()) / f"sensei-gpus-{os.getuid()}{f'-{job}' if job else ''}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 

@@ -8,6 +8,7 @@ imported to check a study, where neither torch nor a simulator need be installed
 import ast
 import functools
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,18 +30,12 @@ def find(name: str, room: str, base: str, what: str) -> type[Any]:
     Raises:
         SenseiError: there is none; the message names those there are.
     """
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        place = _places(room, base).get(name)
-        if place is None:
-            known = ", ".join(sorted(_places(room, base)))
-            raise SenseiError(f"unknown {what}", found=name, expected=f"one of {known}, or package.module:Class")
-        module, attribute = place
-        return getattr(importlib.import_module(module), attribute)
-    sys.path[:] = sys.path if str(Path.cwd()) in sys.path or "" in sys.path else [*sys.path, str(Path.cwd())]
+    module, attribute = _place(name, room, base, what)
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
+        if module.startswith("sensei."):
+            raise
         hint = "is its package installed, or the folder it lies in on PYTHONPATH?"
         raise SenseiError(f"there is no {what} {name}", found=error, hint=hint) from error
     if base not in {parent.__name__ for parent in getattr(found, "__mro__", ())}:
@@ -48,9 +43,58 @@ def find(name: str, room: str, base: str, what: str) -> type[Any]:
     return found
 
 
-def module_of(name: str, room: str, base: str) -> str:
-    """The module behind a name that `find` knows, without importing it; for fingerprints."""
-    return name.partition(":")[0] if ":" in name else _places(room, base)[name][0]
+def module_of(name: str, room: str, base: str, what: str) -> str:
+    """The module behind a name, without importing it: for fingerprints, and to check names whose modules are heavy.
+
+    Raises:
+        SenseiError: there is none; the message names those there are.
+    """
+    return _place(name, room, base, what)[0]
+
+
+def _place(name: str, room: str, base: str, what: str) -> tuple[str, str]:
+    """(module, class) behind a name."""
+    module, _, attribute = name.partition(":")
+    if attribute:
+        if str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))  # where the command line was started: a study's own modules lie there
+        return module, attribute
+    places = _places(room, base)
+    if name not in places:
+        raise SenseiError(f"unknown {what}", found=name, expected=f"one of {', '.join(sorted(places))}, or package.module:Class")
+    return places[name]
+
+
+def stated(name: str, room: str, base: str, what: str) -> dict[str, Any]:
+    """What the class behind a name says of itself in literals (`learns = False`), over what `base` says in `{room}.contract`.
+
+    Read from the source, not imported: a study is checked where heavy modules cannot be imported.
+
+    Raises:
+        SenseiError: there is no such module or class.
+    """
+    module, attribute = _place(name, room, base, what)
+    own = _literals(module, attribute)
+    if own is None:
+        raise SenseiError(f"there is no {what} {name}", hint="is its package installed, or the folder it lies in on PYTHONPATH?")
+    return (_literals(f"{room}.contract", base) or {}) | own
+
+
+@functools.cache
+def _literals(module: str, name: str) -> dict[str, Any] | None:
+    """Attributes of a class that are literals; None if there is no such module or class."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    if found is None or found.origin is None:
+        return None
+    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    if body is None:
+        return None
+    assigned = (node for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
+    return {node.targets[0].id: node.value.value for node in assigned if isinstance(node.value, ast.Constant)}
 
 
 def names(room: str, base: str) -> list[str]:

@@ -1,1 +1,1 @@
-"""What makes SENSEI explore: ensemble disagreement and the go/explore switch."""
+"""What makes SENSEI explore: reward sources and the go/explore switch between them."""

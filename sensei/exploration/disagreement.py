@@ -1,13 +1,35 @@
-"""Ensemble disagreement as intrinsic reward (Plan2Explore; paper Eq. 6)."""
+"""Ensemble disagreement as intrinsic reward (Plan2Explore; paper Eqs. 5 and 6)."""
 
 import torch
 from torch import nn
 
+from sensei.exploration.sources import Made, Rollout, Source
+from sensei.world_model.model import Batch
 from sensei.world_model.networks import BatchedMLP
-from sensei.world_model.rssm import into_unit_box
+from sensei.world_model.rssm import Observed, into_unit_box
 from sensei.world_model.sizes import Size
 
 ROWS = 1024
+
+
+class Disagreement(Source):
+    """Disagreement of an ensemble about what a step leads to; of the step's own state and action, as Eq. 6 reads."""
+
+    def __init__(self, made: Made):
+        super().__init__(made)
+        self.rates = made.settings.ensemble
+        self.ensemble = Ensemble(made.world_model.size, made.spaces.actions, made.settings.ensemble.members)
+
+    def losses(self, batch: Batch, observed: Observed) -> dict[str, torch.Tensor]:
+        """Steps whose successor starts another episode teach nothing about dynamics; they get no weight."""
+        earlier = (part[:, :-1].flatten(0, 1) for part in (observed.deter, observed.index, batch.action))
+        follows = (~batch.is_first[:, 1:]).flatten().float()
+        return {"ensemble": self.ensemble.loss(*earlier, observed.stoch[:, 1:].flatten(0, 1), follows)}
+
+    def reward(self, rollout: Rollout) -> torch.Tensor:
+        """float [horizon, rows]."""
+        shape, action = rollout.action.shape[:2], rollout.action.flatten(0, 1)
+        return self.ensemble.disagreement(*rollout.earlier, action, self.made.method.disagreement).view(shape)
 
 
 class Ensemble(nn.Module):

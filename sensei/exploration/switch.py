@@ -1,4 +1,4 @@
-"""Go, then explore: the idea of the paper, alone in a file (section 3.3, Eq. 8).
+"""Go, then explore: the idea of the paper, alone in a file (paper Eqs. 7 and 8).
 
 Below a running percentile of the semantic signal the agent *goes*: it follows meaning. From it on it *explores*: it seeks
 surprise. Two ways to measure "below" exist and give different behaviour:
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sensei.exploration.statistics import percentiles
-from sensei.study.models.exploration import ExplorationConfig, Source
+from sensei.study.models.exploration import ExplorationConfig
 
 LOW_PERCENTILE = 5.0
 
@@ -28,17 +28,15 @@ class Switch(nn.Module):
         decay: of the running percentiles (paper: 0.99).
     """
 
-    def __init__(self, gate: str, config: ExplorationConfig, sources: list[Source], decay: float):
+    def __init__(self, gate: str, config: ExplorationConfig, sources: list[str], decay: float):
         super().__init__()
         self.gate, self.percentile, self.decay = gate, config.percentile / 100, decay
-        weights = {
-            name: torch.tensor([getattr(part, source) for source in sources])
-            for name, part in (("go", config.go), ("explore", config.explore))
-        }
+        explore = {name: config.explore.get(name, 0.0) for name in sources}
+        go = {name: config.go.get(name, 0.0) for name in sources}
         if "extrinsic" in sources:
-            weights["go"][sources.index("extrinsic")] = config.explore.extrinsic  # chi is never gated
-        self.register_buffer("go_weights", weights["go"].view(-1, 1, 1))
-        self.register_buffer("explore_weights", weights["explore"].view(-1, 1, 1))
+            go["extrinsic"] = explore["extrinsic"]  # chi is never gated
+        self.register_buffer("go_weights", torch.tensor([*go.values()]).view(-1, 1, 1))
+        self.register_buffer("explore_weights", torch.tensor([*explore.values()]).view(-1, 1, 1))
         self.register_buffer("high", torch.zeros(()))
         self.register_buffer("low", torch.zeros(()))
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
@@ -53,7 +51,7 @@ class Switch(nn.Module):
 
         Returns:
             weights float [sources, horizon, rows] (or broadcastable), divided by the sum of the explore weights, and the
-            share of states in the explore branch.
+            fraction of states in the explore branch.
         """
         total = self.explore_weights.sum()
         if self.gate == "none":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-Spec = dict[str, tuple[tuple[int, ...], np.dtype]]
+from sensei.envs.step import Spec
 
 
 class Replay:

@@ -17,22 +17,12 @@ import pandas as pd
 
 from sensei.core.errors import SenseiError
 from sensei.core.files import atomic, sha256
+from sensei.envs.step import Field, Has, fields
+from sensei.study.layout import CollectionFiles
 
-# key -> dtype kinds and shape after the time axis; a letter stands for a size that is the same in every row
-ROWS = {
-    "image": ("u1", ("height", "width", 3)),
-    "annotator_image": ("u1", ("height", "width", 3)),
-    "flags": ("f4", ("flags",)),
-    "reward": ("f4", ()),
-    "is_first": ("b1", ()),
-    "is_last": ("b1", ()),
-    "is_terminal": ("b1", ()),
-    "events": ("f4", ("events",)),
-    "state": ("f4", ("state",)),
-}
+ROWS = fields(Has.EPISODE)
 NAMES = {"events": "event_names", "state": "state_names"}
-KEYS = (*ROWS, "action", *NAMES.values())
-OPTIONAL = {"annotator_image"}  # absent where the environment can draw any state again
+KEYS = (*ROWS, *NAMES.values())
 FILE_NAME = re.compile(r"worker(\d+)-(\d+)\.npz")
 
 
@@ -46,7 +36,7 @@ def save_episode(path: str | Path, episode: dict[str, np.ndarray]) -> None:
 
     Args:
         path: the file, named by `episode_name`.
-        episode: the arrays of `ROWS` over T rows, `annotator_image` only where it is kept; `action` int64 [T] or
+        episode: the fields that episodes have over T rows, `annotator_image` only where it is kept; `action` int64 [T] or
             float32 [T, d]; `event_names` [E] and `state_names` [S], text.
     """
     fault = _fault(episode, KEYS)
@@ -56,7 +46,7 @@ def save_episode(path: str | Path, episode: dict[str, np.ndarray]) -> None:
 
 
 def load_episode(path: str | Path, keys: tuple[str, ...] = KEYS) -> dict[str, np.ndarray]:
-    """Read `keys` of one episode and check that they are there (`OPTIONAL` ones may not be), of the right shape and type, of one length.
+    """Read `keys` of one episode and check that they are there (optional fields may not be), of the right shape and type, of one length.
 
     Raises:
         SenseiError: the file is absent, damaged or not an episode; the message names it.
@@ -78,19 +68,11 @@ def load_episode(path: str | Path, keys: tuple[str, ...] = KEYS) -> dict[str, np
 
 def _fault(episode: dict[str, np.ndarray], keys: tuple[str, ...]) -> str | None:
     """What is wrong with an episode that should hold `keys`, in words; None if nothing is."""
-    if missing := [key for key in keys if key not in episode and key not in OPTIONAL]:
+    if missing := [key for key in keys if key not in episode and not (key in ROWS and ROWS[key].optional)]:
         return f"it lacks {', '.join(missing)}"
     rows = {key: episode[key] for key in keys if key in episode and key not in NAMES.values()}
     for key, array in rows.items():
-        if key == "action":
-            fits = (array.dtype == np.int64 and array.ndim == 1) or (array.dtype == np.float32 and array.ndim == 2)
-            expected = "int64 [T] or float32 [T, d]"
-        else:
-            dtype, shape = ROWS[key]
-            fits = array.dtype == np.dtype(dtype) and array.ndim == 1 + len(shape)
-            fits = fits and all(isinstance(want, str) or want == size for want, size in zip(shape, array.shape[1:], strict=True))
-            expected = f"{np.dtype(dtype)} [T{''.join(f', {size}' for size in shape)}]"
-        if not fits:
+        if expected := _misfit(ROWS[key], array):
             return f"`{key}` is {array.dtype} {list(array.shape)}, not {expected}"
     lengths = {len(array) for array in rows.values()}
     if rows and (len(lengths) > 1 or lengths == {0}):
@@ -101,19 +83,30 @@ def _fault(episode: dict[str, np.ndarray], keys: tuple[str, ...]) -> str | None:
     return None
 
 
+def _misfit(field: Field, array: np.ndarray) -> str | None:
+    """What type and shape the rows of a field should have, if these have others."""
+    if field.dtype is None:
+        fits = (array.dtype == np.int64 and array.ndim == 1) or (array.dtype == np.float32 and array.ndim == 2)
+        return None if fits else "int64 [T] or float32 [T, d]"
+    fits = array.dtype == np.dtype(field.dtype) and array.ndim == 1 + len(field.shape)
+    fits = fits and all(isinstance(want, str) or want == size for want, size in zip(field.shape, array.shape[1:], strict=True))
+    return None if fits else f"{np.dtype(field.dtype)} [T{''.join(f', {size}' for size in field.shape)}]"
+
+
 def collect(run_episodes_folder: str | Path, output_folder: str | Path) -> pd.DataFrame:
     """Verify the episodes of a finished run and gather them, without copying bytes where the file system allows.
 
-    Every file is hard-linked (copied if it lies on another file system) to `output_folder/episodes/`; what else is there is removed.
+    Every file is hard-linked (copied if it lies on another file system) into the collection; what else is there is removed.
 
     Returns:
-        The index, also written to `output_folder/index.parquet`; one row an episode, by worker and number: file (its name), worker,
+        The index, also written beside them; one row an episode, by worker and number: file (its name), worker,
         episode, steps (rows, that is observations), sha256.
 
     Raises:
         SenseiError: there is no episode, or one is damaged.
     """
-    source, target = Path(run_episodes_folder), Path(output_folder) / "episodes"
+    files = CollectionFiles(Path(output_folder))
+    source, target = Path(run_episodes_folder), files.episodes
     found = {tuple(map(int, match.groups())): file for file in source.glob("*.npz") if (match := FILE_NAME.fullmatch(file.name))}
     if not found:
         raise SenseiError(f"there are no episodes in {source}", hint="raise `training.explore_steps`, or run the collecting run again")
@@ -126,7 +119,7 @@ def collect(run_episodes_folder: str | Path, output_folder: str | Path) -> pd.Da
         _link(file, target / file.name)
         rows.append({"file": file.name, "worker": worker, "episode": episode, "steps": steps, "sha256": sha256(file)})
     index = pd.DataFrame(rows)
-    with atomic(Path(output_folder) / "index.parquet") as temporary:
+    with atomic(files.index) as temporary:
         index.to_parquet(temporary, index=False)
     return index
 

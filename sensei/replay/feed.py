@@ -11,8 +11,8 @@ from sensei.replay.buffer import Replay
 class Feed:
     """Samples batches into memory that is used again and again, which spares the page faults of fresh arrays.
 
-    For a graphics card the memory is page-locked, so that the copy to the card does not wait and the next batch is sampled while
-    the card still computes; two buffers take turns, and none is written to before the update that reads it has ended. The batches
+    For a GPU the memory is page-locked, so that the copy to the GPU does not wait and the next batch is sampled while it still
+    computes; two buffers take turns, and none is written to before the update that reads it has ended. The batches
     are the same as those of `Replay.sample`.
 
     Args:
@@ -36,7 +36,7 @@ class Feed:
 
 
 class Buffer:
-    """Arrays of one batch, and on CUDA the moment up to which the card may still read them."""
+    """Arrays of one batch, and on CUDA the moment up to which the GPU may still read them."""
 
     def __init__(self, arrays: dict[str, np.ndarray], device: str):
         self.arrays, self.read = arrays, None

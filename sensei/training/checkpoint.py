@@ -1,8 +1,10 @@
 """Checkpoints: one file, written whole or not at all, refused if it belongs to another run."""
 
+import io
 import pickle
 import shutil
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,8 +21,21 @@ DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, arrays, numbers, text and containers of them) atomically."""
+    content = io.BytesIO()  # into a file of its own, torch writes the name of that file
+    torch.save(state, content)
     with atomic(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(content.getbuffer())
+
+
+def plain(value: Any) -> Any:
+    """The same, but equal content is saved as equal bytes: pickle writes once what is shared, and resumed runs share other objects."""
+    if isinstance(value, dict):
+        return {plain(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    if isinstance(value, tuple):
+        return tuple(plain(part) for part in value)
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def load(path: Path, device: str = "cpu", arrays: bool = False) -> dict[str, Any]:

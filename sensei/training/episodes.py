@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from sensei.core.files import atomic
-from sensei.replay.episodes import ROWS, episode_name, load_episode, save_episode
+from sensei.envs.step import Has, fields
+from sensei.replay.episodes import NAMES, episode_name, load_episode, save_episode
+from sensei.study.layout import RunFiles
 
 
 class Episodes:
@@ -50,7 +52,7 @@ class Episodes:
                 self.totals[f"events/{name}"] += value
             self.totals["unstable_episodes"] += bool(rows["is_unstable"][worker])
             if self.keep:
-                self.rows[worker].append({name: rows[name][worker] for name in ROWS if name in rows})
+                self.rows[worker].append({name: rows[name][worker] for name in fields(Has.EPISODE) if name in rows})
             if rows["is_last"][worker]:
                 self._end(worker)
 
@@ -96,12 +98,12 @@ class Episodes:
         with atomic(path) as temporary:
             self.table().to_parquet(temporary, index=False)
 
-    def checkpoint(self, folder: Path, step: int) -> dict:
-        """State of the bookkeeping; pictures of running episodes go to files of their own below `folder`."""
+    def checkpoint(self, files: RunFiles, step: int) -> dict:
+        """State of the bookkeeping; pictures of running episodes go to files of their own beside it."""
         if self.keep:
             for worker, rows in enumerate(self.rows):
                 if rows:
-                    save_episode(folder / f"running-{step}-{worker}.npz", self._episode(worker))
+                    save_episode(files.running_episode(step, worker), self._episode(worker))
         actions = [np.array(actions) for actions in self.actions]
         current = [dict(current) for current in self.current]
         return {
@@ -112,7 +114,7 @@ class Episodes:
             "totals": dict(self.totals),
         }
 
-    def restore(self, checkpoint: dict, folder: Path, step: int) -> None:
+    def restore(self, checkpoint: dict, files: RunFiles, step: int) -> None:
         """Continue from a checkpoint; files of episodes that ended after it are deleted, they will be written again."""
         self.finished, self.current, self.numbers = list(checkpoint["finished"]), list(checkpoint["current"]), list(checkpoint["numbers"])
         self.actions, self.totals = [list(actions) for actions in checkpoint["actions"]], dict(checkpoint["totals"])
@@ -123,13 +125,14 @@ class Episodes:
             if path.name not in known:
                 path.unlink()
         for worker in range(len(self.current)):
-            episode = load_episode(folder / f"running-{step}-{worker}.npz")
-            names = [name for name in episode if name not in ("action", "event_names", "state_names")]
+            episode = load_episode(files.running_episode(step, worker))
+            names = [name for name in episode if name not in ("action", *NAMES.values())]
             self.rows[worker] = [{name: episode[name][t] for name in names} for t in range(len(episode["reward"]))]
 
 
-def forget_old(folder: Path, step: int) -> None:
+def forget_old(files: RunFiles, step: int) -> None:
     """Delete pictures of running episodes that belong to earlier checkpoints."""
-    for path in folder.glob("running-*.npz"):
-        if path.name.split("-")[1] != str(step):
+    kept = set(files.checkpoint.glob(files.running_episode(step, "*").name))
+    for path in files.checkpoint.glob(files.running_episode("*", "*").name):
+        if path not in kept:
             path.unlink()

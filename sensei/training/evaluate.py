@@ -1,6 +1,5 @@
 """Evaluation of a policy on episodes of its own, and videos of it."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +7,13 @@ import imageio.v2 as imageio
 import numpy as np
 import torch
 
+from sensei.agents.contract import Agent
 from sensei.core.files import atomic
 from sensei.core.rng import torch_generator
 from sensei.envs.vector.environment import VectorEnvironment
 from sensei.training.logger import Logger
 from sensei.training.run import Run
 
-Policy = Callable[[dict[str, np.ndarray], Any], tuple[np.ndarray, Any]]
-RandomPolicy = Callable[[torch.Generator], Policy]
 VIDEO_SIDE, VIDEO_RATE = 320, 15
 
 
@@ -41,7 +39,7 @@ class Evaluator:
             evaluation=True,
         )
 
-    def if_due(self, step: int, policy: RandomPolicy, initial_state: Callable[[int], Any], logger: Logger) -> None:
+    def if_due(self, step: int, agent: Agent, logger: Logger) -> None:
         """Evaluate and log at step 0, when `step` has reached the next multiple of `evaluate_every`, and at the end of the run.
 
         The line carries that multiple and not `step`, which workers that count together overshoot by a few: the points of all
@@ -51,24 +49,25 @@ class Evaluator:
         if step < self.number * self.every and not last:
             return
         randomness = torch_generator(self.run.seed, "evaluation", self.number, device=self.run.device)
-        metrics = self(self.number, policy(randomness), initial_state)
+        metrics = self(self.number, agent, randomness)
         logger.write(self.run.steps if last else self.number * self.every, metrics)
         self.number = step // self.every + 1
 
-    def __call__(self, number: int, policy: Policy, initial_state: Callable[[int], Any]) -> dict[str, float]:
+    def __call__(self, number: int, agent: Agent, randomness: torch.Generator) -> dict[str, float]:
         """Play the episodes of evaluation `number`; `evaluation/score` is their mean return."""
         scores: list[float] = []
         for episode in range(number * self.rounds, (number + 1) * self.rounds):
-            scores += self._round(episode, policy, initial_state(self.workers))
+            scores += self._round(episode, agent, randomness)
         scores = scores[: self.episodes]
         return {"evaluation/score": float(np.mean(scores)), "evaluation/episodes": float(len(scores))}
 
-    def _round(self, episode: int, policy: Policy, state: Any) -> list[float]:
+    def _round(self, episode: int, agent: Agent, randomness: torch.Generator) -> list[float]:
+        state: Any = agent.initial_policy_state(self.workers)
         no_actions = np.zeros((0, *self.environments.action_space.shape), self.environments.action_space.dtype)
         rows = self.environments.restore([episode] * self.workers, [no_actions] * self.workers)
         returns, running = np.zeros(self.workers), np.ones(self.workers, bool)
         while running.any():
-            action, state = policy(rows, state)
+            action, state = agent.policy(rows, state, randomness)
             rows = self.environments.step(action)
             returns += np.where(running, rows["reward"], 0)
             running &= ~rows["is_last"]
@@ -79,19 +78,19 @@ class Evaluator:
         self.environments.close()
 
 
-def record_video(run: Run, path: Path, policy: Policy, initial_state: Callable[[int], Any]) -> None:
-    """Write one episode of a policy, seen through the annotator's camera, as MP4."""
+def record_video(run: Run, agent: Agent, randomness: torch.Generator) -> None:
+    """Write one episode of an agent, seen through the annotator's camera, as MP4."""
     settings = run.settings
     with VectorEnvironment(
         settings.environment, settings.world_model.image_size, run.seed, "video", 1, annotator_images=True, task=run.task, evaluation=True
     ) as environments:
-        rows, state = environments.reset(), initial_state(1)
+        rows, state = environments.reset(), agent.initial_policy_state(1)
         frames = [rows["annotator_image"][0]]
         while not rows["is_last"][0]:
-            action, state = policy(rows, state)
+            action, state = agent.policy(rows, state, randomness)
             rows = environments.step(action)
             frames.append(rows["annotator_image"][0])
-    with atomic(path) as temporary:
+    with atomic(run.files.video) as temporary:
         write_video(temporary, np.stack(frames))
 
 

@@ -9,38 +9,33 @@ import torch
 
 from sensei.core.files import atomic
 from sensei.core.progress import progress
+from sensei.study.layout import RunFiles
 
 
 class Logger:
     """Collects scalars between two lines.
 
-    `metrics.jsonl` in the state folder holds only what the seed determines, so two runs with one seed are equal to the byte;
-    `timing.jsonl` in the run's folder holds seconds and rates.
+    The metrics hold only what the seed determines, so that two runs with one seed are equal to the byte; seconds and rates go to a
+    file of their own.
 
     Args:
-        state_folder, folder: where the two files go.
+        files: of the run.
         every: agent steps between lines.
         total: agent steps of the run, for the progress line.
         title: what the progress line calls the run.
         tensorboard: also write TensorBoard files.
     """
 
-    def __init__(self, state_folder: Path, folder: Path, every: int, total: int, title: str, tensorboard: bool):
-        state_folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.timing_path, self.every, self.total, self.title = (
-            state_folder / "metrics.jsonl",
-            folder / "timing.jsonl",
-            every,
-            total,
-            title,
-        )
-        # The metrics of an update are added as one vector: 40 additions of scalars cost a graphics card as much as acting does.
+    def __init__(self, files: RunFiles, every: int, total: int, title: str, tensorboard: bool):
+        files.checkpoint.mkdir(parents=True, exist_ok=True)
+        self.files, self.path, self.every, self.total, self.title = files, files.metrics_so_far, every, total, title
+        # The metrics of an update are added as one vector: 40 additions of scalars cost a GPU as much as acting does.
         self.sums: dict[tuple[str, ...], torch.Tensor] = {}
         self.counts: dict[tuple[str, ...], int] = {}
         self.written_step, self.bar = 0, None
         self.clock = time.perf_counter()
         self.started_step = self.updates = self.started_updates = 0
-        self.tensorboard = _tensorboard(folder) if tensorboard else None
+        self.tensorboard = _tensorboard(files.tensorboard) if tensorboard else None
 
     def add(self, metrics: dict[str, torch.Tensor]) -> None:
         """Add the scalars (0-d tensors) of one update to the means of the next line; does not wait for the device."""
@@ -82,7 +77,7 @@ class Logger:
         seconds = time.perf_counter() - self.clock
         line = {"step": step, "seconds": round(seconds, 3), "steps_per_second": round((step - self.started_step) / seconds, 2)}
         line["updates_per_second"] = round((updates - self.started_updates) / seconds, 3)
-        with open(self.timing_path, "a", encoding="utf-8") as file:
+        with open(self.files.timing, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.clock, self.started_step, self.started_updates = time.perf_counter(), step, updates
 
@@ -100,9 +95,9 @@ class Logger:
             with open(self.path, "rb+") as file:
                 file.truncate(checkpoint["size"])
 
-    def publish(self, path: Path) -> None:
+    def publish(self) -> None:
         """Copy the complete file to its final place."""
-        with atomic(path) as temporary:
+        with atomic(self.files.metrics) as temporary:
             shutil.copyfile(self.path, temporary)
 
     def close(self) -> None:
@@ -119,4 +114,4 @@ SHOWN = ("evaluation/score", "loss/image", "loss/semantic", "model/kl", "explore
 def _tensorboard(folder: Path):
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(folder / "tensorboard")
+    return SummaryWriter(folder)

@@ -1,12 +1,15 @@
 """What one training run is, independent of the study it belongs to."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from sensei.agents.contract import Phase
 from sensei.core.files import sha256
+from sensei.study.layout import RunFiles
 from sensei.study.models.exploration import ExplorationConfig, Method
 from sensei.study.models.study import Settings, Study
 
@@ -16,12 +19,12 @@ class Run:
     """One environment, method and seed in one phase.
 
     Attributes:
-        folder: where the outputs go; the state that a resumed run needs is in `folder/checkpoint`.
+        folder: where the outputs go, and the state that a resumed run needs.
         task: whose reward is paid.
         steps: agent steps.
         reward_model: file of the semantic reward model, None if the method needs none.
-        explored_agent: `agent.pt` a task run starts from, None from scratch.
-        keep_episodes: write every episode to `folder/episodes` (the collector's runs).
+        explored_agent: the agent that a task run starts from, None from scratch.
+        keep_episodes: write every episode to a file (the collector's runs).
     """
 
     environment: str
@@ -29,7 +32,7 @@ class Run:
     method: Method
     settings: Settings
     weights: ExplorationConfig
-    phase: Literal["explore", "task"]
+    phase: Phase
     task: str
     steps: int
     seed: int
@@ -44,9 +47,14 @@ class Run:
         return f"{self.environment}/{self.phase if self.phase == 'explore' else self.task}/{self.method_name}/seed{self.seed}"
 
     @property
-    def state_folder(self) -> Path:
-        """Folder of the checkpoint; removed when the run is complete."""
-        return self.folder / "checkpoint"
+    def files(self) -> RunFiles:
+        """Where its files are."""
+        return RunFiles(self.folder)
+
+    @property
+    def stream(self) -> str:
+        """Random stream of its environments; "task" since before the phase was called `learn`, and part of every seed."""
+        return "explore" if self.phase == "explore" else "task"
 
     @property
     def device(self) -> str:
@@ -69,11 +77,10 @@ class Run:
 def exploration_run(study: Study, environment: str, method: str, seed: int, folder: Path) -> Run:
     """The exploration run of `method` as `study` describes it; reward model and episode keeping are left to the caller."""
     settings = study.settings[environment]
-    chosen = study.methods[method]
     return Run(
         environment,
         method,
-        chosen,
+        study.methods[method],
         settings,
         study.weights(environment, method),
         "explore",
@@ -85,14 +92,12 @@ def exploration_run(study: Study, environment: str, method: str, seed: int, fold
 
 
 def task_run(study: Study, environment: str, task: str, method: str, seed: int, folder: Path) -> Run:
-    """The run of `method` on `task` as `study` describes it."""
+    """The run of `method` on `task` as `study` describes it; the explored agent is left to the caller."""
     run = exploration_run(study, environment, method, seed, folder)
-    training = run.settings.training
-    steps = training.ppo_steps if run.method.algorithm == "ppo" and training.ppo_steps else training.learn_steps
-    return replace(run, phase="task", task=task, steps=steps)
+    return replace(run, phase="learn", task=task, steps=run.method.learn_steps(run.settings.training))
 
 
-def _flat(value: Any, prefix: str = ""):
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, part in value.items():
             yield from _flat(part, f"{prefix}.{key}" if prefix else key)

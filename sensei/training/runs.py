@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from sensei.core import devices
+from sensei.core.devices import place_on_gpu
 from sensei.core.errors import SenseiError
 from sensei.study.models.study import Study
-from sensei.training.loop import train
+from sensei.training.loop import opened
 from sensei.training.run import Run, exploration_run, task_run
 
 
@@ -20,34 +20,35 @@ def explore(
         keep_episodes: also write every episode (runs that are data for annotation).
 
     Raises:
-        SenseiError: the method needs a reward model and none is given, or as `sensei.training.loop.train`.
+        SenseiError: the method needs a reward model and none is given, or as `carry_out`.
     """
     run = exploration_run(study, environment, method, seed, folder)
     if run.method.needs_reward_model and reward_model is None:
         raise SenseiError(
-            f"{run.title} maximises a semantic reward and has no reward model", hint="give `--reward-model reward.safetensors`"
+            f"{run.title} maximises a semantic reward and has no reward model", hint="give `--reward`, made by stage `distil`"
         )
-    _carry_out(replace(run, reward_model=reward_model if run.method.needs_reward_model else None, keep_episodes=keep_episodes))
+    carry_out(replace(run, reward_model=reward_model if run.method.needs_reward_model else None, keep_episodes=keep_episodes))
 
 
 def learn(study: Study, environment: str, task: str, method: str, seed: int, folder: Path, explored_agent: Path | None = None) -> None:
     """Task run, from an explored agent or from scratch; writes the outputs of a run into `folder`.
 
     Raises:
-        SenseiError: the method explores first and no explored agent is given, or as `sensei.training.loop.train`.
+        SenseiError: the method explores first and no explored agent is given, or as `carry_out`.
     """
     run = task_run(study, environment, task, method, seed, folder)
     if run.method.explores and explored_agent is None:
-        raise SenseiError(f"{run.title} starts from an explored agent and none is given", hint="give `--explored-agent agent.pt`")
-    _carry_out(replace(run, explored_agent=explored_agent if run.method.explores else None))
+        raise SenseiError(f"{run.title} starts from an explored agent and none is given", hint="give `--explored`, made by stage `explore`")
+    carry_out(replace(run, explored_agent=explored_agent if run.method.explores else None))
 
 
-def _carry_out(run: Run) -> None:
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with devices.card(run.settings.training.device, run.settings.training.runs_per_gpu):
-        if run.method.algorithm == "ppo":
-            from sensei.agents.ppo import train_ppo  # Stable-Baselines3 takes a second to import
+def carry_out(run: Run) -> None:
+    """Carry out a run, whatever its algorithm, and write its outputs.
 
-            train_ppo(run)
-        else:
-            train(run)
+    Killed at any moment and started again it continues from its last checkpoint and, on a CPU, ends with the same bytes.
+
+    Raises:
+        SenseiError: the checkpoint there belongs to another configuration or is damaged, or a worker died.
+    """
+    with place_on_gpu(run.settings.training.device, run.settings.training.runs_per_gpu), opened(run) as loop:
+        loop.run_to_the_end()

@@ -1,24 +1,25 @@
-"""Actor and critics against numpy: probabilities, gradients, targets and weights (paper sections 7.1, 7.2 and 8.2)."""
+"""Actor and critics against numpy: probabilities, gradients, targets and weights."""
 
 import copy
 
 import numpy as np
 import pytest
 import torch
-from fakes.agents import ACTIONS, HORIZON, ROWS, WEIGHTS, dreamer
-from fakes.tiny import SIZE, random_batch, shake
+from fakes.agents import ACTIONS, HORIZON, ROWS, WEIGHTS
+from fakes.tiny import SIZE, shake
 from scipy.stats import norm
 
-from sensei.agents.actor_critic import Actor, Behaviour, Rewards, Rollout
+from sensei.agents.actor_critic import Actor, Behaviour, Rewards
+from sensei.exploration.sources import Rollout
 from sensei.exploration.switch import Switch
 from sensei.study.models.behaviour import BehaviourConfig
-from sensei.study.models.exploration import ExplorationConfig, Weights
+from sensei.study.models.exploration import ExplorationConfig
 from sensei.world_model.rssm import RSSM, State, one_hot
 
 
 def behaviour(discrete: bool = True, sources: tuple[str, ...] = ("extrinsic",), gate: str = "none", **changes) -> Behaviour:
     torch.manual_seed(0)
-    weights = WEIGHTS if len(sources) > 1 else ExplorationConfig(go=Weights(extrinsic=1), explore=Weights(extrinsic=1))
+    weights = WEIGHTS if len(sources) > 1 else ExplorationConfig(go={"extrinsic": 1}, explore={"extrinsic": 1})
     config = BehaviourConfig(horizon=HORIZON, **changes)
     return Behaviour(SIZE, ACTIONS, discrete, 0.01, list(sources), Switch(gate, weights, list(sources), 0.99), config)
 
@@ -35,15 +36,17 @@ def rollout(discrete: bool = True) -> Rollout:
     stoch = index.unflatten(0, (HORIZON + 1, ROWS))
     if not discrete:
         action, stoch = torch.randn(HORIZON, ROWS, ACTIONS, generator=generator), one_hot(stoch, SIZE.classes)
-    return Rollout(deter.unflatten(0, (HORIZON + 1, ROWS)), stoch, action)
+    return Rollout.of(deter.unflatten(0, (HORIZON + 1, ROWS)), stoch, action)
 
 
 def rewards(sources: int = 1, scale: float = 1.0, seed: int = 2) -> Rewards:
     rng = np.random.default_rng(seed)
-    alive = rng.random((HORIZON + 1, ROWS)).astype(np.float32)
-    alive[0] = [1, 1, 0, 1, 1]  # row 2 starts at the end of an episode
+    continuation = rng.random((HORIZON + 1, ROWS)).astype(np.float32)
+    continuation[0] = [1, 1, 0, 1, 1]  # row 2 starts at the end of an episode
     values = (scale * rng.normal(size=(sources, HORIZON, ROWS))).astype(np.float32)
-    return Rewards(torch.from_numpy(values), torch.from_numpy(rng.normal(size=(HORIZON, ROWS)).astype(np.float32)), torch.from_numpy(alive))
+    return Rewards(
+        torch.from_numpy(values), torch.from_numpy(rng.normal(size=(HORIZON, ROWS)).astype(np.float32)), torch.from_numpy(continuation)
+    )
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -69,15 +72,15 @@ def record(agent: Behaviour) -> tuple[Recorder, Recorder]:
     return agent.optimisers["actor"], agent.optimisers["critic"]
 
 
-def numpy_weight(alive: np.ndarray) -> np.ndarray:
+def numpy_weight(continuation: np.ndarray) -> np.ndarray:
     """Weight of step t: product of the discount and the continuation of all states up to t, the first one not discounted."""
-    return np.stack([np.prod([alive[i] * (1 - 1 / 333 if i else 1) for i in range(t + 1)], axis=0) for t in range(HORIZON)])
+    return np.stack([np.prod([continuation[i] * (1 - 1 / 333 if i else 1) for i in range(t + 1)], axis=0) for t in range(HORIZON)])
 
 
-def numpy_returns(reward: np.ndarray, value: np.ndarray, alive: np.ndarray) -> np.ndarray:
+def numpy_returns(reward: np.ndarray, value: np.ndarray, continuation: np.ndarray) -> np.ndarray:
     returns, following = np.zeros_like(reward), value[-1]
     for t in reversed(range(HORIZON)):
-        following = reward[t] + (1 - 1 / 333) * alive[t + 1] * (0.05 * value[t + 1] + 0.95 * following)
+        following = reward[t] + (1 - 1 / 333) * continuation[t + 1] * (0.05 * value[t + 1] + 0.95 * following)
         returns[t] = following
     return returns
 
@@ -176,11 +179,11 @@ def test_reinforce_gradient_is_the_analytic_one():
     actor, _ = record(agent)
     dream, given = rollout(), rewards(scale=30.0)
     agent.update(dream, given)
-    alive, reward = given.alive.double().numpy(), given.sources[0].double().numpy()
+    continuation, reward = given.continuation.double().numpy(), given.sources[0].double().numpy()
     value = numpy_value(agent.critic, dream.deter, dream.stoch, 0)
-    returns = numpy_returns(reward, value, alive)
+    returns = numpy_returns(reward, value, continuation)
     scale = max(1, 0.01 * (np.percentile(returns, 95) - np.percentile(returns, 5)))
-    advantage, weight = (returns - value[:-1]) / scale, numpy_weight(alive)
+    advantage, weight = (returns - value[:-1]) / scale, numpy_weight(continuation)
     logits = agent.actor.head(dream.deter[:-1].flatten(0, 1), dream.stoch[:-1].flatten(0, 1))[0].detach().double().numpy()
     q = softmax(logits).reshape(HORIZON, ROWS, ACTIONS)
     pi = 0.99 * q + 0.01 / ACTIONS
@@ -207,17 +210,17 @@ def test_an_action_better_than_expected_becomes_likelier():
 
 @pytest.mark.parametrize("gate", ["none", "reward_quantile", "return_range"])
 def test_advantages_of_sources_are_normalised_apart_and_weighed_by_the_gate(gate):
-    """A = sum_i w_i (G_i - V_i) / S_i / sum of explore weights (paper section 8.2)."""
+    """A = sum_i w_i (G_i - V_i) / S_i / sum of explore weights."""
     agent = behaviour(sources=("semantic", "disagreement"), gate=gate, entropy=0.0)
     shake(agent.critic, seed=1)
     actor, _ = record(agent)
     dream, given = rollout(), rewards(sources=2, scale=300.0)
     metrics = agent.update(dream, given)
-    alive = given.alive.double().numpy()
+    continuation = given.continuation.double().numpy()
     advantage, returns = 0, []
     for source in range(2):
         value = numpy_value(agent.critic, dream.deter, dream.stoch, source)
-        returns.append(numpy_returns(given.sources[source].double().numpy(), value, alive))
+        returns.append(numpy_returns(given.sources[source].double().numpy(), value, continuation))
         scale = max(1, 0.01 * (np.percentile(returns[-1], 95) - np.percentile(returns[-1], 5)))
         assert scale > 1
         if source == 0:
@@ -232,7 +235,7 @@ def test_advantages_of_sources_are_normalised_apart_and_weighed_by_the_gate(gate
         advantage = advantage + weight * (returns[-1] - value[:-1]) / scale
     log_p, _ = agent.actor.evaluate(dream.deter[:-1].flatten(0, 1), dream.stoch[:-1].flatten(0, 1), dream.action.flatten(0, 1))
     log_p = log_p.detach().double().numpy().reshape(HORIZON, ROWS)
-    assert actor.loss == pytest.approx(-(numpy_weight(alive) * log_p * advantage).mean(), rel=1e-3)
+    assert actor.loss == pytest.approx(-(numpy_weight(continuation) * log_p * advantage).mean(), rel=1e-3)
     assert metrics["explore_share"].item() == pytest.approx(explores.mean())
 
 
@@ -243,18 +246,18 @@ def test_continuous_actor_climbs_the_advantage_itself():
     rssm = shake(RSSM(SIZE, 5, ACTIONS, 0.01))
     actor, critic = record(agent)
     dream = agent.imagine(rssm, State(*states(ROWS)), torch.Generator().manual_seed(0))
-    alive = torch.full((HORIZON + 1, ROWS), 0.9)
-    given = Rewards(dream.deter[1:].sum(-1).unsqueeze(0), None, alive)
+    continuation = torch.full((HORIZON + 1, ROWS), 0.9)
+    given = Rewards(dream.deter[1:].sum(-1).unsqueeze(0), None, continuation)
     agent.update(dream, given)
     value = numpy_value(agent.critic, dream.deter, dream.stoch, 0)
-    returns = numpy_returns(given.sources[0].detach().double().numpy(), value, alive.double().numpy())
+    returns = numpy_returns(given.sources[0].detach().double().numpy(), value, continuation.double().numpy())
     _, entropy = agent.actor.evaluate(
         dream.deter[:-1].detach().flatten(0, 1), dream.stoch[:-1].detach().flatten(0, 1), dream.action.flatten(0, 1)
     )
     entropy = entropy.detach().double().numpy().reshape(HORIZON, ROWS)
     scale = max(1, 0.01 * (np.percentile(returns, 95) - np.percentile(returns, 5)))
     gain = (returns - value[:-1]) / scale + 0.02 * entropy
-    assert actor.loss == pytest.approx(-(numpy_weight(alive.double().numpy()) * gain).mean(), rel=1e-3)
+    assert actor.loss == pytest.approx(-(numpy_weight(continuation.double().numpy()) * gain).mean(), rel=1e-3)
     assert actor.gradient["head.output"].abs().sum() > 0
     assert critic.gradient["output"].abs().sum() > 0
 
@@ -266,7 +269,7 @@ def test_nothing_is_learned_from_states_at_the_end_of_an_episode():
     shake(agent.critic, seed=1)
     actor, critic = record(agent)
     dream, given = rollout(), rewards(scale=3.0)
-    given.alive[2, 4] = 0  # row 4 ends at state 2
+    given.continuation[2, 4] = 0  # row 4 ends at state 2
     agent.update(dream, given)
     actor_loss, critic_loss = actor.loss, critic.loss
     agent.scale.load_state_dict({"low": torch.zeros(1), "high": torch.zeros(1)})
@@ -290,21 +293,21 @@ def test_critic_loss_is_the_two_hot_likelihood_of_return_and_slow_value():
     dream, given = rollout(), rewards(sources=2, scale=30.0)
     slow_critic = copy.deepcopy(agent.slow_critic)
     agent.update(dream, given)
-    alive = given.alive.double().numpy()
+    continuation = given.continuation.double().numpy()
     expected = 0.0
     for source in range(2):
         value = numpy_value(agent.critic, dream.deter, dream.stoch, source)
         logits = agent.critic(dream.deter[:-1].flatten(0, 1), dream.stoch[:-1].flatten(0, 1))[source].detach().double().numpy()
         log_p = np.log(softmax(logits))
         for target, factor in (
-            (numpy_returns(given.sources[source].double().numpy(), value, alive), 1.0),
+            (numpy_returns(given.sources[source].double().numpy(), value, continuation), 1.0),
             (numpy_value(slow_critic, dream.deter[:-1], dream.stoch[:-1], source), 0.7),
         ):
             position = ((np.sign(target) * np.log1p(np.abs(target)) + 20) / 40 * 254).ravel()
             below, rows = np.floor(position).astype(int), np.arange(HORIZON * ROWS)
             share = position - below
             loss = -((1 - share) * log_p[rows, below] + share * log_p[rows, below + 1])
-            expected += factor * (numpy_weight(alive).ravel() * loss).mean()
+            expected += factor * (numpy_weight(continuation).ravel() * loss).mean()
     assert critic.loss == pytest.approx(expected, rel=1e-3)
 
 
@@ -352,46 +355,3 @@ def test_critics_learn_the_discounted_sum():
     for _ in range(400):
         agent.update(dream, given)
     np.testing.assert_allclose(numpy_value(agent.critic, dream.deter[:-1], dream.stoch[:-1], 0), 4, rtol=0.1)
-
-
-# The whole agent ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("discrete", [True, False])
-def test_rewards_are_of_the_next_state_and_disagreement_of_the_step(discrete):
-    agent = dreamer(discrete)
-    model = shake(agent.world_model)
-    size = model.size
-    start = State(torch.randn(ROWS, size.deter), torch.randint(size.classes, (ROWS, size.stoch)))
-    dream = agent.exploration.imagine(model.rssm, start, torch.Generator().manual_seed(0))
-    alive = torch.tensor([1.0, 0, 1, 1, 0])
-    given = agent._rewards(agent.exploration, dream, alive)
-    assert torch.equal(given.alive[0], alive)
-    for t in range(HORIZON):
-        here, there = (dream.deter[t], dream.stoch[t]), (dream.deter[t + 1], dream.stoch[t + 1])
-        expected = [
-            agent.ensemble.disagreement(*here, dream.action[t], "variance"),
-            model.predict_reward("semantic", *there),
-            model.predict_reward("extrinsic", *there),
-        ]
-        np.testing.assert_allclose(given.sources[:, t].detach(), torch.stack(expected).detach(), rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(given.semantic[t].detach(), model.predict_reward("semantic", *here).detach(), rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(given.alive[t + 1].detach(), model.predict_continue(*there).detach(), rtol=1e-4)
-
-
-@pytest.mark.parametrize("discrete", [True, False])
-@pytest.mark.parametrize("phase", ["explore", "task"])
-def test_bfloat16_gives_nearly_the_same_update(discrete, phase, monkeypatch):
-    """The precision of the paper study, on the CPU, since tests must pass without a graphics card; some samples fall otherwise."""
-    rng = np.random.default_rng(0)
-    arrays = random_batch(4, 8, 16, 1, ACTIONS)._asdict()
-    arrays["action"] = rng.integers(ACTIONS, size=(4, 8)) if discrete else rng.uniform(-1, 1, (4, 8, ACTIONS)).astype(np.float32)
-    arrays = {name: np.asarray(value) for name, value in arrays.items()}
-    exact, rounded = dreamer(discrete, phase), dreamer(discrete, phase)
-    monkeypatch.setattr(rounded, "_autocast", lambda: torch.autocast("cpu", dtype=torch.bfloat16))
-    for _ in range(2):  # the second update starts from what the first one made of weights and running percentiles
-        expected, given = exact.update(arrays), rounded.update(arrays)
-    assert all(torch.isfinite(value) for value in given.values())
-    for name in ("loss/image", "loss/continue", "loss/dynamics", "loss/semantic", "task/critic_loss"):
-        assert given[name].item() == pytest.approx(expected[name].item(), rel=0.2), name
-    assert all(parameter.dtype == torch.float32 for parameter in rounded.parameters())

@@ -1,4 +1,4 @@
-"""Lambda-returns and return scales against numpy (paper section 7.2)."""
+"""Lambda-returns and return scales against numpy ."""
 
 import numpy as np
 import pytest
@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from sensei.agents.returns import ReturnScale, lambda_return
 
 
-def recursion(reward: np.ndarray, value: np.ndarray, discount: np.ndarray, trace: float) -> np.ndarray:
+def recursion(reward: np.ndarray, value: np.ndarray, discount: np.ndarray, lambda_: float) -> np.ndarray:
     """G_t = r_{t+1} + c_{t+1} ((1 - lambda) v_{t+1} + lambda G_{t+1}); r, c indexed by the step, v by the state."""
     horizon = len(reward)
     returns = np.empty_like(reward)
     following = value[horizon]
     for t in range(horizon - 1, -1, -1):
-        following = reward[t] + discount[t] * ((1 - trace) * value[t + 1] + trace * following)
+        following = reward[t] + discount[t] * ((1 - lambda_) * value[t + 1] + lambda_ * following)
         returns[t] = following
     return returns
 
 
-def mixture(reward: np.ndarray, value: np.ndarray, discount: np.ndarray, trace: float) -> np.ndarray:
+def mixture(reward: np.ndarray, value: np.ndarray, discount: np.ndarray, lambda_: float) -> np.ndarray:
     """Closed form: the n-step returns weighted with (1 - lambda) lambda^(n - 1), the longest with the rest."""
     horizon = len(reward)
     returns = np.zeros_like(reward)
@@ -29,20 +29,20 @@ def mixture(reward: np.ndarray, value: np.ndarray, discount: np.ndarray, trace: 
         for n in range(1, longest + 1):
             n_step = sum(np.prod(discount[t : t + i], axis=0) * reward[t + i] for i in range(n))
             n_step = n_step + np.prod(discount[t : t + n], axis=0) * value[t + n]
-            returns[t] += (trace ** (n - 1) if n == longest else (1 - trace) * trace ** (n - 1)) * n_step
+            returns[t] += (lambda_ ** (n - 1) if n == longest else (1 - lambda_) * lambda_ ** (n - 1)) * n_step
     return returns
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 3), st.sampled_from([0.0, 0.3, 0.95, 1.0]), st.integers(0, 10_000))
-def test_lambda_return_is_the_recursion_and_the_mixture_of_n_step_returns(horizon, rows, sources, trace, seed):
+def test_lambda_return_is_the_recursion_and_the_mixture_of_n_step_returns(horizon, rows, sources, lambda_, seed):
     rng = np.random.default_rng(seed)
     reward, value = rng.normal(size=(sources, horizon, rows)), rng.normal(size=(sources, horizon + 1, rows))
     discount = 0.997 * rng.integers(0, 2, (horizon, rows)) * rng.random((horizon, rows))
-    returns = lambda_return(torch.from_numpy(reward), torch.from_numpy(value), torch.from_numpy(discount), trace).numpy()
+    returns = lambda_return(torch.from_numpy(reward), torch.from_numpy(value), torch.from_numpy(discount), lambda_).numpy()
     for source in range(sources):
-        np.testing.assert_allclose(returns[source], recursion(reward[source], value[source], discount, trace), atol=1e-10)
-        np.testing.assert_allclose(returns[source], mixture(reward[source], value[source], discount, trace), atol=1e-10)
+        np.testing.assert_allclose(returns[source], recursion(reward[source], value[source], discount, lambda_), atol=1e-10)
+        np.testing.assert_allclose(returns[source], mixture(reward[source], value[source], discount, lambda_), atol=1e-10)
 
 
 def test_lambda_return_of_a_true_value_is_that_value():

@@ -4,7 +4,7 @@ import json
 
 from typer.testing import CliRunner
 
-from sensei.__main__ import app
+from sensei.cli.main import app
 
 
 def test_it_reports_pairs_a_second_and_the_clients_own_time(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ def test_our_update_runs_on_its_workload(method):
     agent, step = ours(workload("XS", (2, 8), method, **OPTIONS))
     metrics = step()
     assert all(np.isfinite(float(value)) for value in metrics.values())
-    assert (agent.ensemble is not None) == (method != "dreamerv3")
+    assert ("disagreement" in agent.sources) == (method != "dreamerv3")
     assert ("loss/tasks" in metrics) == (method != "dreamerv3"), "heads for other tasks belong to exploration"
 
 

@@ -1,4 +1,4 @@
-"""Places on graphics cards: never more runs on one than allowed, none lost when its holder is killed. No card is needed."""
+"""Places on GPUs: never more runs on one than allowed, none lost when its holder is killed. No GPU is needed."""
 
 import multiprocessing
 import os
@@ -10,19 +10,19 @@ import pytest
 
 from sensei.core import devices
 
-CARDS = "0,1,GPU-2f,3"
+GPUS = "0,1,GPU-2f,3"
 
 
 @pytest.fixture(autouse=True)
-def pretended_cards(monkeypatch, tmp_path):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", CARDS)
+def pretended_gpus(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", GPUS)
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(devices.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(devices, "POLL_SECONDS", 0.02)
 
 
 def hold(runs_per_gpu: int, pipe: Connection) -> None:
-    with devices.card("cuda", runs_per_gpu):
+    with devices.place_on_gpu("cuda", runs_per_gpu):
         pipe.send(os.environ["CUDA_VISIBLE_DEVICES"])
         pipe.recv()
 
@@ -46,14 +46,14 @@ def start():
 
 
 @pytest.mark.parametrize("runs_per_gpu", [1, 2])
-def test_eight_runs_on_four_cards(start, runs_per_gpu):
+def test_eight_runs_on_four_gpus(start, runs_per_gpu):
     pipes = dict(start(runs_per_gpu) for _ in range(8))
     placed: dict[Connection, str] = {}
     while len(placed) < 4 * runs_per_gpu:
         placed |= {pipe: pipe.recv() for pipe in wait([pipe for pipe in pipes if pipe not in placed], 10)}
-    assert Counter(placed.values()) == dict.fromkeys(CARDS.split(","), runs_per_gpu)
+    assert Counter(placed.values()) == dict.fromkeys(GPUS.split(","), runs_per_gpu)
     waiting = [pipe for pipe in pipes if pipe not in placed]
-    assert not wait(waiting, 0.2), "one card too many"
+    assert not wait(waiting, 0.2), "one GPU too many"
     while waiting:
         gone = next(iter(placed))
         os.kill(pipes[gone].pid, signal.SIGKILL)
@@ -63,26 +63,25 @@ def test_eight_runs_on_four_cards(start, runs_per_gpu):
 
 
 def test_a_place_is_given_back_and_the_environment_is_as_before():
-    training = "cuda", 1
     for _ in range(2):
-        with devices.card(training):
-            assert os.environ["CUDA_VISIBLE_DEVICES"] in CARDS.split(",")
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == CARDS
+        with devices.place_on_gpu("cuda", 1):
+            assert os.environ["CUDA_VISIBLE_DEVICES"] in GPUS.split(",")
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == GPUS
 
 
-def test_a_cluster_job_shares_only_its_own_cards(monkeypatch):
-    """Every job of a cluster may call its card 0."""
+def test_a_cluster_job_shares_only_its_own_gpus(monkeypatch):
+    """Every job of a cluster may call its GPU 0."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    with devices.card("cuda", 1):
+    with devices.place_on_gpu("cuda", 1):
         monkeypatch.setenv("SLURM_JOB_ID", "8")
-        with devices.card("cuda", 1):
+        with devices.place_on_gpu("cuda", 1):
             assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
 
 
-@pytest.mark.parametrize(("device", "cards"), [("cpu", CARDS), ("auto", ""), ("auto", "-1")])
-def test_a_run_on_the_processor_takes_no_place(device, cards, monkeypatch, tmp_path):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cards)
-    with devices.card(device, 1):
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == cards
+@pytest.mark.parametrize(("device", "visible"), [("cpu", GPUS), ("auto", ""), ("auto", "-1")])
+def test_a_run_on_the_processor_takes_no_place(device, visible, monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with devices.place_on_gpu(device, 1):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
     assert not list(tmp_path.iterdir())

@@ -19,6 +19,7 @@ from sensei.study.models.preferences import PairsConfig
 from sensei.training import loop
 from sensei.training.episodes import Episodes
 from sensei.training.run import exploration_run, task_run
+from sensei.training.runs import carry_out
 
 STUDY = load_study(CONFIG_FOLDER / "smoke.yaml")
 DESK = STUDY.settings["robodesk"].environment.model_copy(update={"episode_steps": 4})
@@ -110,7 +111,7 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, monkeypatch, phase):
         settings = made.settings.model_copy(update={"training": training, "environment": environment})
         return type(made)(**{**made.__dict__, "settings": settings, "steps": 60, "keep_episodes": phase == "explore"})
 
-    loop.train(run(tmp_path / "whole"))
+    carry_out(run(tmp_path / "whole"))
     turn = loop.Loop.turn
 
     def turn_or_die(self):
@@ -120,9 +121,9 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, monkeypatch, phase):
 
     monkeypatch.setattr(loop.Loop, "turn", turn_or_die)
     with pytest.raises(Killed):
-        loop.train(run(tmp_path / "killed"))
+        carry_out(run(tmp_path / "killed"))
     monkeypatch.setattr(loop.Loop, "turn", turn)
-    loop.train(run(tmp_path / "killed"))
+    carry_out(run(tmp_path / "killed"))
     lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
     assert len(lines) > 2 and all(np.isfinite(list(json.loads(line).values())).all() for line in lines)
     for name in ("metrics.jsonl", "events.parquet"):

@@ -1,4 +1,4 @@
-"""Ensemble and disagreement against numpy (paper section 2.3, Eq. 6)."""
+"""Ensemble and disagreement against numpy (paper Eqs. 5 and 6)."""
 
 import numpy as np
 import pytest

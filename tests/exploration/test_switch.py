@@ -1,19 +1,17 @@
-"""Go/explore switch against numpy versions of both gates (paper sections 2.4, 8.1 and 8.2)."""
+"""Go/explore switch against numpy versions of both gates (paper Eqs. 7 and 8, and the released code)."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from sensei.exploration.statistics import percentiles
 from sensei.exploration.switch import Switch
-from sensei.study.models.exploration import ExplorationConfig, Weights
+from sensei.study.models.exploration import ExplorationConfig
 
 SOURCES = ["semantic", "disagreement", "extrinsic"]
 CONFIG = ExplorationConfig(
-    percentile=75, go=Weights(semantic=1.0, disagreement=0.1, extrinsic=7.0), explore=Weights(semantic=0.3, disagreement=1.0, extrinsic=0.5)
+    percentile=75,
+    go={"semantic": 1.0, "disagreement": 0.1, "extrinsic": 7.0},
+    explore={"semantic": 0.3, "disagreement": 1.0, "extrinsic": 0.5},
 )
 TOTAL = 0.3 + 1.0 + 0.5
 GO, EXPLORE = np.array([1.0, 0.1, 0.5]) / TOTAL, np.array([0.3, 1.0, 0.5]) / TOTAL  # the extrinsic weight is never gated
@@ -61,7 +59,7 @@ def test_released_gate_is_a_running_range_of_the_returns():
     assert thresholds[-1] > 1
 
 
-def test_the_two_gates_differ_as_section_8_3_says():
+def test_the_two_gates_differ_where_returns_are_large_and_spread_little():
     """Large returns of small spread: the paper's rule explores in the upper quarter, the released one nearly everywhere."""
     signal = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 400)).astype(np.float32)) * 20 + 600
     paper, released = Switch("reward_quantile", CONFIG, SOURCES, 0.9), Switch("return_range", CONFIG, SOURCES, 0.9)
@@ -107,11 +105,3 @@ def test_running_values_survive_a_checkpoint():
         first(reward, None)
     second.load_state_dict(first.state_dict())
     assert torch.equal(first(last, None)[0], second(last, None)[0])
-
-
-@settings(deadline=None)
-@given(arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e3, 1e3, width=32)), st.lists(st.floats(0, 1), min_size=1, max_size=4))
-def test_percentiles_are_numpys(values, shares):
-    given_values = percentiles(torch.from_numpy(values), tuple(shares)).numpy()
-    expected = np.percentile(values.astype(np.float64), 100 * np.array(shares))
-    np.testing.assert_allclose(given_values, expected, atol=0.05, rtol=1e-4)

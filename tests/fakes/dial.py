@@ -1,4 +1,4 @@
-"""A Gymnasium environment with one continuous action and no flags; workers import it through the id "dial:Dial-v0"."""
+"""A Gymnasium environment with one continuous action and no flags; workers import it through the id "fakes.dial:Dial-v0"."""
 
 import gymnasium
 import numpy as np

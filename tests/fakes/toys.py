@@ -52,7 +52,7 @@ def toy_study(environment: str = "toy_counting", episode_steps: int | None = Non
 
 
 def dial_study(**changes: dict[str, Any]) -> Study:
-    """A study of tests/dial.py: continuous actions, no flags."""
+    """A study of fakes/dial.py: continuous actions, no flags."""
     about = {
         "family": "pixels",
         "level": "fakes.dial:Dial-v0",

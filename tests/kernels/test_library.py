@@ -33,13 +33,10 @@ def test_threads_change_no_more_than_the_order_of_sums(monkeypatch):
 
 
 def test_compile_off_is_plain_pytorch(monkeypatch):
-    agent = dreamer(True, "explore")
-    agent.learning.plain = True
     monkeypatch.setattr(choice, "compiled", refuse)
-    agent.update(arrays(True))
-    agent.learning.plain = False
+    dreamer(True, "explore", compile="off").update(arrays(True))
     with pytest.raises(AssertionError, match="a kernel was called"):
-        agent.update(arrays(True))
+        dreamer(True, "explore", compile="auto").update(arrays(True))
 
 
 @pytest.fixture

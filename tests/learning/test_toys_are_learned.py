@@ -8,10 +8,11 @@ import pytest
 import torch
 from fakes.toys import scores, toy_study
 
-from sensei.agents.dreamer import DreamerAgent, Spaces
+from sensei.agents.dreamer import DreamerAgent
 from sensei.core.rng import generator
 from sensei.envs.registry import make
 from sensei.replay.buffer import Replay
+from sensei.replay.step import Spaces
 from sensei.training.runs import learn
 
 SOLVED, AT_FIRST = 0.75, 0.4
@@ -105,11 +106,14 @@ def _moves(folder, tried: int) -> Replay:
 @torch.no_grad()
 def _disagreement(agent: DreamerAgent, arrays: dict[str, np.ndarray]) -> np.ndarray:
     """Mean disagreement about each of the four moves, in the states of a batch."""
-    batch = agent._batch(arrays)
+    batch = agent.batch(arrays)
     uniform = torch.rand((*batch.is_first.shape, agent.world_model.size.stoch), generator=torch.Generator().manual_seed(0))
     observed = agent.world_model.observe(batch, uniform)
     states = observed.deter.flatten(0, 1), observed.index.flatten(0, 1)
     moves = torch.eye(4)
     return np.array(
-        [float(agent.ensemble.disagreement(*states, moves[[move]].expand(len(states[0]), -1), "variance").mean()) for move in range(4)]
+        [
+            float(agent.sources["disagreement"].ensemble.disagreement(*states, moves[[move]].expand(len(states[0]), -1), "variance").mean())
+            for move in range(4)
+        ]
     )

@@ -8,7 +8,8 @@ import pytest
 import torch
 from fakes.toys import agent_tensors, toy_study
 
-from sensei.agents.dreamer import DreamerAgent, Spaces
+from sensei.agents.dreamer import DreamerAgent
+from sensei.replay.step import Spaces
 from sensei.training.runs import explore
 
 KEYDOOR = Spaces(flags=1, actions=4, discrete=True, tasks=2)
@@ -71,7 +72,7 @@ def test_task_rewards_do_not_leak_into_exploration(method, clip):
     assert all_below(changed, ("world_model.reward_heads.extrinsic", "task."))
 
 
-@pytest.mark.parametrize("phase", ["explore", "task"])
+@pytest.mark.parametrize("phase", ["explore", "learn"])
 def test_semantic_rewards_never_shape_the_model(phase):
     changes = {"world_model": {"clip": 0.01}}
     changed = differing(*(learn_from(make_agent(phase, "sensei", **changes), "semantic", factor) for factor in (1, -50)))
@@ -81,7 +82,7 @@ def test_semantic_rewards_never_shape_the_model(phase):
 
 
 def test_task_rewards_shape_the_model_in_the_task_phase():
-    changed = differing(*(learn_from(make_agent("task"), factor=factor) for factor in (1, -50)))
+    changed = differing(*(learn_from(make_agent("learn"), factor=factor) for factor in (1, -50)))
     for part in ("image_encoder", "rssm", "image_decoder", "continue_head", "reward_heads.extrinsic"):
         assert any(name.startswith(f"world_model.{part}") for name in changed), part
 
@@ -90,8 +91,8 @@ def test_the_ensemble_teaches_nothing_to_the_model_nor_to_the_task_behaviour():
     """Ten times its step size changes the ensemble and what follows from disagreement, and nothing else."""
     weights, others = (learn_from(make_agent("explore", ensemble={"learning_rate": rate})) for rate in (1e-3, 1e-2))
     changed = differing(weights, others)
-    assert all_below(changed, ("ensemble.", "exploration."))
-    assert {name.split(".")[0] for name in changed} == {"ensemble", "exploration"}
+    assert all_below(changed, ("sources.disagreement.", "exploration."))
+    assert {name.split(".")[0] for name in changed} == {"sources", "exploration"}
 
 
 def test_whole_exploration_runs_with_other_task_rewards_act_alike(tmp_path, monkeypatch):

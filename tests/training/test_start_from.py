@@ -1,11 +1,12 @@
-"""Learning a task from an explored agent (paper section 10)."""
+"""Learning a task from an explored agent."""
 
 import pytest
 import torch
 from fakes.toys import lines, scores, tensors, toy_study
 
-from sensei.agents.dreamer import DreamerAgent, Spaces
+from sensei.agents.dreamer import DreamerAgent
 from sensei.core.errors import SenseiError
+from sensei.replay.step import Spaces
 from sensei.training.runs import explore, learn
 
 COUNTING = Spaces(flags=1, actions=3, discrete=True)
@@ -20,9 +21,9 @@ def explored(tmp_path_factory):
 
 
 def task_agent(behaviour: str = "keep", spaces: Spaces = COUNTING, seed: int = 1) -> DreamerAgent:
-    study = toy_study(downstream={"behaviour": behaviour})
+    study = toy_study(training={"explored_behaviour": behaviour})
     weights = study.weights("toy_counting", "plan2explore")
-    return DreamerAgent(spaces, study.settings["toy_counting"], study.methods["plan2explore"], weights, "task", seed)
+    return DreamerAgent(spaces, study.settings["toy_counting"], study.methods["plan2explore"], weights, "learn", seed)
 
 
 def by_part(agent: dict) -> dict[str, dict[str, torch.Tensor]]:
@@ -50,7 +51,7 @@ def test_the_model_goes_on_and_the_task_behaviour_only_if_kept(explored, behavio
     assert_equal(ours["task"], (theirs if behaviour == "keep" else new)["task"])
     assert any("exp_avg" in name for name in ours["world_model"])
     assert any("exp_avg" in name for name in ours["task"]) == (behaviour == "keep")
-    assert not {"exploration", "ensemble"} & ours.keys(), "nothing explores in the task phase"
+    assert not {"exploration", "sources"} & ours.keys(), "nothing explores in the task phase"
 
 
 def test_another_task_begins_with_its_own_reward_head_and_a_fresh_behaviour(tmp_path):
@@ -63,7 +64,7 @@ def test_another_task_begins_with_its_own_reward_head_and_a_fresh_behaviour(tmp_
             study.settings["toy_keydoor"],
             study.methods["plan2explore"],
             study.weights("toy_keydoor", "plan2explore"),
-            "task",
+            "learn",
             1,
         )
         for _ in range(2)

@@ -1,0 +1,118 @@
+"""What a reward source is: a reward of imagined steps, and where it has to be learned, its losses.
+
+`disagreement.py` is one that learns, `extrinsic.py` and `semantic.py` read a head of the world model. A method names the sources that
+its exploration maximises, each by its module here or as "package.module:Class".
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from sensei.core.errors import SenseiError
+from sensei.core.plugins import find
+from sensei.replay.step import Spaces
+from sensei.study.models.exploration import SOURCES, Method
+from sensei.study.models.section import Section
+from sensei.study.models.study import Settings
+from sensei.world_model.model import Batch, WorldModel
+from sensei.world_model.rssm import Observed
+
+States = tuple[torch.Tensor, torch.Tensor]  # deter and stoch, one row a state: what the heads of `BatchedMLP` read
+
+
+class Rollout(NamedTuple):
+    """An imagined rollout.
+
+    Attributes:
+        deter: float [horizon + 1, rows, deter].
+        stoch: int64 [horizon + 1, rows, stoch], or float [horizon + 1, rows, stoch * classes] where gradients are kept.
+        action: float [horizon, rows, actions].
+        states: all of its states, one row each: ((horizon + 1) * rows).
+        earlier, later: of every step the state that it begins in and the one that it leads to: (horizon * rows).
+    """
+
+    deter: torch.Tensor
+    stoch: torch.Tensor
+    action: torch.Tensor
+    states: States
+    earlier: States
+    later: States
+
+    @classmethod
+    def of(cls, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor) -> "Rollout":
+        """With the rows laid out."""
+        rows, states = deter.shape[1], (deter.flatten(0, 1), stoch.flatten(0, 1))
+        later = tuple(part[rows:] for part in states)
+        return cls(deter, stoch, action, states, tuple(part[:-rows] for part in states), later)
+
+
+class Rates(Protocol):
+    """How Adam moves parameters: its step size, its epsilon, and the largest gradient norm."""
+
+    learning_rate: float
+    epsilon: float
+    clip: float
+
+
+class Made(NamedTuple):
+    """What a source is made from; `options` are its own, an instance of its `Options`."""
+
+    world_model: WorldModel
+    spaces: Spaces
+    settings: Settings
+    method: Method
+    options: Any
+
+
+class Source(nn.Module):
+    """A reward: derive from it directly, once in a module, with `reward` or `state_reward`, and with `losses` where something is learned.
+
+    Attributes:
+        Options: what a method may set under `options.{source}`.
+        rates: how its parameters are moved against the gradient of the sum of its losses; None where it has none.
+    """
+
+    class Options(Section):
+        """None."""
+
+    rates: Rates | None = None
+
+    def __init__(self, made: Made):
+        super().__init__()
+        self.made = made  # a tuple, so that the world model's parameters do not become this module's
+
+    def losses(self, batch: Batch, observed: Observed) -> dict[str, torch.Tensor]:
+        """Scalars to minimise, by the names they have in the metrics.
+
+        Args:
+            batch: what was replayed, [batch, time, ...].
+            observed: the states of the world model in it, detached, [batch, time, ...].
+        """
+        return {}
+
+    def reward(self, rollout: Rollout) -> torch.Tensor:
+        """float [horizon, rows]: entry t for the step that leads to state t + 1. Gradients may pass, for continuous actions."""
+        raise NotImplementedError
+
+    def state_reward(self, rollout: Rollout) -> torch.Tensor | None:
+        """The same of a source that rewards a state wherever it is reached, for every state: float [horizon + 1, rows]; else None."""
+        return None
+
+
+def make_source(name: str, world_model: WorldModel, spaces: Spaces, settings: Settings, method: Method) -> Source:
+    """The source of that name, with the method's options for it.
+
+    Raises:
+        SenseiError: there is none, or its options are wrong.
+    """
+    kind = find(name, *SOURCES)
+    try:
+        options = kind.Options(**method.options.get(name, {}))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, ("options", name, *fault["loc"])))
+        known = ", ".join(kind.Options.model_fields) or "none"
+        raise SenseiError(f"`{key}` of a method: {fault['msg']}", found=fault["input"], expected=f"options of {name}: {known}") from error
+    return kind(Made(world_model, spaces, settings, method, options))

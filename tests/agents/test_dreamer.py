@@ -1,0 +1,55 @@
+"""The whole agent: which rewards an imagined step earns, precision, and what it shares with the fields of a step."""
+
+import numpy as np
+import pytest
+import torch
+from fakes.agents import ACTIONS, HORIZON, ROWS, dreamer
+from fakes.tiny import random_batch, shake
+
+from sensei.envs.step import Has, fields
+from sensei.world_model.model import Batch
+from sensei.world_model.rssm import State
+
+
+def test_a_batch_of_the_replay_is_a_batch_of_the_world_model():
+    assert set(Batch._fields) == set(fields(Has.REPLAY))
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_rewards_are_of_the_next_state_and_disagreement_of_the_step(discrete):
+    agent = dreamer(discrete)
+    model = shake(agent.world_model)
+    size = model.size
+    start = State(torch.randn(ROWS, size.deter), torch.randint(size.classes, (ROWS, size.stoch)))
+    dream = agent.exploration.imagine(model.rssm, start, torch.Generator().manual_seed(0))
+    continuation = torch.tensor([1.0, 0, 1, 1, 0])
+    given = agent.rewards(agent.exploration, dream, continuation)
+    assert torch.equal(given.continuation[0], continuation)
+    for t in range(HORIZON):
+        here, there = (dream.deter[t], dream.stoch[t]), (dream.deter[t + 1], dream.stoch[t + 1])
+        expected = [
+            agent.sources["disagreement"].ensemble.disagreement(*here, dream.action[t], "variance"),
+            model.predict_reward("semantic", *there),
+            model.predict_reward("extrinsic", *there),
+        ]
+        np.testing.assert_allclose(given.sources[:, t].detach(), torch.stack(expected).detach(), rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(given.semantic[t].detach(), model.predict_reward("semantic", *here).detach(), rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(given.continuation[t + 1].detach(), model.predict_continue(*there).detach(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+@pytest.mark.parametrize("phase", ["explore", "learn"])
+def test_bfloat16_gives_nearly_the_same_update(discrete, phase, monkeypatch):
+    """The precision of the paper study, on the CPU, since tests must pass without a graphics card; some samples fall otherwise."""
+    rng = np.random.default_rng(0)
+    arrays = random_batch(4, 8, 16, 1, ACTIONS)._asdict()
+    arrays["action"] = rng.integers(ACTIONS, size=(4, 8)) if discrete else rng.uniform(-1, 1, (4, 8, ACTIONS)).astype(np.float32)
+    arrays = {name: np.asarray(value) for name, value in arrays.items()}
+    exact, rounded = dreamer(discrete, phase), dreamer(discrete, phase)
+    monkeypatch.setattr(rounded, "autocast", lambda: torch.autocast("cpu", dtype=torch.bfloat16))
+    for _ in range(2):  # the second update starts from what the first one made of weights and running percentiles
+        expected, given = exact.update(arrays), rounded.update(arrays)
+    assert all(torch.isfinite(value) for value in given.values())
+    for name in ("loss/image", "loss/continue", "loss/dynamics", "loss/semantic", "task/critic_loss"):
+        assert given[name].item() == pytest.approx(expected[name].item(), rel=0.2), name
+    assert all(parameter.dtype == torch.float32 for parameter in rounded.parameters())

@@ -1,0 +1,28 @@
+"""Lines of metrics."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from sensei.study.layout import RunFiles
+from sensei.training.logger import Logger
+
+
+def so_far(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in RunFiles(folder).metrics_so_far.read_text().splitlines()]
+
+
+def test_means_of_metrics_that_come_together_or_not(tmp_path):
+    logger = Logger(RunFiles(tmp_path), every=10, total=20, title="t", tensorboard=False)
+    logger.add({})
+    for value in (1.0, 2.0, 4.5):
+        logger.add({"a": torch.tensor(value), "b": torch.tensor(-value)})
+    logger.add({"c": torch.tensor(8.0)})
+    again = Logger(RunFiles(tmp_path), every=10, total=20, title="t", tensorboard=False)
+    again.restore(logger.checkpoint(), step=5, updates=4)
+    for each in (logger, again):
+        each.advance(10, 4, {})
+        each.close()
+        assert so_far(tmp_path)[-1] == {"step": 10, "a": 2.5, "b": -2.5, "c": 8.0, "updates": 4.0}
+    assert len(so_far(tmp_path)) == 2

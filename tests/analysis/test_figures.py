@@ -110,6 +110,7 @@ def test_published_figures_are_legible(number, legible):
     legible(drawing.figure)
 
 
+@pytest.mark.slow
 def test_equal_data_give_equal_bytes(study, layout, tmp_path):
     for name in OF_MINIHACK:
         made = [Layout(tmp_path / folder).figure(name) for folder in ("once", "twice")]
@@ -139,6 +140,7 @@ def test_one_seed_is_drawn_without_an_interval(name, tmp_path, drawn, legible):
     legible(drawing.figure)
 
 
+@pytest.mark.slow
 def test_published_figures_show_every_published_value(tmp_path):
     written = draw_published(tmp_path)
     assert written == [path for number in published_figures() for path in published_figure(number, tmp_path)]

@@ -12,7 +12,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.plugins import find
 from sensei.core.process import stage as frame
 from sensei.core.provenance import fingerprint
-from sensei.study.layout import Layout, log_beside
+from sensei.study.layout import RESULTS, Layout, log_beside
 from sensei.study.models.study import Study
 
 Paths = dict[str, Path | list[Path]]
@@ -119,17 +119,21 @@ def own_stage(name: str) -> Stage:
     return find(name, "sensei.study", "Stage", "stage")()
 
 
-def carry_out(stage: Stage, study: Study, study_path: Path, job: Job, threads: int = 1, given: dict[str, Path] | None = None) -> None:
+def carry_out(
+    stage: Stage, study: Study | None, study_path: Path | None, job: Job, threads: int = 1, given: dict[str, Path] | None = None
+) -> None:
     """Do one job: inputs are there, outputs are written, manifests tell of both.
 
     Args:
+        study, study_path: None for a stage that needs no study.
         given: values of the stage's `own` options.
 
     Raises:
         SenseiError: what is asked for is not in the study, an input is missing, or as the stage says.
     """
-    check_names(study, study_path, job)
-    files, given = Layout.of(study_path), dict(given or {})
+    if stage.needs_study:
+        check_names(study, study_path, job)
+    files, given = Layout.of(study_path or RESULTS), dict(given or {})
     outputs = stage.outputs(files, job)
     if folder := given.pop("folder", None):
         outputs = stage.written_to(folder, outputs)
@@ -141,7 +145,7 @@ def carry_out(stage: Stage, study: Study, study_path: Path, job: Job, threads: i
     hint = "".join(f", or name another with `--{name}`" for name in inputs if name in stage.own)
     with frame(
         stage.name,
-        inputs=[study_path, *flat(inputs)],
+        inputs=[*([study_path] if study_path else []), *flat(inputs)],
         outputs=list(outputs.values()),
         settings=stage.settings(study, job),
         seed=stage.seed(study, job),

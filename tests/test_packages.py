@@ -156,12 +156,12 @@ HIDING = """
 import importlib, importlib.machinery, sys
 visible, third_party, ours = {visible!r}, {third_party!r}, {ours!r}
 
-class Visible:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        top = name.partition(".")[0]
-        if top not in third_party or top in visible:
-            return importlib.machinery.PathFinder.find_spec(name, path, target)
+class Visible(importlib.machinery.PathFinder):
+    # Finds what is not hidden, and what a visible package brings in a folder of its own.
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        found, top = super().find_spec(name, path, target), name.partition(".")[0]
+        return found if top not in third_party or top in visible or (found and "_vendor" in str(found.origin)) else None
 
 sys.meta_path[:] = [Visible if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
 sys.path_importer_cache.clear()

@@ -20,6 +20,7 @@ include: "workflow/rules/collect.smk"
 include: "workflow/rules/annotate.smk"
 include: "workflow/rules/distil.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/own.smk"
 
 
 rule all:
@@ -28,6 +29,7 @@ rule all:
         rules.report.output,
         rules.tables.output,
         FIGURES,
+        OWN,
 
 
 rule figures:

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from sensei.analysis.cards import read_table
 from sensei.core.errors import SenseiError
+from sensei.core.files import atomic
+from sensei.envs.contract import TASK_EVENT
+from sensei.envs.registry import family
+from sensei.study.layout import Layout
 from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.study import Study
 
@@ -17,23 +22,9 @@ FINAL_EVALUATIONS = 3
 BOOKKEEPING = ["worker", "episode", "finished", "first_step", "last_step", "length", "episode_return", "semantic_return"]
 
 
-# What the paper's figures call an interaction on Robodesk, and the events that it sums.
-ROBODESK_INTERACTIONS = {
-    "upright_block": ["upright_block_moved"],
-    "flat_block": ["flat_block_moved"],
-    "ball": ["ball_moved"],
-    "buttons": ["red_button_moved", "green_button_moved", "blue_button_moved"],
-    "drawer": ["drawer_moved"],
-    "sliding_cabinet": ["slide_moved"],
-}
-TASK_EVENT = "task_"  # prefix of events that are a task's sparse reward
-
-
 def interactions(environment: EnvironmentConfig) -> dict[str, list[str]]:
     """Interaction as figures and tables call it -> the events that it sums, in the order of the figures."""
-    if environment.family == "robodesk":
-        return {name: events for name, events in ROBODESK_INTERACTIONS.items() if set(events) <= set(environment.events)}
-    return {event: [event] for event in environment.events if not event.startswith(TASK_EVENT)}
+    return family(environment).interactions(environment.events)
 
 
 def task_rewards(environment: EnvironmentConfig) -> dict[str, list[str]]:
@@ -48,42 +39,19 @@ def counts(scores: pd.DataFrame, environment: str, method: str, events: list[str
     return runs.agg(step=("step", "max"), value=("value", "sum")).reset_index()
 
 
-def exploration_runs(study: Study) -> list[tuple[str, str, int]]:
-    """(environment, method, seed) of every exploration run of the study."""
-    return [
-        (environment, method, seed)
-        for environment in study.environments
-        for method in study.explore
-        for seed in study.seeds_of(environment)
-    ]
+def inputs(study: Study, layout: Layout) -> dict[str, list[Path]]:
+    """What `tabulate` reads: the events of every exploration run and the metrics of every task run, in the order of the axes."""
+    return {
+        "events": [layout.explore(*run).events for run in study.exploration_runs()],
+        "metrics": [layout.learn(*run).metrics for run in study.task_runs()],
+    }
 
 
-def task_runs(study: Study) -> list[tuple[str, str, str, int]]:
-    """(environment, task, method, seed) of every task run of the study."""
-    return [
-        (environment, task, method, seed)
-        for environment in study.environments
-        for task in study.settings[environment].environment.tasks
-        for method in study.learn
-        for seed in study.seeds_of(environment)
-    ]
-
-
-def exploration_folder(environment: str, method: str, seed: int) -> str:
-    """Folder of an exploration run, relative to `results/{study}/`."""
-    return f"{environment}/explore/{method}/seed{seed}"
-
-
-def task_folder(environment: str, task: str, method: str, seed: int) -> str:
-    """Folder of a task run, relative to `results/{study}/`."""
-    return f"{environment}/learn/{task}/{method}/seed{seed}"
-
-
-def tabulate(study: Study, results: Path) -> pd.DataFrame:
-    """Read every run that the axes of the study name.
+def tabulate(study: Study, layout: Layout, output: Path) -> pd.DataFrame:
+    """Gather every run that the axes of the study name.
 
     Args:
-        results: the folder of the study, `results/{study}`.
+        output: where the table is written too.
 
     Returns:
         Columns environment, task, method, seed, step, metric, value. Exploration runs have task "explore" and one row a metric:
@@ -96,25 +64,25 @@ def tabulate(study: Study, results: Path) -> pd.DataFrame:
     """
     rows: list[dict] = []
     faults: list[str] = []
-    for environment, method, seed in exploration_runs(study):
-        folder = Path(results) / exploration_folder(environment, method, seed)
-        found = _gather(
-            faults, folder, "events.parquet", lambda path, e=environment: exploration_scores(path, study.settings[e].environment.events)
-        )
+    files = inputs(study, layout)
+    for (environment, method, seed), path in zip(study.exploration_runs(), files["events"], strict=True):
+        events = study.settings[environment].environment.events
+        found = _gather(faults, path, lambda path, events=events: exploration_scores(path, events))
         rows += [{"environment": environment, "task": EXPLORE, "method": method, "seed": seed, **row} for row in found]
-    for environment, task, method, seed in task_runs(study):
-        folder = Path(results) / task_folder(environment, task, method, seed)
-        found = _gather(faults, folder, "metrics.jsonl", task_scores)
+    for (environment, task, method, seed), path in zip(study.task_runs(), files["metrics"], strict=True):
+        found = _gather(faults, path, task_scores)
         rows += [{"environment": environment, "task": task, "method": method, "seed": seed, **row} for row in found]
     if faults:
         what = f"study {study.study}: {len(faults)} run(s) missing or damaged:\n" + "\n".join(f"  {fault}" for fault in faults)
         raise SenseiError(what, hint="run `snakemake` again; it makes what is missing (delete a damaged run's folder first)")
-    return pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    with atomic(output) as temporary:
+        table.to_parquet(temporary, index=False)
+    return table
 
 
-def _gather(faults: list[str], folder: Path, name: str, read: Callable[[Path], list[dict]]) -> list[dict]:
-    """What `read` finds in `folder/name`; a fault is noted instead of raised, so that one message can name all."""
-    path = folder / name
+def _gather(faults: list[str], path: Path, read: Callable[[Path], list[dict]]) -> list[dict]:
+    """What `read` finds in a file; a fault is noted instead of raised, so that one message can name all."""
     try:
         return read(path)
     except FileNotFoundError:
@@ -174,13 +142,8 @@ def _evaluations(path: Path) -> Iterator[dict]:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """Read `scores.parquet`; a missing or damaged one is a SenseiError that names it."""
-    try:
-        table = pd.read_parquet(path)
-    except FileNotFoundError as error:
-        raise SenseiError(f"there is no {path}", hint="run the stage `tabulate` first") from error
-    except (ValueError, OSError) as error:
-        raise SenseiError(f"{path} is damaged", found=error, hint=f"delete {path} and run again") from error
+    """The table that `tabulate` wrote; a missing or damaged one is a SenseiError that names it."""
+    table = read_table(path, "tabulate")
     if list(table.columns) != COLUMNS:
         raise SenseiError(f"{path} is no table of scores", found=", ".join(table.columns), expected=", ".join(COLUMNS))
     return table

@@ -1,27 +1,32 @@
-"""One look for every figure: colours that stay apart for colour-blind readers, sizes of a two-column page, vector fonts."""
+"""One look for every figure: colours that stay apart for colour-blind readers, sizes of a two-column page, vector fonts.
 
+No plotting library is imported before something is drawn, so that whoever only plans a study, or wants a colour, does not wait for one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
 import logging
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
-from matplotlib.ticker import FuncFormatter
-from PIL import Image
 
 from sensei.core.errors import SenseiError
 from sensei.core.files import atomic
 
-logging.getLogger("fontTools").setLevel(logging.WARNING)  # else a page of notes for every vector font written
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 COLUMN_WIDTH = 3.25  # inches
 FULL_WIDTH = 6.75
 PNG_DPI = 300
+FONT_SCALE = 0.8  # of seaborn's context "paper": 7.7 points
 
 # In the order of bars and legends. Okabe and Ito's palette and three darker colours; tests hold them apart for colour-blind readers.
 COLOURS = {
@@ -36,6 +41,7 @@ COLOURS = {
     "random": "#5F5F5F",
 }
 SPARE_COLOURS = ("#44AA99", "#882255", "#117733", "#6699CC", "#AA4499")
+ANNOTATOR_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
 # A second sign beside the colour, for black-and-white print.
 MARKERS = {
     "sensei": "o",
@@ -48,32 +54,27 @@ MARKERS = {
     "sensei_released": "p",
     "sensei_general": "h",
 }
-INK = "#222222"
+INK = "#262626"  # seaborn's
 FAINT = "#777777"
+DASHES = (0, (2, 1.5))
 
+# On top of seaborn's style "ticks" and context "paper".
 RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same drawing on every machine
-    "font.size": 7.5,
-    "axes.titlesize": 8,
-    "axes.labelsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7.5,
     "legend.frameon": False,
     "legend.handlelength": 1.6,
     "legend.columnspacing": 1.4,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
-    "axes.edgecolor": INK,
     "axes.titlelocation": "left",
     "axes.titlepad": 4,
-    "axes.grid": False,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
     "lines.linewidth": 1.3,
+    "lines.solid_capstyle": "projecting",  # seen however short an interval is
     "lines.markersize": 3.5,
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
@@ -81,6 +82,8 @@ RC = {
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.04,
 }
+# How seaborn's functions read `with_interval`: of the three values the middle one, and from the lowest to the highest.
+INTERVAL = {"estimator": "median", "errorbar": ("pi", 100)}
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,33 @@ class Drawing:
     caption: str
 
 
-def styled():
-    """Decorator or context in which figures get their look."""
-    return matplotlib.rc_context(RC)
+def styled() -> contextlib.AbstractContextManager[None]:
+    """Context in which figures get their look."""
+    import matplotlib
+
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # else a page of notes for every vector font written
+    return matplotlib.rc_context(_theme())
 
 
-def figure(width: float, height: float) -> Figure:
+def _theme() -> dict[str, Any]:
+    import seaborn as sns
+
+    return sns.axes_style("ticks") | sns.plotting_context("paper", font_scale=FONT_SCALE) | RC
+
+
+def figure(width: float, height: float, layout: str | None = "constrained") -> Figure:
     """An empty figure of `width` by `height` inches that lays itself out."""
-    return Figure(figsize=(width, height), layout="constrained")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout=layout)
+
+
+def with_interval(means: pd.DataFrame) -> pd.DataFrame:
+    """`means` three times over, with the ends of the interval, columns low and high, as `value` too: what `INTERVAL` is for.
+
+    So the statistics drawn are ours (`sensei.analysis.statistics`, or the published ones), not seaborn's own.
+    """
+    return pd.concat([means, *(means.assign(value=means[end]) for end in ("low", "high"))], ignore_index=True)
 
 
 def colour(method: str) -> str:
@@ -110,6 +132,11 @@ def colour(method: str) -> str:
 def marker(method: str) -> str:
     """The marker of `method`, in every figure."""
     return MARKERS.get(method, "*")
+
+
+def colours_of(annotators: Iterable[str]) -> dict[str, str]:
+    """Annotator -> its colour, by its place among `annotators`."""
+    return dict(zip(dict.fromkeys(annotators), itertools.cycle(ANNOTATOR_COLOURS), strict=False))
 
 
 def ordered(methods: Iterable[str]) -> list[str]:
@@ -126,33 +153,36 @@ def count(value: float) -> str:
     return f"{value:.3g}"
 
 
-def count_axis(axis: matplotlib.axis.Axis, ticks: int) -> None:
+def count_axis(axis: Axis, ticks: int) -> None:
     """Short tick labels on `axis`, at most `ticks` intervals."""
-    axis.set_major_locator(matplotlib.ticker.MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
 
 
-def save(drawing: Drawing, stem: str | Path) -> None:
-    """Write `{stem}.pdf`, `{stem}.png` (300 dpi) and `{stem}.csv` (the numbers drawn), each whole or not at all.
+def save(drawing: Drawing, pdf: Path, png: Path, csv: Path) -> None:
+    """Write a drawing as a vector, as a picture (300 dpi) and as the numbers drawn, each whole or not at all.
 
     The caption goes into the metadata of both pictures (`read_caption`), so that neither travels without it; there are no
     dates, so equal data give equal bytes.
     """
-    stem = Path(stem)
-    title = stem.name.replace("_", " ")
+    title = pdf.stem.replace("_", " ")
     with styled():
-        with atomic(stem.with_name(stem.name + ".csv")) as path:
+        with atomic(csv) as path:
             drawing.numbers.to_csv(path, index=False, lineterminator="\n")
-        with atomic(stem.with_name(stem.name + ".pdf")) as path:
+        with atomic(pdf) as path:
             metadata = {"Title": title, "Subject": drawing.caption, "CreationDate": None, "Creator": "sensei", "Producer": None}
             drawing.figure.savefig(path, format="pdf", metadata=metadata)
-        with atomic(stem.with_name(stem.name + ".png")) as path:
+        with atomic(png) as path:
             metadata = {"Title": title, "Description": drawing.caption, "Software": "sensei"}
             drawing.figure.savefig(path, format="png", dpi=PNG_DPI, metadata=metadata)
 
 
 def read_caption(png: str | Path) -> str:
     """The caption inside a picture that `save` wrote; a missing or damaged picture is a SenseiError that names it."""
+    from PIL import Image
+
     try:
         with Image.open(png) as image:
             image.load()
@@ -164,7 +194,7 @@ def read_caption(png: str | Path) -> str:
 
 
 def wrapped(text: str, inches: float, size: str) -> str:
-    """`text` broken between words into lines that are at most `inches` wide in the font size that `RC[size]` gives."""
+    """`text` broken between words into lines that are at most `inches` wide in the font size that setting `size` gives."""
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
@@ -176,5 +206,9 @@ def wrapped(text: str, inches: float, size: str) -> str:
 
 
 def text_inches(text: str, size: str) -> float:
-    """Width of `text` in the font size that `RC[size]` gives, in inches."""
-    return float(TextPath((0, 0), text, size=RC[size], prop=FontProperties(family=RC["font.family"])).get_extents().width) / 72
+    """Width of `text` in the font size that setting `size` ("axes.titlesize") gives, in inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    theme = _theme()
+    return float(TextPath((0, 0), text, size=theme[size], prop=FontProperties(family=theme["font.family"])).get_extents().width) / 72

@@ -1,46 +1,56 @@
 """Tables of final numbers: CSV for machines, Markdown for people."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from sensei.analysis import published, statistics
-from sensei.analysis.figures.reward_model import read_card
+from sensei.analysis.cards import read_reward_card
+from sensei.analysis.figures.captions import listing
+from sensei.analysis.inputs import Inputs
 from sensei.analysis.scores import counts, read_scores, task_rewards
 from sensei.analysis.scores import interactions as kinds_of_interaction
 from sensei.core.files import atomic
 from sensei.core.rng import generator
+from sensei.envs.registry import family
+from sensei.study.layout import Layout
 from sensei.study.models.study import Study
 
-TABLES = ("interactions", "downstream", "reward_model")
 ALL = "all environments"
+EXPLORATION = (5, 6, 16)  # the paper's figures with totals over whole exploration runs
 THEIRS = {"mean": np.nan, "error": np.nan, "error_kind": None, "steps": np.nan}  # of the paper, where it has no such bar
 
 
-def make(study: Study, results: Path, folder: Path) -> list[Path]:
-    """Write `folder`/{interactions,downstream,reward_model}.{csv,md} from the files below `results` (= results/{study}).
+@dataclass(frozen=True)
+class Table:
+    """What a table is called on the report's page, how to read it, and how it is made from `inputs`."""
 
-    Reads scores.parquet and {env}/reward/{annotator}/card.json. Returns the paths written.
+    title: str
+    note: str
+    build: Callable[[Study, Inputs], pd.DataFrame]
+
+
+def inputs(study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
+    """What the tables are made from: the table of scores, and the card of every reward model."""
+    return {"scores": layout.scores, "cards": [layout.reward(*names).card for names in study.labelled()]}
+
+
+def make(study: Study, layout: Layout) -> None:
+    """Write every table of `TABLES` as CSV and as Markdown.
 
     Raises:
         SenseiError: a missing or damaged input, named.
     """
-    scores = read_scores(Path(results) / "scores.parquet")
-    contents = (interactions(study, scores), downstream(study, scores), reward_model(_cards(study, Path(results))))
-    written = []
-    for name, table in zip(TABLES, contents, strict=True):
-        for suffix, text in ((".csv", table.to_csv(index=False, lineterminator="\n")), (".md", markdown(table))):
-            path = Path(folder) / f"{name}{suffix}"
+    files = Inputs(inputs(study, layout))
+    for name, table in TABLES.items():
+        numbers = table.build(study, files)
+        texts = numbers.to_csv(index=False, lineterminator="\n"), markdown(numbers)
+        for path, text in zip(layout.table(name), texts, strict=True):
             with atomic(path) as temporary:
                 temporary.write_text(text, encoding="utf-8")
-            written.append(path)
-    return written
-
-
-def _cards(study: Study, results: Path) -> dict[tuple[str, str], dict]:
-    keys = [(environment, annotator) for environment in study.environments for annotator in study.annotators_of(environment)]
-    return {key: read_card(results / key[0] / "reward" / key[1] / "card.json") for key in keys}
 
 
 def interactions(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +60,7 @@ def interactions(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     bootstrap interval of the mean), standard_error (divisor n) and, with their own steps, the paper's published_mean,
     published_error, published_error_kind, published_steps.
     """
-    bars = pd.concat([published.bars(figure) for figure in (5, 6, 16)]).set_index(["environment", "metric", "method"])[list(THEIRS)]
+    bars = published.bars(*EXPLORATION).set_index(["environment", "metric", "method"])[list(THEIRS)]
     rows = []
     for environment in study.environments:
         settings = study.settings[environment].environment
@@ -59,13 +69,13 @@ def interactions(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
                 runs = counts(scores, environment, method, parts)
                 row = {"environment": environment, "event": event, "method": method}
                 row |= _statistics(runs["value"].to_numpy()[None], environment, event, method) | {"steps": int(runs["step"].max())}
-                key = (published.name_of(settings), event, method)
+                key = (family(settings).published_name(settings), event, method)
                 theirs = bars.loc[key] if key in bars.index else THEIRS
                 rows.append(row | {f"published_{name}": theirs[name] for name in THEIRS})
     return pd.DataFrame(rows)
 
 
-def downstream(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+def learn(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per task and learning method: the mean of the last 3 evaluations of a run.
 
     Columns environment, task, method, seeds, steps, mean, low, high, standard_error, interquartile_mean, better (chance that a run of
@@ -110,17 +120,17 @@ def downstream(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=order)
 
 
-def reward_model(cards: dict[tuple[str, str], dict]) -> pd.DataFrame:
+def reward_model(study: Study, cards: list[dict]) -> pd.DataFrame:
     """One row per environment and annotator: the chosen epoch and how often the model is right on held-out pairs.
 
     Columns environment, annotator, epoch, validation_loss, then share, low, high (95 % Wilson interval) and number of clear held-out
     pairs: accuracy_* against the annotator's own labels, oracle_* against the oracle's.
 
     Args:
-        cards: reward cards by (environment, annotator).
+        cards: reward cards in the order of `labelled`.
     """
     rows = []
-    for (environment, annotator), card in cards.items():
+    for (environment, annotator), card in zip(study.labelled(), cards, strict=True):
         row = {
             "environment": environment,
             "annotator": annotator,
@@ -164,3 +174,26 @@ def cell(value: object) -> str:
     if pd.isna(value):
         return ""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+TABLES = {
+    "interactions": Table(
+        "Interactions during exploration",
+        "Totals over a run; low and high: 95 % bootstrap interval of the mean over seeds; standard error with divisor n. "
+        f"Published values are the paper's (Figs. {listing(list(map(str, EXPLORATION)))}), at their own number of steps, never rescaled.",
+        lambda study, files: interactions(study, read_scores(files["scores"])),
+    ),
+    "learn": Table(
+        "Final scores of the task",
+        "Mean of the last 3 evaluations of a run, then over seeds; low and high: 95 % bootstrap interval, each environment a "
+        "stratum; better: chance that a run of the first method beats a run of this one, with its interval. "
+        "With two or three seeds no interval can be wider than the runs themselves: read it as their spread.",
+        lambda study, files: learn(study, read_scores(files["scores"])),
+    ),
+    "reward_model": Table(
+        "Reward models at the chosen epoch",
+        "Shares of clear held-out pairs ranked as in the annotator's own labels (accuracy) and as by the oracle (oracle), "
+        "with 95 % Wilson intervals.",
+        lambda study, files: reward_model(study, [read_reward_card(path) for path in files["cards"]]),
+    ),
+}

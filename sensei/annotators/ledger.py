@@ -7,21 +7,17 @@ finds their owner dead and books them as possible *losses*: the server may have 
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
-from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import psutil
 
+from sensei.annotators.questions import Answer, Question
 from sensei.core.errors import SenseiError
 from sensei.preferences.pair import Label
 
@@ -45,66 +41,6 @@ CREATE TABLE IF NOT EXISTS batches (
     token TEXT PRIMARY KEY, model TEXT NOT NULL, owner TEXT NOT NULL, name TEXT, ended INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-
-
-def picture_hash(image: np.ndarray) -> str:
-    """Hex digest of a picture, uint8 [h, w, 3]: of its pixels and shape, however they were or will be compressed."""
-    return hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=16).hexdigest()
-
-
-@dataclass(frozen=True)
-class Question:
-    """All that an answer can depend on.
-
-    first, second: `picture_hash` in the order shown; second is empty for a question about a single picture. text: with the inventory
-    sentence. history: earlier turns, question and reply by turns. parameters: of sampling and of the request, name -> value.
-    """
-
-    first: str
-    second: str
-    text: str
-    history: tuple[str, ...]
-    prompt: str
-    version: str
-    model: str
-    parameters: tuple[tuple[str, object], ...]
-
-    @cached_property
-    def columns(self) -> tuple[str, ...]:
-        """As stored; texts, which many questions share, by their SHA-256."""
-        texts = [_sha256(text) for text in self.texts]
-        return (self.first, self.second, *texts, self.prompt, self.version, self.model, json.dumps(dict(self.parameters), sort_keys=True))
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        """The question, and the history as JSON."""
-        return self.text, json.dumps(self.history)
-
-    @cached_property
-    def key(self) -> str:
-        """Under which the ledger knows it."""
-        return _key(self.columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back for a question.
-
-    reply: raw. label: in the order shown; None, with `fault` saying why, if the reply is no answer. usd: what it cost. seconds: from
-    sending to the last byte. attempts: times it was sent. server: host and port. request: the server's name of it. batch: likewise.
-    """
-
-    reply: str
-    label: Label | None
-    fault: str | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float = 0.0
-    seconds: float = 0.0
-    attempts: int = 1
-    server: str = ""
-    request: str | None = None
-    batch: str | None = None
 
 
 ANSWER = ", ".join(field.name for field in fields(Answer))
@@ -151,8 +87,8 @@ class Ledger:
 
     def find(self, question: Question) -> Answer | None:
         """The answer to a question that was asked before."""
-        with self._translated():
-            row = self._connection.execute(f"SELECT {ANSWER} FROM answers WHERE key = ?", (question.key,)).fetchone()
+        with self.reading() as execute:
+            row = execute(f"SELECT {ANSWER} FROM answers WHERE key = ?", (question.key,)).fetchone()
         return None if row is None else Answer(row[0], None if row[1] is None else Label[row[1]], *row[2:])
 
     def claim(self, question: Question, usd: float, *, max_usd: float | None, at_once: int, seconds: float) -> bool:
@@ -219,19 +155,19 @@ class Ledger:
 
     def claims_of_batch(self, token: str) -> set[str]:
         """Keys of the questions of a batch that have no answer yet."""
-        with self._translated():
-            return {key for (key,) in self._connection.execute("SELECT key FROM claims WHERE batch = ?", (token,))}
+        with self.reading() as execute:
+            return {key for (key,) in execute("SELECT key FROM claims WHERE batch = ?", (token,))}
 
     def claimed_by(self, question: Question) -> str | None:
         """Who asks a question that has no answer yet: the token of a batch, or "" for a process; None: nobody."""
-        with self._translated():
-            row = self._connection.execute("SELECT coalesce(batch, '') FROM claims WHERE key = ?", (question.key,)).fetchone()
+        with self.reading() as execute:
+            row = execute("SELECT coalesce(batch, '') FROM claims WHERE key = ?", (question.key,)).fetchone()
         return row and row[0]
 
     def batches(self, model: str) -> list[Batch]:
         """Batches of a model that have not ended."""
-        with self._translated():
-            rows = self._connection.execute("SELECT token, name, owner FROM batches WHERE model = ? AND NOT ended", (model,)).fetchall()
+        with self.reading() as execute:
+            rows = execute("SELECT token, name, owner FROM batches WHERE model = ? AND NOT ended", (model,)).fetchall()
         return [Batch(token, name, owner != self._owner and _works(owner)) for token, name, owner in rows]
 
     def name_batch(self, token: str, name: str) -> None:
@@ -282,60 +218,13 @@ class Ledger:
 
     def spent(self, model: str) -> float:
         """US dollars that the answers of a model cost, possible losses included."""
-        with self._translated():
+        with self.reading():
             return self._spent(model)
 
     def typical_seconds(self, model: str) -> float | None:
         """Mean time of a model's answers that did not come in batches; None if there are none."""
-        with self._translated():
-            return self._connection.execute("SELECT AVG(seconds) FROM answers WHERE model = ? AND batch IS NULL", (model,)).fetchone()[0]
-
-    def table(self) -> pd.DataFrame:
-        """Every question with its answer and its texts in full."""
-        with self._translated():
-            return pd.read_sql(
-                "SELECT a.*, t.content AS question, h.content AS earlier_turns FROM answers a"
-                " JOIN texts t ON t.sha256 = a.text JOIN texts h ON h.sha256 = a.history ORDER BY answered_at",
-                self._connection,
-            ).drop(columns=["text", "history"])
-
-    def statistics(self) -> pd.DataFrame:
-        """One row a model, prompt and version: questions, those without a readable answer, tokens, dollars, mean seconds and attempts."""
-        with self._translated():
-            return pd.read_sql(
-                "SELECT model, prompt, version, COUNT(*) AS questions, COUNT(fault) AS unreadable, SUM(input_tokens) AS input_tokens,"
-                " SUM(output_tokens) AS output_tokens, SUM(usd) AS usd, AVG(seconds) AS seconds, AVG(attempts) AS attempts,"
-                " COUNT(DISTINCT server) AS servers FROM answers GROUP BY model, prompt, version",
-                self._connection,
-            )
-
-    def open_claims(self) -> tuple[int, float, int, float]:
-        """(questions in flight, their dollars at most, questions lost in flight, their dollars at most)."""
-        with self._translated():
-            flight = self._connection.execute("SELECT COUNT(*), TOTAL(usd) FROM claims").fetchone()
-            return *flight, *self._connection.execute("SELECT COUNT(*), TOTAL(usd) FROM losses").fetchone()
-
-    def faults(self) -> list[str]:
-        """What is wrong with the file: damage, keys that are not those of their question, texts or sums that are missing."""
-        with self._translated():
-            found = [text for (text,) in self._connection.execute("PRAGMA integrity_check") if text != "ok"]
-            columns = "first, second, text, history, prompt, version, model, parameters"
-            for key, *values in self._connection.execute(f"SELECT key, {columns} FROM answers"):
-                if key != _key(tuple(values)):
-                    found.append(f"answer {key} is not that of its question")
-            for digest, content in self._connection.execute("SELECT sha256, content FROM texts"):
-                if digest != _sha256(content):
-                    found.append(f"text {digest} was changed")
-            missing = "SELECT key FROM answers WHERE text NOT IN (SELECT sha256 FROM texts) OR history NOT IN (SELECT sha256 FROM texts)"
-            found += [f"a text of answer {key} is missing" for (key,) in self._connection.execute(missing)]
-            sums = (
-                "SELECT model, usd, (SELECT TOTAL(usd) FROM answers a WHERE a.model = s.model)"
-                " + (SELECT TOTAL(usd) FROM losses l WHERE l.model = s.model) FROM spending s"
-            )
-            found += [
-                f"{model} cost {a} by its sum and {b} by its answers" for model, a, b in self._connection.execute(sums) if abs(a - b) > 1e-6
-            ]
-        return found
+        with self.reading() as execute:
+            return execute("SELECT AVG(seconds) FROM answers WHERE model = ? AND batch IS NULL", (model,)).fetchone()[0]
 
     def _bury(self) -> None:
         """Book the claims of dead processes as losses. Those of batches live on: the server works without us."""
@@ -360,7 +249,13 @@ class Ledger:
         return self._connection.execute(f"INSERT {'OR IGNORE' * or_ignore} INTO {table} VALUES ({places})", values).rowcount > 0
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator:
+    def reading(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        """The connection's `execute`, for questions that change nothing."""
+        with self._translated():
+            yield self._connection.execute
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
         """A transaction that waits for those of other processes; undone if the body fails."""
         with self._translated():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -400,14 +295,6 @@ def through_ledger(ledger: Ledger, questions: Sequence[Question], ask: Callable[
         ledger.record(questions[place], answer)
         answers[questions[place].key] = answer
     return [answers[question.key] for question in questions]
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _key(columns: tuple[str, ...]) -> str:
-    return _sha256(json.dumps(columns))
 
 
 def _works(owner: str) -> bool:

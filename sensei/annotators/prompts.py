@@ -13,7 +13,7 @@
     question and reply are the history of every pair.
 
 The reply must be one of the grammar's answers and nothing else. Case, white space and punctuation around it do not matter; "10" is not
-"1" (the released parser takes any reply with a 0 in it for "first", paper section 5.3).
+"1" (the released code takes any reply with a 0 in it for "first").
 """
 
 import hashlib

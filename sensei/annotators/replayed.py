@@ -5,23 +5,40 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
+from sensei.annotators.contract import Annotator, Assignment
 from sensei.core.errors import SenseiError
 from sensei.preferences.pair import Label, Pair, Reply
+from sensei.study.layout import LabelFiles
+from sensei.study.models.annotators import AnnotatorOptions
 
 
-class Replayed:
+class Replayed(Annotator):
     """Answers with the labels of a file, which are in the pairs' own order; a pair without a label is a failed question."""
 
-    def __init__(self, path: str | Path):
-        self.path, self._labels = Path(path), read_label_file(path)
+    class Options(AnnotatorOptions):
+        """Labels that are there already."""
+
+        file: str = Field(
+            description=".csv or .parquet with columns `pair` and `label`, or .npy [pairs]; 0 first, 1 second, 2 tie, 3 unknown"
+        )
+
+    def __init__(self, options: Options, assignment: Assignment):
+        super().__init__(options, assignment)
+        self._labels = read_label_file(options.file)
+
+    @classmethod
+    def sources(cls, options: Options, files: LabelFiles) -> list[Path]:
+        """The labels."""
+        return [Path(options.file)]
 
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair."""
         for pair in pairs:
             label = self._labels.get(pair.pair)
             if label is None:
-                yield Reply(pair.pair, pair.swapped, "", None, f"{self.path} has no label for it")
+                yield Reply(pair.pair, pair.swapped, "", None, f"{self.options.file} has no label for it")
             else:
                 yield Reply(pair.pair, pair.swapped, label.name, label.swapped if pair.swapped else label)
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from sensei.annotators.contract import Assignment
 from sensei.annotators.prompts import load_prompt
-from sensei.annotators.registry import Assignment, make_annotator, sources
+from sensei.annotators.registry import make_annotator
 from sensei.core.files import sha256
 from sensei.core.progress import progress
 from sensei.core.rng import generator
 from sensei.preferences.frames import Frames
-from sensei.preferences.labels import read_replies
 from sensei.preferences.pair import Reply
-from sensei.preferences.pairs import questions, read_pairs
-from sensei.study.models.annotators import AnnotatorConfig
+from sensei.preferences.tables import questions, read_pairs, read_replies
+from sensei.study.models.annotators import AnnotatorOptions, annotator_class
 from sensei.study.models.preferences import LabelsConfig
 from sensei.study.models.study import OPERATIONAL
 
@@ -26,7 +26,7 @@ def annotate_shard(
     pairs_path: str | Path,
     frames_path: str | Path,
     name: str,
-    config: AnnotatorConfig,
+    options: AnnotatorOptions,
     shard: int,
     shards: int,
     output: str | Path,
@@ -42,7 +42,7 @@ def annotate_shard(
         pairs_path: table of `make_pairs`.
         frames_path: its frames.
         name: of the annotator, for the progress line.
-        config: of the annotator.
+        options: of the annotator.
         shard: which one, from 0.
         shards: how many there are.
         output: the shard's file.
@@ -53,8 +53,9 @@ def annotate_shard(
         SenseiError: a file is damaged, or the annotator cannot answer about this environment.
     """
     output, seed, prompt = Path(output), assignment.seed, assignment.prompt
-    what = [config.model_dump(mode="json", exclude=OPERATIONAL), load_prompt(prompt).sha256 if prompt else None]
-    what += [asking.order, asking.both_orders, asking.views, [sha256(path) for path in sources(config, assignment.folder)]]
+    what = [options.model_dump(mode="json", exclude=OPERATIONAL), load_prompt(prompt).sha256 if prompt else None]
+    own = annotator_class(options.kind).sources(options, assignment.files)
+    what += [asking.order, asking.both_orders, asking.views, [sha256(path) for path in own]]
     asked_for = json.dumps([sha256(pairs_path), name, what, shard, shards, seed])
     # A name of its own for each question keeps the replies to another configuration from being taken for replies to this one.
     partial = output.with_name(f".{output.stem}.{hashlib.sha256(asked_for.encode()).hexdigest()[:16]}.partial.jsonl")
@@ -62,13 +63,13 @@ def annotate_shard(
     table, frames = read_pairs(pairs_path), Frames(frames_path)
     answered = {(reply.pair, reply.swapped, reply.view) for reply in _take_up(partial) if reply.error is None}
     rows, swapped = plan(len(table), asking, seed)
-    own = rows % shards == shard
-    rows, swapped, views = rows[own], swapped[own], asking.asked_views
+    mine = rows % shards == shard
+    rows, swapped, views = rows[mine], swapped[mine], asking.asked_views
     with (
         open(partial, "a", encoding="utf-8") as file,
         progress(len(rows) * len(views), f"annotate {name}", "questions", len(answered)) as bar,
     ):
-        annotator = make_annotator(config, assignment)
+        annotator = make_annotator(options, assignment)
         for view in views:
             unasked = np.array([(row, turned, view) not in answered for row, turned in zip(rows.tolist(), swapped.tolist(), strict=True)])
             for reply in annotator.annotate(questions(table.iloc[rows[unasked]], frames, swapped[unasked], view)):

@@ -24,20 +24,23 @@ def annotate(
     json_path: Json = None,
 ) -> None:
     """Pairs a second through the OpenAI client and the ledger, and the client's own time for each; nothing leaves the machine."""
-    from sensei.annotators.registry import Assignment
-    from sensei.annotators.vlm.openai.openai_api import OpenAIAnnotator
+    from sensei.annotators.ledger import Ledger
+    from sensei.annotators.prompts import load_prompt
+    from sensei.annotators.vlm.openai.asking import Asking
+    from sensei.annotators.vlm.openai.options import OpenAIOptions
     from sensei.bench.openai_server import running
-    from sensei.study.models.annotators import OpenAIConfig
+    from sensei.study.layout import LabelFiles
 
-    config = OpenAIConfig(model="bench", requests={"at_once": at_once})
-    with tempfile.TemporaryDirectory() as name, running(models=config.model) as address:
+    options = OpenAIOptions(kind="openai_api", model="bench", requests={"at_once": at_once})
+    with tempfile.TemporaryDirectory() as name, running(models=options.model) as address:
         folder = Path(name)
         os.environ |= {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "none"}
         questions = _pairs(folder, pairs)
 
         def ask() -> dict[str, float]:
             begin, busy, server = time.perf_counter(), time.process_time(), _server_seconds(address)
-            asked = sum(1 for _ in OpenAIAnnotator(config, Assignment(0, "robodesk", folder, folder / "ledger.sqlite")).annotate(questions))
+            asking = Asking(options, load_prompt("robodesk"), Ledger(folder / "ledger.sqlite"), LabelFiles(folder).first_turn)
+            asked = sum(1 for _ in asking.replies(questions))
             seconds = time.perf_counter() - begin
             client, server = time.process_time() - busy, _server_seconds(address) - server
             return {

@@ -12,7 +12,7 @@ from sensei.bench.measure import Json, emit, machine
 from sensei.core.errors import SenseiError
 from sensei.core.yaml import read_yaml
 from sensei.study.layout import CONFIG_FOLDER
-from sensei.study.models.environment import EnvironmentConfig, RobodeskOptions
+from sensei.study.models.environment import EnvironmentConfig
 
 IMAGE_SIZE = 64
 RATIOS = (
@@ -59,7 +59,7 @@ def _contenders(config: EnvironmentConfig) -> dict[str, Any]:
     workers = {"one worker": 1, "two workers": 2}
     if config.family != "robodesk":
         return {name: _ours(config, number) for name, number in workers.items()}
-    qualities = {q: config.model_copy(update={"robodesk": RobodeskOptions(render_quality=q)}) for q in ("fast", "full")}
+    qualities = {q: config.model_copy(update={"options": {"render_quality": q}}) for q in ("fast", "full")}
     ours = {f"{q}, {name}": _ours(changed, number) for q, changed in qualities.items() for name, number in workers.items()}
     return {"robodesk package": _robodesk_package(), **ours}
 
@@ -84,9 +84,6 @@ def _robodesk_package() -> Iterator[Step]:
     """The unmodified package in this process, two simulator actions an agent step."""
     from PIL import Image
 
-    from sensei.envs.robodesk.opengl import choose_backend
-
-    choose_backend()
     from sensei.envs.robodesk.simulation import RoboDesk
 
     Image.ANTIALIAS = Image.Resampling.LANCZOS  # gone since Pillow 10

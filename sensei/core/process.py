@@ -16,6 +16,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.provenance import write_manifests
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
+SHOWN = 10  # missing inputs that an error names
 SIGTERM_EXIT = 128 + signal.SIGTERM
 
 
@@ -29,16 +30,20 @@ def stage(
     seed: int | None = None,
     threads: int = 1,
     code: str | None = None,
+    folders: dict[Path, Path] | None = None,
+    remedy: str = "make it first",
 ) -> Iterator[None]:
     """Run the body as stage `name`: it reads `inputs` and writes `outputs`.
 
     Enter it before anything heavy is imported: it sets the number of threads that numerical libraries start with.
 
     Args:
-        settings: the part of the study that the stage read, for the manifests (`sensei.study.slice_of`).
+        settings: the part of the study that the stage read, for the manifests (`Stage.settings`).
         seed: the seed of the run, for the manifests.
         threads: CPU threads of this process.
         code: fingerprint of the code behind the stage, for the manifests.
+        folders: in which it reads files that one of the inputs names (folder -> that input), for the manifests.
+        remedy: what helps if an input is missing.
 
     Raises:
         SenseiError: an input is missing.
@@ -49,14 +54,15 @@ def stage(
     limit_threads(threads)
     keep_memory()
     signal.signal(signal.SIGTERM, _stop)
-    if missing := [path for path in inputs if not path.exists()]:
-        raise SenseiError(f"stage {name}: there is no {missing[0]}", hint="`snakemake` makes it; by hand, run the stage before this one")
+    if missing := [str(path) for path in inputs if not path.exists()]:
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        raise SenseiError(f"stage {name}: there is no {', '.join(missing[:SHOWN])}{more}", hint=remedy)
     started = time.monotonic()
     log.info("started%s", f", seed {seed}" if seed is not None else "")
     yield
     seconds = time.monotonic() - started
     assert all(path.exists() for path in outputs), f"stage {name} did not write {[str(path) for path in outputs if not path.exists()]}"
-    write_manifests(name, outputs, inputs, settings or {}, seed, seconds, code)
+    write_manifests(name, outputs, inputs, settings or {}, seed, seconds, code, folders)
     log.info("done in %.1f s: %s", seconds, ", ".join(str(path) for path in outputs))
 
 

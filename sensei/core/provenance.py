@@ -4,8 +4,10 @@ import ast
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,8 +17,12 @@ from typing import Any
 from sensei.core.files import sha256, write_json
 
 PACKAGE = Path(__file__).resolve().parent.parent
+CONFIG = PACKAGE.parent / "config"
+MANIFEST = ".manifest.json"
+OURS = "sensei"
+INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}  # flag of the processor -> its name, the widest first
 # Their effect on a result is in its settings, which are compared by value; an edit to a description must not re-make a study.
-NOT_CODE = ("sensei.study", "sensei.core.errors", "sensei.core.provenance", "sensei.core.process")
+NOT_CODE = ("sensei.study", "sensei.core.errors", "sensei.core.messages", "sensei.core.provenance", "sensei.core.process")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PACKAGES = (
     "torch",
@@ -38,34 +44,47 @@ PACKAGES = (
 
 
 def fingerprint(roots: Iterable[str]) -> str:
-    """Hash of the code behind `roots`, modules of the package: syntax trees without docstrings, imports followed inside the package.
+    """Hash of the code behind modules: syntax trees without docstrings, imports followed inside their own packages and ours.
 
-    Comments, docstrings and formatting do not change it. Files other than Python in the folder of a module that counts (C source, tables,
-    templates) count with their bytes. What a registry imports by name is not followed: it has to be among the roots.
+    Comments, docstrings and formatting do not change it. Files other than Python in the folder of a module of ours that counts (C source,
+    tables, templates) count with their bytes. What a registry finds by name is not followed: it has to be among the roots.
     """
+    return hashlib.sha256(repr(sorted(closure(roots).items())).encode()).hexdigest()[:16]
+
+
+def closure(roots: Iterable[str]) -> dict[str, str]:
+    """What `fingerprint` hashes: module, or file beside it -> hash."""
     files: dict[str, str] = {}
     for root in roots:
         assert _source(root) is not None, f"there is no module {root}"
-        _follow(root, files)
-    return hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
+        _follow(root, files, (OURS, root.partition(".")[0]))
+    return files
 
 
-def _follow(module: str, files: dict[str, str]) -> None:
-    """Add `module`, the data beside it and all that it imports inside the package to `files` (name -> hash)."""
-    if module in files or module.startswith(NOT_CODE) or (path := _source(module)) is None:
+def _follow(module: str, files: dict[str, str], packages: tuple[str, ...]) -> None:
+    """Add `module`, the data beside it and all that it imports inside `packages` to `files`."""
+    if module in (OURS, *files) or module.startswith(NOT_CODE) or (path := _source(module)) is None:
         return
     files[module], imports = _read(path, module)
-    for file in path.parent.iterdir():
-        if file.is_file() and file.suffix not in (".py", ".pyc"):
-            files[str(file.relative_to(PACKAGE))] = sha256(file)
+    if path.is_relative_to(PACKAGE):
+        for file in path.parent.iterdir():
+            if file.is_file() and file.suffix not in (".py", ".pyc"):
+                files[str(file.relative_to(PACKAGE))] = sha256(file)
     for name in imports:
-        _follow(name, files)
+        if name.partition(".")[0] in packages:
+            _follow(name, files, packages)
 
 
 def _source(module: str) -> Path | None:
-    """The file of `module`, None if the name is no module of the package (but, say, a function)."""
-    path = PACKAGE.joinpath(*module.split(".")[1:])
-    return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()), None)
+    """The file of `module`, None if the name is no module (but, say, a function)."""
+    if module.partition(".")[0] == OURS:
+        path = PACKAGE.joinpath(*module.split(".")[1:])
+        return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()), None)
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return Path(found.origin) if found and found.origin else None
 
 
 @functools.cache
@@ -80,19 +99,19 @@ def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _imports(tree: ast.Module, module: str) -> Iterator[str]:
-    """Modules of the package that `tree` imports anywhere, packages above them included."""
+    """Modules that `tree` imports anywhere, packages above them included."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: relative imports escape the fingerprint"
-            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            above = module.rsplit(".", node.level)[0] if node.level else ""
+            origin = ".".join(part for part in (above, node.module) if part)
+            names = [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
         else:
             continue
         for name in names:
-            if name.startswith("sensei."):
-                parts = name.split(".")
-                yield from (".".join(parts[:length]) for length in range(2, len(parts) + 1))
+            parts = name.split(".")
+            yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
 def write_manifests(
@@ -103,8 +122,15 @@ def write_manifests(
     seed: int | None,
     wall_seconds: float,
     code: str | None = None,
+    folders: dict[Path, Path] | None = None,
 ) -> None:
-    """Write `{output}.manifest.json` beside each of `outputs`; paths in it are relative to the output's folder."""
+    """Write `{output}.manifest.json` beside each of `outputs`.
+
+    Paths in it are relative to the output's folder; those of files that belong to the project itself (prompts) to the project.
+
+    Args:
+        folders: folder -> the input that names the files that were read in it.
+    """
     made = {
         "stage": stage,
         "settings": settings,
@@ -114,17 +140,23 @@ def write_manifests(
         "python": platform.python_version(),
         "packages": package_versions(),
         "hardware": hardware(),
+        "compiler": compiler(),
         "wall_seconds": round(wall_seconds, 1),
     }
     hashes = {path: sha256(path) for path in inputs}
     for output in outputs:
-        named = {Path(os.path.relpath(path, output.parent)).as_posix(): value for path, value in hashes.items()}
-        write_json(manifest_path(output), {"output": output.name, "sha256": sha256(output), "inputs": named, **made})
+        named = {_named(path, output): value for path, value in hashes.items()}
+        within = {_named(folder, output): _named(index, output) for folder, index in (folders or {}).items()}
+        content = {"output": output.name, "sha256": sha256(output), "inputs": named, "folders": within, **made}
+        write_json(Path(f"{output}{MANIFEST}"), content)
 
 
-def manifest_path(output: str | Path) -> Path:
-    """Where the manifest of `output` is."""
-    return Path(f"{output}.manifest.json")
+def _named(path: Path, output: Path) -> str:
+    """How the manifest of `output` calls a file."""
+    full = path.resolve()
+    if full.is_relative_to(CONFIG):
+        return full.relative_to(CONFIG.parent).as_posix()
+    return Path(os.path.relpath(path, output.parent)).as_posix()
 
 
 def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
@@ -146,9 +178,31 @@ def hardware() -> dict[str, Any]:
         "machine": platform.machine(),
         "system": platform.system(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "instruction_set": instruction_set(),
         "threads": torch.get_num_threads() if torch is not None else None,
         "gpu": torch.cuda.get_device_name() if cuda else None,
     }
+
+
+@functools.cache
+def instruction_set() -> str | None:
+    """The widest vectors of this processor: AVX-512, AVX2, NEON; None where they are not known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "NEON" if platform.machine() in ("arm64", "aarch64") else None
+    flags = {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split()}
+    return next((name for flag, name in INSTRUCTION_SETS.items() if flag in flags), None)
+
+
+@functools.cache
+def compiler() -> str | None:
+    """What the C compiler on the PATH says of itself; None without one."""
+    found = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+    try:
+        return subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0] if found else None
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return None
 
 
 @functools.cache

@@ -1,8 +1,9 @@
-"""What an environment is in this project: the base class every family extends and the checker that every one must pass."""
+"""What an environment is in this project: the base class that every family extends; `check.py` checks one."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -10,9 +11,12 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 from sensei.core.errors import SenseiError
 from sensei.study.models.environment import EnvironmentConfig
+from sensei.study.models.section import Section
 
 Observation = dict[str, np.ndarray]
+State = Mapping[str, np.ndarray | float]  # state key -> values [N] of N states, or a number of one
 ENVIRONMENT_REWARD = "environment_reward"
+TASK_EVENT = "task_"  # prefix of the events that are the sparse reward of a task
 
 
 class Outcome(NamedTuple):
@@ -26,6 +30,18 @@ class Outcome(NamedTuple):
     unstable: bool = False  # the simulator broke: the episode ends as truncated and is no experience
 
 
+@dataclass(frozen=True)
+class Captions:
+    """What a family says in words of its annotator's pictures.
+
+    vocabulary: all statements there are. statements: those that hold for a picture, uint8 [h, w, 3]. caption: a sentence that says some.
+    """
+
+    vocabulary: tuple[str, ...]
+    statements: Callable[[np.ndarray], frozenset[str]]
+    caption: Callable[[list[str]], str]
+
+
 class Environment(gymnasium.Env):
     """A Gymnasium environment with a picture, flags, events that are counted and a state that an oracle may look at.
 
@@ -35,13 +51,31 @@ class Environment(gymnasium.Env):
     per `task_names`, 0 at a reset) and "unstable" (bool). The time-out is always `truncated`.
 
     A family implements `_begin`, `_advance`, `_image`, `_flags`, `_state` and `render_for_annotator`; one that knows several tasks
-    pays the reward of `self.task`, and one that starts evaluations in a way of their own looks at `self.evaluation`.
+    pays the reward of `self.task`, and one that starts evaluations in a way of their own looks at `self.evaluation`. What is true of
+    the whole family stands in the class, which is imported to check a study, where no simulator need be installed: the simulator is
+    imported when an environment is made.
+
+    Attributes:
+        renders_states: whether `render_state` can draw any state again, so that nobody has to keep pictures.
+        annotator_views: names of the views that annotators may be shown; the reward model sees the first.
+        annotator_side: side in pixels of the annotator's picture; memory is asked for accordingly.
+        seconds_per_step: of one agent step without learning; time limits on a cluster follow from it.
+        seconds_per_picture: of drawing a state again; likewise.
+        draws: whether observations hold the picture, or black because nobody looks.
     """
+
+    class Options(Section):
+        """What a study may choose of the family: `environment.options`."""
+
+    renders_states: ClassVar[bool] = False
+    annotator_views: ClassVar[tuple[str, ...]] = ("default",)
+    annotator_side: ClassVar[int] = 224
+    seconds_per_step: ClassVar[float] = 0.002
+    seconds_per_picture: ClassVar[float] = 0.05
 
     metadata = {"render_modes": ["rgb_array"]}
     render_mode = "rgb_array"
-    draws = True  # whether observations hold the picture, or black because nobody looks
-    renders_states = False  # whether `render_state` can draw any state again, so that nobody has to keep pictures
+    draws = True
 
     def __init__(
         self,
@@ -51,12 +85,23 @@ class Environment(gymnasium.Env):
         action_space: gymnasium.Space,
         known_events: Iterable[str],
         state_names: Iterable[str],
-        annotator_image_shape: tuple[int, int, int],
         flags: int = 0,
         task_names: Iterable[str] = (),
-        annotator_views: tuple[str, ...] = ("default",),
+        annotator_image_shape: tuple[int, int, int] | None = None,
     ):
-        """Raises SenseiError where the configuration names an event that the family does not count, or a task that it does not know."""
+        """Check the configuration against what the family knows.
+
+        Args:
+            image_size: side of the agent's picture.
+            known_events: what the family counts, besides the reward.
+            state_names: keys of the state.
+            flags: how many there are.
+            task_names: every task of a family that pays several; () where it does not look at the task.
+            annotator_image_shape: of the annotator's picture, by default [annotator_side, annotator_side, 3].
+
+        Raises:
+            SenseiError: the configuration names an event that the family does not count, or a task that it does not know.
+        """
         known = [*known_events, ENVIRONMENT_REWARD]
         for name in config.events:
             if name not in known:
@@ -70,11 +115,60 @@ class Environment(gymnasium.Env):
         for name in config.tasks if self.task_names else ():
             self._check_task(name, self.task_names)
         self.task, self.evaluation = config.tasks[0], False
-        self.annotator_image_shape, self.annotator_views = annotator_image_shape, annotator_views
+        self.annotator_image_shape = annotator_image_shape or (self.annotator_side, self.annotator_side, 3)
         self.action_space = action_space
         image = Box(0, 255, (image_size, image_size, 3), np.uint8)
         self.observation_space = Dict({"image": image, "flags": Box(0.0, 1.0, (flags,), np.float32)})
         self._steps, self._running = 0, False
+
+    @classmethod
+    def interactions(cls, events: Iterable[str]) -> dict[str, list[str]]:
+        """Interaction, as figures and tables call it -> those of `events` that it sums, in the order of the figures."""
+        return {event: [event] for event in events if not event.startswith(TASK_EVENT)}
+
+    @classmethod
+    def published_name(cls, config: EnvironmentConfig) -> str:
+        """What tables of published values call the environment."""
+        return config.tasks[0]
+
+    @classmethod
+    def captions(cls) -> Captions:
+        """How the family puts its annotator's pictures in words.
+
+        Raises:
+            SenseiError: it does not.
+        """
+        what = "this environment does not describe its pictures in words"
+        raise SenseiError(what, expected=f"`captions` in {cls.__name__}", hint="choose an annotator that needs no captions")
+
+    @staticmethod
+    def can_rank(keys: Iterable[str]) -> bool:
+        """Whether `ranks` and `extremes` understand states with these keys."""
+        return False
+
+    @classmethod
+    def ranks(cls, state: State, nearer: bool = False) -> np.ndarray:
+        """How interesting states are: [N] (or a scalar), from 0 (nothing of interest) upwards; for oracles.
+
+        Args:
+            state: key -> values [N] or a number; of truths, above 0.5 is true.
+            nearer: of states that are equally interesting, those nearer to something interesting rank higher.
+
+        Raises:
+            SenseiError: the family cannot rank these states.
+        """
+        found = ", ".join(state) or "no state"
+        raise SenseiError("the oracle cannot rank this environment's states", found=found, expected=f"`ranks` in {cls.__name__}")
+
+    @classmethod
+    def extremes(cls, state: State) -> tuple[np.ndarray, np.ndarray]:
+        """Which states are very good and which very bad, two bool [N]: the two sides of contrastive pairs.
+
+        Raises:
+            SenseiError: the family cannot say of these states.
+        """
+        what = "this environment does not say which states contrastive pairs are made of"
+        raise SenseiError(what, expected=f"`extremes` in {cls.__name__}", hint="set `pairs.kind: random`")
 
     @abstractmethod
     def _begin(self, seed: int) -> None:
@@ -179,81 +273,3 @@ def check_actions(space: gymnasium.Space, actions: Any, leading: tuple[int, ...]
         found = f"{text} of type {actions.dtype} and shape {actions.shape}"
         raise SenseiError("invalid action", found=found, expected=f"{expected}, shape {shape}")
     return actions.astype(dtype)
-
-
-def check_environment(env: Environment, seed: int = 0) -> int:
-    """Play one episode of random actions twice and check the whole contract; the number of steps played.
-
-    Checks spaces, dtypes and shapes of what comes back, names of events and state, the time-out, and that one seed gives one episode.
-
-    Raises:
-        SenseiError: the first breach, with the key, what was found and what was expected.
-    """
-    _check_spaces(env)
-    try:
-        env.step(np.full(3, np.nan))
-    except SenseiError:
-        pass
-    else:
-        raise SenseiError(f"{env.config.level}: action [nan, nan, nan]", found="accepted", expected="a SenseiError")
-    first, second = _random_episode(env, seed), _random_episode(env, seed)
-    if len(first) != len(second):
-        raise SenseiError(
-            f"{env.config.level}: episode length under seed {seed}", found=f"{len(first)} and {len(second)}", expected="equal"
-        )
-    for step, (left, right) in enumerate(zip(first, second, strict=True)):
-        for key in left:
-            if not np.array_equal(left[key], right[key]):
-                raise SenseiError(f"{env.config.level}: `{key}` at step {step}", found=f"two values under seed {seed}", expected="one")
-    return len(first) - 1
-
-
-def _check_spaces(env: Environment) -> None:
-    level, space = env.config.level, env.action_space
-    box = isinstance(space, Box) and space.dtype == np.float32 and len(space.shape) == 1
-    if not (isinstance(space, Discrete) and space.start == 0) and not (box and (space.low == -1).all() and (space.high == 1).all()):
-        raise SenseiError(f"{level}: `action_space`", found=space, expected="Discrete(n) or Box(-1, 1, (d,), float32)")
-    if set(env.observation_space.spaces) != {"image", "flags"}:
-        raise SenseiError(f"{level}: `observation_space`", found=sorted(env.observation_space.spaces), expected="image and flags")
-    if list(env.event_names) != env.config.events:
-        raise SenseiError(f"{level}: `event_names`", found=env.event_names, expected=env.config.events)
-
-
-def _random_episode(env: Environment, seed: int) -> list[dict[str, Any]]:
-    """Moments of an episode of random actions under `seed`, each checked."""
-    env.action_space.seed(seed)
-    observation, info = env.reset(seed=seed)
-    if any(info["events"].values()):
-        raise SenseiError(f"{env.config.level}: `events` at reset", found=info["events"], expected="zeros")
-    moments, ended = [_moment(env, observation, 0.0, info)], False
-    while not ended:
-        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
-        moments.append(_moment(env, observation, reward, info))
-        late, ended = len(moments) - 1 >= env.config.episode_steps, terminated or truncated
-        if (terminated and truncated) or (late and not ended):
-            found = f"terminated={terminated}, truncated={truncated} at step {len(moments) - 1}"
-            raise SenseiError(
-                f"{env.config.level}: end of the episode",
-                found=found,
-                expected=f"truncated at {env.config.episode_steps} or terminated before",
-            )
-    return moments
-
-
-def _moment(env: Environment, observation: Observation, reward: float, info: dict[str, Any]) -> dict[str, Any]:
-    """Everything that can be seen of one step, after checking it."""
-    level, picture = env.config.level, env.render_for_annotator()
-    for key, space in env.observation_space.spaces.items():
-        value = observation[key]
-        if value.dtype != space.dtype or value.shape != space.shape:
-            raise SenseiError(f"{level}: `{key}`", found=f"{value.dtype} {value.shape}", expected=f"{space.dtype} {space.shape}")
-    if picture.dtype != np.uint8 or picture.shape != env.annotator_image_shape:
-        expected = f"uint8 {env.annotator_image_shape}"
-        raise SenseiError(f"{level}: `render_for_annotator()`", found=f"{picture.dtype} {picture.shape}", expected=expected)
-    if not np.isfinite(reward):
-        raise SenseiError(f"{level}: `reward`", found=reward, expected="a finite number")
-    for key, names in (("events", env.event_names), ("state", env.state_names), ("task_rewards", env.task_names)):
-        if tuple(info[key]) != names or not np.isfinite(list(info[key].values())).all():
-            raise SenseiError(f"{level}: `{key}`", found=info[key], expected=f"finite numbers for {', '.join(names)}")
-    moment = {**{key: value.copy() for key, value in observation.items()}, "annotator_image": picture.copy(), "reward": reward}
-    return {**moment, **info["events"], **info["state"], **{f"task_rewards/{name}": value for name, value in info["task_rewards"].items()}}

@@ -1,13 +1,11 @@
 """Two small grids for tests: one whose picture says where in an episode it was taken, one that an agent must learn to solve."""
 
-from collections.abc import Callable
-
 import numpy as np
 from gymnasium.spaces import Discrete
 
-from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
 from sensei.envs.contract import Environment, Outcome
+from sensei.envs.minihack import oracle
 from sensei.study.models.environment import EnvironmentConfig
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left; (row, column)
@@ -21,6 +19,8 @@ class Counting(Environment):
     seed are terminated at a step drawn between 1 and the time-out.
     """
 
+    annotator_side = 32
+
     def __init__(self, config: EnvironmentConfig, image_size: int):
         super().__init__(
             config,
@@ -28,7 +28,6 @@ class Counting(Environment):
             action_space=Discrete(3),
             known_events=("odd_step",),
             state_names=("steps", "last_action", "seed"),
-            annotator_image_shape=(32, 32, 3),
             flags=1,
         )
 
@@ -67,6 +66,9 @@ class KeyDoor(Environment):
     without the key nothing happens. flags = [key held]. The state has the keys by which the oracle ranks KeyRoom.
     """
 
+    annotator_side = 80
+    can_rank, ranks = staticmethod(oracle.can_rank), staticmethod(oracle.ranks)
+
     SIZE = 4
     FLOOR, HERO, KEY, DOOR = (0, 0, 0), (60, 120, 255), (255, 220, 0), (200, 40, 40)
 
@@ -77,7 +79,6 @@ class KeyDoor(Environment):
             action_space=Discrete(len(MOVES)),
             known_events=("key_picked_up", "door_opened"),
             state_names=("stairs_in_view", "open_door_in_view", "closed_door_beside", "key_held", "key_in_view", "x", "y"),
-            annotator_image_shape=(80, 80, 3),
             flags=1,
             task_names=("keydoor", "fetch_key"),
         )
@@ -121,17 +122,3 @@ class KeyDoor(Environment):
     def render_for_annotator(self, view: str | None = None) -> np.ndarray:
         """The grid at 20 pixels a cell."""
         return self._draw(self.annotator_image_shape[0])
-
-
-LEVELS: dict[str, Callable[[EnvironmentConfig, int], Environment]] = {"Counting": Counting, "KeyDoor": KeyDoor}
-
-
-def make_toy(config: EnvironmentConfig, image_size: int) -> Environment:
-    """The toy that `config.level` names.
-
-    Raises:
-        SenseiError: there is none of that name.
-    """
-    if config.level not in LEVELS:
-        raise SenseiError("unknown toy level", found=config.level, expected=f"one of {', '.join(LEVELS)}")
-    return LEVELS[config.level](config, image_size)

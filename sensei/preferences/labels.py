@@ -1,43 +1,27 @@
 """From raw replies to labels: shards are merged into one table and a card."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from sensei.annotators.oracle.oracle import can_rank, compare, ranks
 from sensei.core.errors import SenseiError
 from sensei.core.files import atomic, write_json
+from sensei.envs.registry import family
 from sensei.preferences.agreement import accuracy, cohen_kappa, order_bias, proportion, swapped_codes
-from sensei.preferences.pair import REPAIR, Label, Reply
-from sensei.preferences.pairs import SIDES, read_pairs, states
-
-
-def read_replies(path: str | Path) -> list[Reply]:
-    """Read a file of raw replies.
-
-    Raises:
-        SenseiError: it is absent, or a line is damaged; the message names file and line.
-    """
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except FileNotFoundError as error:
-        raise SenseiError(f"there is no file {path}", hint="annotate again") from error
-    replies = []
-    for number, line in enumerate(lines, 1):
-        where = f"{path}, line {number},"
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise SenseiError(f"{where} is damaged", found=error, expected="JSON", hint=REPAIR) from error
-        replies.append(Reply.of(record, where))
-    return replies
+from sensei.preferences.pair import REPAIR, Label, Reply, compare
+from sensei.preferences.tables import SIDES, read_pairs, read_replies, states
+from sensei.study.models.environment import EnvironmentConfig
 
 
 def merge_shards(
-    shard_paths: list[Path], pairs_path: str | Path, labels_path: str | Path, card_path: str | Path, order: str = "random"
+    shard_paths: list[Path],
+    pairs_path: str | Path,
+    labels_path: str | Path,
+    card_path: str | Path,
+    environment: EnvironmentConfig,
+    order: str = "random",
 ) -> dict[str, object]:
     """Make one table of labels of all shards, and a card that says how good they are.
 
@@ -49,6 +33,7 @@ def merge_shards(
             null if the environment's state cannot be ranked), text, error, fault (why an answer is unknown, if the reply was none of
             those asked for). All but label and oracle are those of the pair's first question.
         card_path: json, the returned card.
+        environment: whose states the oracle ranks.
         order: as in LabelsConfig.
 
     Returns:
@@ -66,7 +51,7 @@ def merge_shards(
     labels = pd.DataFrame([reply.record() for reply in primary]).drop(columns="view")
     labels["answer"] = pd.array([reply.answer for reply in primary], dtype="Int8")
     labels.insert(1, "label", pd.array([agreed(list(asked.values()), order) for asked in replies], dtype="Int8"))
-    labels["oracle"] = pd.array(oracle_labels(table), dtype="Int8")
+    labels["oracle"] = pd.array(oracle_labels(table, environment), dtype="Int8")
     with atomic(labels_path) as temporary:
         labels.astype({"text": str, "error": "string", "fault": "string"}).to_parquet(temporary, index=False)
     card = _card(labels, replies)
@@ -93,7 +78,7 @@ def agreed(replies: list[Reply], order: str) -> Label | None:
     """The label of a pair from the replies to all questions about it; None if one of those that count failed.
 
     With `order` "random" the first order asked counts, the other one is but for measuring. What counts must be alike in all orders and
-    views (paper section 4: two views for Robodesk), else the label is unknown.
+    views (the paper asks about Robodesk in two views), else the label is unknown.
     """
     labels = {reply.label for reply in replies if order == "both" or reply.swapped == replies[0].swapped}
     if None in labels:
@@ -101,11 +86,10 @@ def agreed(replies: list[Reply], order: str) -> Label | None:
     return labels.pop() if len(labels) == 1 else Label.UNKNOWN
 
 
-def oracle_labels(table: pd.DataFrame) -> np.ndarray | list[None]:
+def oracle_labels(table: pd.DataFrame, environment: EnvironmentConfig) -> np.ndarray | list[None]:
     """The oracle's labels [N] of a table of pairs; None for each if it cannot rank these states."""
-    if not can_rank(states(table, SIDES[0])):
-        return [None] * len(table)
-    return compare(*(ranks(states(table, side)) for side in SIDES))
+    kind, (first, second) = family(environment), (states(table, side) for side in SIDES)
+    return compare(kind.ranks(first), kind.ranks(second)) if kind.can_rank(first) else [None] * len(table)
 
 
 def _card(labels: pd.DataFrame, replies: list[dict[tuple[str | None, bool], Reply]]) -> dict[str, object]:
@@ -145,11 +129,3 @@ def _consistency(replies: list[dict[tuple[str | None, bool], Reply]]) -> dict[st
         "second_twice": proportion((straight == Label.SECOND) & (reverse == Label.SECOND)),
         "view_consistency": proportion(np.array([len(set(views)) == 1 for views in seen if len(views) > 1 and None not in views], bool)),
     }
-
-
-def read_labels(path: str | Path) -> pd.DataFrame:
-    """Read the table of labels; a damaged one is an error that names it."""
-    try:
-        return pd.read_parquet(path, columns=["pair", "label", "oracle"])
-    except (OSError, ValueError, KeyError) as error:
-        raise SenseiError(f"the labels {path} are damaged", found=error, hint=f"delete {path} and annotate again") from error

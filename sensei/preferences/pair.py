@@ -12,7 +12,7 @@ REPAIR = "delete the file and annotate again"
 
 
 class Label(IntEnum):
-    """An answer, in the published coding (paper section 5.3). "Not asked" is no label: such a pair has no reply."""
+    """An answer, in the coding of the published labels. "Not asked" is no label: such a pair has no reply."""
 
     FIRST = 0
     SECOND = 1
@@ -31,13 +31,19 @@ class Label(IntEnum):
 
 
 def soft_label(labels: np.ndarray) -> np.ndarray:
-    """Probability that the second side is preferred, float32 [N], of labels [N]: 0, 1, and 0.5 for a tie (paper section 2.5).
+    """Probability that the second side is preferred, float32 [N], of labels [N]: 0, 1, and 0.5 for a tie.
 
     An unknown answer has none; drop those pairs first.
     """
     labels = np.asarray(labels)
     assert np.isin(labels, (Label.FIRST, Label.SECOND, Label.TIE)).all(), "an unknown answer has no soft label"
     return np.array([0.0, 1.0, 0.5], np.float32)[labels]
+
+
+def compare(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Labels, int64 [N], of the ranks of two sides, both [N]: of two states of rank 0 neither is interesting."""
+    unequal = np.where(first > second, Label.FIRST, Label.SECOND)
+    return np.where(first != second, unequal, np.where(first > 0, Label.TIE, Label.UNKNOWN))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which frames are compared, and how a pair is stored and read."""
+"""Which frames are compared, and how pairs and their frames are stored."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,18 +13,16 @@ from sensei.core.files import atomic
 from sensei.core.progress import progress
 from sensei.core.rng import generator
 from sensei.envs.redraw import draw_states
-from sensei.envs.registry import make
-from sensei.envs.robodesk import oracle as robodesk_oracle
-from sensei.preferences.frames import Frames, Pictures, save_frames
-from sensei.preferences.pair import Pair, Side
+from sensei.envs.registry import family
+from sensei.preferences.frames import Pictures, save_frames
+from sensei.preferences.tables import SIDES, STATE
 from sensei.replay.episodes import load_episode
+from sensei.study.layout import CollectionFiles
 from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.preferences import PairsConfig
 
 Item = TypeVar("Item")
-PIECE = 250  # steps (paper section 4)
-STATE = "state_"  # prefix of the oracle's columns
-SIDES = ("first_", "second_")
+PIECE = 250  # steps, as in the released code
 KEPT_VIEW = "default"  # name of the only view of environments whose pictures are kept
 
 
@@ -39,18 +37,19 @@ def make_pairs(
 ) -> pd.DataFrame:
     """Draw pairs of frames, in random order, and write what an annotator and the reward model need of them.
 
-    As in the paper (section 4). Random pairs: both times are uniform and no pair, in whichever order, occurs twice. The paper takes the
-    sides from two different pieces of 250 steps; here they are from two different episodes or, if there is but one, from two different
+    As in the released code. Random pairs: both times are uniform and no pair, in whichever order, occurs twice. The released code takes
+    the sides from two different pieces of 250 steps; here they are from two different episodes or, if there is but one, from two different
     pieces of it. Contrastive pairs: one side is very good and one very bad, each state at most once.
 
     Args:
-        collections: exploration seed -> folder that `store.collect` wrote.
+        collections: exploration seed -> folder that `sensei.replay.episodes.collect` wrote.
         config: how many pairs, and of which kind.
         seed: of the draw.
         pairs_path: parquet, one row a pair: pair (0, 1, ...) and, for either side with prefix `first_` or `second_`: frame (row in the
             frames file), seed, file, episode (number in the index of all collections), time, and `state_{key}` for each state key.
         frames_path: the file of `save_frames`. Frames that are alike (same image, same flags) are stored once.
-        environment: which draws the frames from all its views, where episodes hold states in place of pictures.
+        environment: whose family says which states contrastive pairs are made of, and draws the frames from all its views, where
+            episodes hold states in place of pictures.
         processes: that draw side by side.
 
     Returns:
@@ -61,7 +60,7 @@ def make_pairs(
     """
     episodes, rng = _index(collections), generator(seed, "pairs")
     if config.kind == "contrastive":
-        sides = draw_contrastive(*_extremes(episodes), config.number, rng)
+        sides = draw_contrastive(*_extremes(episodes, environment), config.number, rng)
     else:
         sides = draw_pairs(_groups(episodes["steps"].to_numpy()), config.number, rng)
     steps, place = np.unique(sides, return_inverse=True)  # the steps that occur, and where in them each side is
@@ -139,17 +138,13 @@ def draw_contrastive(good: np.ndarray, bad: np.ndarray, number: int, rng: np.ran
     return rng.permuted(pairs, axis=1)
 
 
-def _extremes(episodes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _extremes(episodes: pd.DataFrame, environment: EnvironmentConfig) -> tuple[np.ndarray, np.ndarray]:
     """Which steps of all episodes are very good and which very bad, two bool [N]."""
     kinds = []
     for path in _followed(episodes["path"], len(episodes), "read states", "episodes"):
         episode = load_episode(path, ("state", "state_names"))
         state = dict(zip(episode["state_names"].tolist(), episode["state"].T, strict=True))
-        if missing := [key for key in robodesk_oracle.KEYS if key not in state]:
-            raise SenseiError(
-                "contrastive pairs need states of Robodesk", found=f"no {missing[0]} in {path}", hint="set `pairs.kind: random`"
-            )
-        kinds.append(robodesk_oracle.extremes(state))
+        kinds.append(family(environment).extremes(state))
     good, bad = map(np.concatenate, zip(*kinds, strict=True))
     return good, bad
 
@@ -171,13 +166,12 @@ def _index(collections: dict[int, Path]) -> pd.DataFrame:
     """The indices of all collections as one table with the columns seed, file, path and steps."""
     parts = []
     for seed, folder in collections.items():
+        files = CollectionFiles(Path(folder))
         try:
-            part = pd.read_parquet(Path(folder) / "index.parquet", columns=["file", "steps"])
+            part = pd.read_parquet(files.index, columns=["file", "steps"])
         except (OSError, ValueError, KeyError) as error:
-            raise SenseiError(
-                f"the index of episodes {folder}/index.parquet is damaged", found=error, hint="delete it and collect again"
-            ) from error
-        parts.append(part.assign(seed=seed, path=[Path(folder) / "episodes" / file for file in part["file"]]))
+            raise SenseiError(f"the index of episodes {files.index} is damaged", found=error, hint="delete it and collect again") from error
+        parts.append(part.assign(seed=seed, path=[files.episodes / file for file in part["file"]]))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -204,10 +198,9 @@ class _Gallery:
         if self.state_names is None:
             return {KEPT_VIEW: images}
         assert environment is not None, "episodes without pictures need their environment"
-        env = make(environment, image_size=64)
-        names, shape, count = env.annotator_views, env.annotator_image_shape, len(images)
-        env.close()
-        drawn = {name: draw_states(environment, images, self.state_names, name, processes) for name in names}
+        of, count = family(environment), len(images)
+        shape = of.annotator_side, of.annotator_side, 3
+        drawn = {name: draw_states(environment, images, self.state_names, name, processes) for name in of.annotator_views}
         return {name: Pictures((count, *shape), _followed(each, count, f"draw {name}", "pictures")) for name, each in drawn.items()}
 
 
@@ -234,33 +227,3 @@ def _look_up(episodes: pd.DataFrame, steps: np.ndarray, gallery: _Gallery) -> pd
         about = pd.DataFrame({"frame": frame, "seed": entry["seed"], "file": entry["file"], "episode": number, "time": time})
         tables.append(about.join(pd.DataFrame(episode["state"][time], columns=[f"{STATE}{name}" for name in names])))
     return pd.concat(tables, ignore_index=True)
-
-
-def read_pairs(path: str | Path) -> pd.DataFrame:
-    """Read the table of pairs; a damaged one is an error that names it."""
-    try:
-        table = pd.read_parquet(path)
-        whole = (table["pair"] == np.arange(len(table))).all() and {"first_frame", "second_frame"} <= set(table)
-    except (OSError, ValueError, KeyError) as error:
-        raise SenseiError(f"the pairs {path} are damaged", found=error, hint=f"delete {path} and draw the pairs again") from error
-    if not whole:
-        raise SenseiError(
-            f"the pairs {path} are damaged", expected="pairs 0, 1, ... in order", hint=f"delete {path} and draw the pairs again"
-        )
-    return table
-
-
-def states(table: pd.DataFrame, side: str) -> dict[str, np.ndarray]:
-    """What the oracle may look at: state key -> values [N] of one side (`first_` or `second_`) of a table of pairs."""
-    prefix = f"{side}{STATE}"
-    return {name.removeprefix(prefix): column.to_numpy() for name, column in table.items() if name.startswith(prefix)}
-
-
-def questions(table: pd.DataFrame, frames: Frames, swapped: np.ndarray, view: str | None = None) -> Iterator[Pair]:
-    """The pairs of a table as annotators are asked in one view, in the reverse order where `swapped` bool [N] says so."""
-    known = [(table[f"{side}frame"].to_numpy(), states(table, side)) for side in SIDES]
-    for row, (pair, turned) in enumerate(zip(table["pair"], swapped, strict=True)):
-        sides = [
-            Side(frames, int(frame[row]), {name: float(values[row]) for name, values in state.items()}, view) for frame, state in known
-        ]
-        yield Pair(int(pair), bool(turned), *(reversed(sides) if turned else sides))

@@ -1,4 +1,4 @@
-"""Distillation: preference labels become a reward model (Bradley-Terry, paper sections 2.5 and 6)."""
+"""Distillation: preference labels become a reward model (Bradley-Terry; docs/method.md, section 1)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,8 @@ from sensei.core.progress import progress
 from sensei.core.rng import generator, torch_generator
 from sensei.preferences.agreement import CLEAR, proportion
 from sensei.preferences.frames import Frames
-from sensei.preferences.labels import read_labels
 from sensei.preferences.pair import Label, soft_label
-from sensei.preferences.pairs import read_pairs
+from sensei.preferences.tables import read_labels, read_pairs
 from sensei.reward.model import RewardModel, save_model
 from sensei.study.models.reward import RewardModelConfig
 
@@ -35,7 +34,7 @@ class PairSet:
 
 
 def bradley_terry_loss(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
-    """Mean of -((1 - y) log p_1 + y log p_2) with p = softmax(R(o_1), R(o_2)), the paper's section 2.5.
+    """Mean of -((1 - y) log p_1 + y log p_2) with p = softmax(R(o_1), R(o_2)), the paper's loss of a pair.
 
     Args:
         first: rewards of the first sides, float32 [P].

@@ -1,4 +1,4 @@
-"""The reward model R_psi: a small convolutional network from a picture and flags to one number (paper section 6)."""
+"""The reward model R_psi: a small convolutional network from a picture and flags to one number (docs/method.md, section 1)."""
 
 import json
 from pathlib import Path
@@ -64,12 +64,12 @@ class Elu(nn.Module):
 class RewardModel(nn.Module):
     """Three convolutions and a pooling for the picture, two layers for the flags (if any), three layers for both.
 
-    `small` has half the channels, a quarter of the units and a pooling that keeps the border. Weights are orthogonal, biases zero
-    (paper section 6).
+    `small` has half the channels, a quarter of the units and a pooling that keeps the border. Weights are orthogonal, biases zero, as in
+    the released code.
 
     The published geometry is blind at the lower and right border: each layer drops what its stride leaves over, and at 80 (or 64)
     pixels only the upper left 52 x 52 reach the head, that is 3 1/4 of MiniHack's 5 tiles. At 224 pixels it is 212. Kept, because
-    it is the paper's; the 64 features of section 6 are this geometry's. `small` sees 68 of 80 pixels.
+    the published models have it: from 80 pixels they make 64 features. `small` sees 68 of 80 pixels.
     """
 
     def __init__(

@@ -1,8 +1,12 @@
 """What a stage costs: minutes, memory, processes."""
 
-from sensei.study.models.study import Study
+from pathlib import Path
 
-DRAWN = {"robodesk"}  # families that draw a state again, so that the collector keeps no pictures
+from sensei.envs.registry import family
+from sensei.study.layout import Layout
+from sensei.study.load import read_study
+from sensei.study.models.study import Study
+from sensei.study.stage import Job, check_names
 
 
 def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
@@ -10,16 +14,17 @@ def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
     training = study.settings[environment].training
     if stage == "explore":
         return training.explore_steps
-    return training.ppo_steps or training.learn_steps if study.methods[method].algorithm == "ppo" else training.learn_steps
+    return study.methods[method].learn_steps(training)
 
 
 def run_minutes(study: Study, stage: str, environment: str, method: str) -> int:
-    """Time limit of a run on a cluster: half a second an update, two milliseconds a step, and half an hour. A run that hits it resumes."""
-    training = study.settings[environment].training
+    """Time limit of a run on a cluster: its updates, its steps, and half an hour. A run that hits it resumes."""
+    parts = study.settings[environment]
+    training = parts.training
     steps = run_steps(study, stage, environment, method)
     updates = steps * training.train_ratio / (training.batch_size * training.batch_length)
-    dreamer = study.methods[method].algorithm == "dreamer"
-    return int(30 + (0.002 * steps + 0.5 * updates * dreamer) / 60)
+    seconds = family(parts.environment).seconds_per_step * steps + study.methods[method].agent("seconds_per_update") * updates
+    return int(30 + seconds / 60)
 
 
 def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
@@ -31,18 +36,33 @@ def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
 
 def pairs_processes(study: Study, environment: str) -> int:
     """Processes that draw the frames of the pairs side by side: one where the collection keeps them."""
-    return 8 if study.settings[environment].environment.family in DRAWN else 1
+    return 8 if family(study.settings[environment].environment).renders_states else 1
 
 
 def pairs_minutes(study: Study, environment: str) -> int:
-    """Time limit of drawing the pairs: an hour and, where frames are drawn, 0.05 s for each of two sides in two views, side by side."""
+    """Time limit of drawing the pairs: an hour and, where frames are drawn again, each of two sides in two views, side by side."""
     parts = study.settings[environment]
-    drawn = 4 * parts.pairs.number * (parts.environment.family in DRAWN)
-    return int(60 + 0.05 * drawn / pairs_processes(study, environment) / 60)
+    drawing = family(parts.environment)
+    drawn = 4 * parts.pairs.number * drawing.renders_states
+    return int(60 + drawing.seconds_per_picture * drawn / pairs_processes(study, environment) / 60)
 
 
 def frames_memory(study: Study, environment: str) -> int:
-    """Memory in MB of a job that holds every frame of the pairs: two a pair, 224 x 224 pixels where they are drawn, else 80 x 80."""
+    """Memory in MB of a job that holds every frame of the pairs, two a pair."""
     parts = study.settings[environment]
-    side = 224 if parts.environment.family in DRAWN else 80
-    return 4000 + 2 * parts.pairs.number * 3 * side**2 // 10**6
+    return 4000 + 2 * parts.pairs.number * 3 * family(parts.environment).annotator_side ** 2 // 10**6
+
+
+def estimated(study_path: Path, environment: str, annotator: str) -> list[str]:
+    """What asking an annotator about all pairs would take, in lines for people: those there are, or as many as the study asks for.
+
+    Raises:
+        SenseiError: a name is not in the study, or a file is damaged.
+    """
+    from sensei.annotators.estimate import estimate_lines
+
+    study, files = read_study(study_path), Layout.of(study_path)
+    check_names(study, study_path, Job(environment=environment, annotator=annotator))
+    made = files.pairs(environment)
+    drawn = (made.pairs, made.frames) if made.pairs.exists() and made.frames.exists() else (None, None)
+    return estimate_lines(study, environment, annotator, *drawn, files.ledger)

@@ -9,7 +9,7 @@ from sensei.core.files import atomic
 from sensei.core.provenance import write_manifests
 from sensei.study.load import dump_study, read_study
 from sensei.study.models.study import Study
-from sensei.study.stages import settled
+from sensei.study.slices import settled
 
 
 def check_folder(study: Study, path: str | Path, source: str) -> None:

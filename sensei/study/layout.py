@@ -91,10 +91,6 @@ class RunFiles:
         """`metrics` of a run that is not complete."""
         return self.checkpoint / "metrics.jsonl"
 
-    def log(self, stage: str) -> Path:
-        """What the stage said."""
-        return self.folder / f"{stage}.log"
-
 
 @dataclass(frozen=True)
 class CollectionFiles:
@@ -112,11 +108,6 @@ class CollectionFiles:
         """Folder of the episodes, linked from the run."""
         return self.folder / "episodes"
 
-    @property
-    def log(self) -> Path:
-        """What the stage said."""
-        return self.folder / "collect.log"
-
 
 @dataclass(frozen=True)
 class PairFiles:
@@ -133,11 +124,6 @@ class PairFiles:
     def frames(self) -> Path:
         """Every different picture once."""
         return self.folder / "pairs.frames.npz"
-
-    @property
-    def log(self) -> Path:
-        """What the stage said."""
-        return self.folder / "pairs.log"
 
 
 @dataclass(frozen=True)
@@ -175,10 +161,6 @@ class LabelFiles:
         """The model of an annotator that is trained for it."""
         return ModelFiles(self.folder / "model")
 
-    def log(self, name: Name) -> Path:
-        """What a stage said."""
-        return self.folder / f"{name}.log"
-
 
 @dataclass(frozen=True)
 class ModelFiles:
@@ -201,11 +183,6 @@ class ModelFiles:
         """How well it understands pictures that it has not seen."""
         return self.folder / "card.json"
 
-    @property
-    def log(self) -> Path:
-        """What the stage said."""
-        return self.folder / "train.log"
-
 
 @dataclass(frozen=True)
 class RewardFiles:
@@ -227,11 +204,6 @@ class RewardFiles:
     def card(self) -> Path:
         """The chosen epoch and why, held-out accuracy."""
         return self.folder / "card.json"
-
-    @property
-    def log(self) -> Path:
-        """What the stage said."""
-        return self.folder / "distil.log"
 
 
 @dataclass(frozen=True)
@@ -290,7 +262,7 @@ class Layout:
 
     def figure(self, name: str) -> list[Path]:
         """A figure: the drawing twice, and the numbers drawn."""
-        return [self.root / "figures" / f"{name}{suffix}" for suffix in FIGURE_SUFFIXES]
+        return _drawing(self.root / "figures" / name)
 
     def table(self, name: str) -> list[Path]:
         """A table of final numbers."""
@@ -301,9 +273,19 @@ class Layout:
         """One page with everything."""
         return self.root / "report.html"
 
-    def log(self, name: str) -> Path:
-        """What a stage that makes files of the whole study said: "tabulate", "figures/{name}", "tables/tables", "report"."""
-        return self.root / f"{name}.log"
+
+def published_figure(number: Name, folder: Path = PUBLISHED) -> list[Path]:
+    """A figure of the paper drawn from the published values."""
+    return _drawing(folder / f"fig{number}")
+
+
+def _drawing(stem: Path) -> list[Path]:
+    return [stem.with_name(f"{stem.name}{suffix}") for suffix in FIGURE_SUFFIXES]
+
+
+def log_beside(output: Path, name: Name) -> Path:
+    """The log of a job that makes `output`."""
+    return output.with_name(f"{name}.log")
 
 
 def manifest_of(path: str | Path) -> Path:

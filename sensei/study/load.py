@@ -11,13 +11,17 @@ from typing import Any
 import yaml
 
 from sensei.core.errors import SenseiError
+from sensei.core.messages import validate
+from sensei.core.plugins import module_of
 from sensei.core.yaml import read_yaml
+from sensei.envs.registry import checked
 from sensei.study.layout import CONFIG_FOLDER
-from sensei.study.messages import validate
-from sensei.study.models.annotators import ANNOTATORS, AnnotatorConfig
+from sensei.study.models.annotators import AnnotatorOptions, annotator_options
 from sensei.study.models.exploration import Method
 from sensei.study.models.file import SETTINGS_KEYS, EnvironmentChanges, StudyFile
 from sensei.study.models.study import Settings, Study
+from sensei.study.slices import AGENTS, SOURCES, figures_of
+from sensei.study.stage import own_stage
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -37,17 +41,6 @@ def _named_file(kind: str, name: str, folder: Path, source: str, key: str) -> di
     return read_yaml(path)
 
 
-def annotator_config(content: dict[str, Any], source: str) -> AnnotatorConfig:
-    """The configuration of an annotator from the content of its file.
-
-    Raises:
-        SenseiError: one line that names file, key and remedy.
-    """
-    if content.get("kind") not in ANNOTATORS:
-        raise SenseiError(f"{source}: `kind`", found=content.get("kind"), expected=f"one of {', '.join(ANNOTATORS)}")
-    return validate(ANNOTATORS[content["kind"]], content, source)
-
-
 def load_study(content: dict[str, Any] | str | Path, source: str | None = None, folder: Path = CONFIG_FOLDER) -> Study:
     """Validate a study file (or its content, as Snakemake hands it over) and resolve all that it names.
 
@@ -63,31 +56,60 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
         source, content = source or str(content), read_yaml(content)
     source = source or "the study"
     file = validate(StudyFile, content, source)
-    changes = {key: getattr(file, key) for key in SETTINGS_KEYS}
+    own = {name: changes for name, changes in file.per_environment.items() if name in file.environments}
+    axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in (*SETTINGS_KEYS, "per_environment")}
+    axes["environment_annotators"] = {name: changes.annotators for name, changes in own.items() if changes.annotators}
+    axes["environment_seeds"] = {name: changes.seeds for name, changes in own.items() if changes.seeds}
+    methods = _methods(file, source, folder)
+    named = {
+        "settings": _settings(file, source, folder),
+        "methods": methods,
+        "annotator_settings": _annotators(axes, methods, source, folder),
+    }
+    for name in file.stages:
+        own_stage(name)
+    study = validate(Study, {**axes, **named}, source)
+    figures_of(study)
+    return study
+
+
+def _settings(file: StudyFile, source: str, folder: Path) -> dict[str, Settings]:
+    """Environment -> its file, with the changes of the study to all environments and to it alone laid over it."""
     for name in file.per_environment:  # may name environments that this study leaves out, but none that there is not
         _named_file("envs", name, folder, source, "per_environment")
+    changes = {key: getattr(file, key) for key in SETTINGS_KEYS}
     settings = {}
     for name in file.environments:
-        given = _named_file("envs", name, folder, source, "environments")
-        validate(Settings, given, f"config/envs/{name}.yaml")
+        given, where = _named_file("envs", name, folder, source, "environments"), f"config/envs/{name}.yaml"
+        checked(validate(Settings, given, where).environment, where)
         own = file.per_environment.get(name, EnvironmentChanges()).model_dump(exclude={"seeds", "annotators"})
-        settings[name] = validate(Settings, merge(merge(given, changes), own), source)
+        parts = validate(Settings, merge(merge(given, changes), own), source)
+        settings[name] = parts.model_copy(update={"environment": checked(parts.environment, source)})
+    return settings
+
+
+def _methods(file: StudyFile, source: str, folder: Path) -> dict[str, Method]:
+    """Name -> method, of all axes that name methods."""
     methods = {}
-    for axis in ("explore", "learn", "collector"):
-        names = getattr(file, axis)
-        for name in [names] if isinstance(names, str) else names:
-            methods[name] = validate(Method, _named_file("methods", name, folder, source, axis), f"config/methods/{name}.yaml")
-    own_annotators = {name: own.annotators for name, own in file.per_environment.items() if own.annotators and name in file.environments}
-    named = [*file.annotators, *(name for names in own_annotators.values() for name in names)]
-    wanted = dict.fromkeys([*named, *(m.annotator for m in methods.values() if m.annotator)])
-    annotators = {
-        name: annotator_config(_named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
+    for axis, names in (("explore", file.explore), ("learn", file.learn), ("collector", [file.collector])):
+        for name in names:
+            where = f"config/methods/{name}.yaml"
+            method = validate(Method, _named_file("methods", name, folder, source, axis), where)
+            module_of(method.algorithm, *AGENTS)
+            for reward in method.sources:
+                module_of(reward, *SOURCES)
+            methods[name] = method
+    return methods
+
+
+def _annotators(axes: dict[str, Any], methods: dict[str, Method], source: str, folder: Path) -> dict[str, AnnotatorOptions]:
+    """Name -> options, of all annotators that the axes or a method name."""
+    own = (name for names in axes["environment_annotators"].values() for name in names)
+    wanted = dict.fromkeys([*axes["annotators"], *own, *(method.annotator for method in methods.values() if method.annotator)])
+    return {
+        name: annotator_options(_named_file("annotators", name, folder, source, "annotators"), f"config/annotators/{name}.yaml")
         for name in wanted
     }
-    axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in (*SETTINGS_KEYS, "per_environment")}
-    axes["environment_annotators"] = own_annotators
-    axes["environment_seeds"] = {name: own.seeds for name, own in file.per_environment.items() if own.seeds and name in file.environments}
-    return validate(Study, {**axes, "settings": settings, "methods": methods, "annotator_settings": annotators}, source)
 
 
 def dump_study(study: Study) -> str:

@@ -1,85 +1,316 @@
-"""What the stages are: the code, and the slice of the study, that each depends on."""
+"""The stages of the pipeline, in order: the one table behind rules, command line, fingerprints and manifests (see `sensei.study.stage`)."""
 
+from pathlib import Path
 from typing import Any
 
 from sensei.annotators.prompts import load_prompt
-from sensei.core.provenance import fingerprint
-from sensei.study.models.study import OPERATIONAL, Study
+from sensei.core.errors import SenseiError
+from sensei.study.analysis_stages import Figure, Published, Report, Tables, Tabulate
+from sensei.study.layout import Layout, RunFiles, log_beside
+from sensei.study.models.annotators import annotator_class
+from sensei.study.models.study import Study
+from sensei.study.slices import (
+    ASKING,
+    annotator_code,
+    families,
+    of_run,
+    prompts,
+    run_code,
+    settled,
+)
+from sensei.study.stage import Job, Paths, Stage
 
-_ENVS = ("envs.minihack.minihack", "envs.robodesk.robodesk", "envs.pixels", "envs.toy", "envs.vector.worker")
-ASKING = ("order", "both_orders", "views")  # how pairs are asked; what else is under `labels` are limits
+NOT_EXPLORED = ("learn_steps", "ppo_steps", "evaluate_every", "evaluate_episodes", "explored_behaviour")
+NOT_LEARNED = ("explore_steps",)
+FOLDER = "folder for metrics.jsonl, events.parquet, agent.pt, video.mp4 and checkpoint/; by default the study's"
 
 
-def slice_of(study: Study, stage: str, environment: str = "", method: str = "", annotator: str = "") -> dict[str, Any]:
-    """The part of `study` that `stage` depends on; a change outside it re-makes nothing of that stage.
+class Explore(Stage):
+    """Explore one environment with one method; resumes from the folder's checkpoint.
 
-    The one list behind the `params:` of the rules and the settings in the manifests.
+    The collector's runs for the pairs also keep every episode in the folder.
     """
-    if stage in ("tabulate", "figure", "tables", "report"):
-        return settled(study.model_dump(mode="json"))
-    settings = settled(study.settings[environment].model_dump(mode="json"))
-    if stage == "pairs":
+
+    name = "explore"
+    axes = ("environment", "method", "seed")
+    own = {"reward": "reward.safetensors, for methods with a semantic reward; by default the study's", "folder": FOLDER}
+    threads = True
+
+    def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        return _outputs_of(files.explore(job.environment, job.method, job.seed))
+
+    def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
+        if not study.methods[job.method].needs_reward_model:
+            return {}
+        return {"reward": files.reward(job.environment, study.annotator_of(job.method, job.environment)).model}
+
+    def settings(self, study: Study, job: Job) -> dict[str, Any]:
+        kept = study.settings[job.environment].pairs.seeds if job.method == study.collector else []
+        return of_run(study, job, NOT_EXPLORED) | {"episodes_of": kept}
+
+    def code(self, study: Study, job: Job) -> list[str]:
+        return run_code(study, job)
+
+    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        from sensei.training.runs import explore
+
+        keep = int(job.seed) in self.settings(study, job)["episodes_of"]
+        explore(study, job.environment, job.method, int(job.seed), outputs["agent"].parent, inputs.get("reward"), keep_episodes=keep)
+
+
+class Collect(Stage):
+    """Verify the episodes of the collector's exploration run and index them; nothing is played twice."""
+
+    name = "collect"
+    axes = ("environment", "seed")
+
+    def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        return {"index": files.collect(job.environment, job.seed).index}
+
+    def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
+        return {"events": files.explore(job.environment, study.collector, job.seed).events}
+
+    def folders(self, study: Study, files: Layout, job: Job) -> dict[Path, Path]:
+        run = files.explore(job.environment, study.collector, job.seed)
+        return {run.episodes: run.events}
+
+    def code(self, study: Study, job: Job) -> list[str]:
+        return ["sensei.replay.episodes"]
+
+    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        from sensei.replay.episodes import collect
+
+        collect(RunFiles(inputs["events"].parent).episodes, outputs["index"].parent)
+
+
+class Pairs(Stage):
+    """Draw which frames are compared."""
+
+    name = "pairs"
+    axes = ("environment",)
+    draws = True
+    threads = True
+
+    def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        made = files.pairs(job.environment)
+        return {"pairs": made.pairs, "frames": made.frames}
+
+    def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
+        return {"index": [files.collect(job.environment, seed).index for seed in study.settings[job.environment].pairs.seeds]}
+
+    def folders(self, study: Study, files: Layout, job: Job) -> dict[Path, Path]:
+        collections = [files.collect(job.environment, seed) for seed in study.settings[job.environment].pairs.seeds]
+        return {collection.episodes: collection.index for collection in collections}
+
+    def settings(self, study: Study, job: Job) -> dict[str, Any]:
+        settings = settled(study.settings[job.environment])
         return {key: settings["pairs"][key] for key in ("kind", "number", "seeds")} | {"environment": settings["environment"]}
-    if stage == "annotate":
-        config = settled(study.annotator_settings[annotator].model_dump(mode="json"))
-        prompt = study.prompt_of(annotator, environment)
+
+    def code(self, study: Study, job: Job) -> list[str]:
+        return ["sensei.preferences.pairs", *families(study, [job.environment])]
+
+    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        from sensei.preferences.pairs import make_pairs
+
+        parts = study.settings[job.environment]
+        collections = {seed: index.parent for seed, index in zip(parts.pairs.seeds, inputs["index"], strict=True)}
+        made = outputs["pairs"], outputs["frames"]
+        make_pairs(collections, parts.pairs, self.seed(study, job), *made, parts.environment, threads)
+
+
+class CaptionClip(Stage):
+    """Train the model of an annotator of kind captioned_clip on the frames of the pairs and the environment's words for them."""
+
+    name = "caption-clip"
+    axes = ("environment", "annotator")
+    draws = True
+    threads = True
+
+    def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        model = files.labels(job.environment, job.annotator).model
+        return {"config": model.config, "weights": model.weights, "card": model.card}
+
+    def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
+        made = files.pairs(job.environment)
+        return {"pairs": made.pairs, "frames": made.frames, "prompt": prompts(study, job)}
+
+    def settings(self, study: Study, job: Job) -> dict[str, Any]:
+        asked, environment = Annotate().settings(study, job), settled(study.settings[job.environment].environment)
+        return {"annotator": asked["annotator"], "prompt": asked["prompt"], "environment": environment}
+
+    def code(self, study: Study, job: Job) -> list[str]:
+        return [annotator_code(study, job), *families(study, [job.environment])]
+
+    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        options, parts = study.annotator_settings[job.annotator], study.settings[job.environment]
+        kind = annotator_class(options.kind)
+        if not kind.trained:
+            raise SenseiError(f"annotator {job.annotator} is not trained", found=f"kind {options.kind}", hint="it can be asked as it is")
+        prompt = study.prompt_of(job.annotator, job.environment)
+        kind.train(options, parts.environment, inputs["pairs"], inputs["frames"], self.seed(study, job), prompt, outputs["card"].parent)
+
+
+class Annotate(Stage):
+    """Ask an annotator about one shard of the pairs; keeps the replies it already has."""
+
+    name = "annotate"
+    axes = ("environment", "annotator", "shard")
+    draws = True
+
+    def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        return {"replies": files.labels(job.environment, job.annotator).shard(job.shard)}
+
+    def log(self, files: Layout, job: Job) -> Path:
+        return log_beside(self.outputs(files, job)["replies"], f"shard{job.shard}")
+
+    def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
+        made, options = files.pairs(job.environment), study.annotator_settings[job.annotator]
+        own = annotator_class(options.kind).sources(options, files.labels(job.environment, job.annotator))
+        return {"pairs": made.pairs, "frames": made.frames, "own": own, "prompt": prompts(study, job)}
+
+    def settings(self, study: Study, job: Job) -> dict[str, Any]:
+        settings, prompt = settled(study.settings[job.environment]), study.prompt_of(job.annotator, job.environment)
         return {
-            "annotator": config,
+            "annotator": settled(study.annotator_settings[job.annotator]),
             "shards": settings["pairs"]["shards"],
             "prompt": load_prompt(prompt).sha256 if prompt else None,
             "asking": {key: settings["labels"][key] for key in ASKING},
         }
-    if stage == "caption-clip":
-        asked = slice_of(study, "annotate", environment, annotator=annotator)
-        return {"annotator": asked["annotator"], "prompt": asked["prompt"], "environment": settings["environment"]}
-    if stage == "labels":
-        return {"order": settings["labels"]["order"]}
-    if stage == "trust":
-        return {key: value for key, value in settings["labels"].items() if key not in ASKING}
-    if stage == "distil":
-        return {"reward": settings["reward"]}
-    if stage == "collect":
-        return {}
-    assert stage in ("explore", "learn"), stage
-    other_steps = (
-        ("learn_steps", "ppo_steps", "evaluate_every", "evaluate_episodes", "explored_behaviour")
-        if stage == "explore"
-        else ("explore_steps",)
-    )
-    part = {key: settings[key] for key in ("environment", "world_model", "ensemble", "behaviour", "training")}
-    part["training"] = {key: value for key, value in part["training"].items() if key not in other_steps}
-    part |= {"method": study.methods[method].model_dump(mode="json"), "weights": study.weights(environment, method).model_dump(mode="json")}
-    if stage == "explore":
-        return part | {"episodes_of": settings["pairs"]["seeds"] if method == study.collector else []}
-    return part
+
+    def code(self, study: Study, job: Job) -> list[str]:
+        return ["sensei.annotators.shards", annotator_code(study, job), *families(study, [job.environment])]
+
+    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        from sensei.annotators.contract import Assignment
+        from sensei.annotators.shards import annotate_shard
+
+        options, parts = study.annotator_settings[job.annotator], study.settings[job.environment]
+        prompt, folder = study.prompt_of(job.annotator, job.environment), outputs["replies"].parent
+        assignment = Assignment(self.seed(study, job), prompt, folder, Layout(folder.parents[2]).ledger, parts.environment)
+        shards = int(job.shard), parts.pairs.shards
+        annotate_shard(inputs["pairs"], inputs["frames"], job.annotator, options, *shards, outputs["replies"], assignment, parts.labels)
 
 
-def settled(value: Any) -> Any:
-    """`value` without its operational keys."""
-    if isinstance(value, dict):
-        return {key: settled(part) for key, part in value.items() if key not in OPERATIONAL}
-    return value
+class Merge(Stage):
+    """Merge the shards of an annotator into labels and describe them."""
+
+    name = "merge"
+    axes = ("environment", "annotator")
+
+    def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        made = files.labels(job.environment, job.annotator)
+        return {"labels": made.labels, "card": made.card}
+
+    def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
+        made, shards = files.labels(job.environment, job.annotator), study.settings[job.environment].pairs.shards
+        return {"pairs": files.pairs(job.environment).pairs, "shards": [made.shard(number) for number in range(shards)]}
+
+    def settings(self, study: Study, job: Job) -> dict[str, Any]:
+        return {"order": study.settings[job.environment].labels.order}
+
+    def code(self, study: Study, job: Job) -> list[str]:
+        return ["sensei.preferences.labels", *families(study, [job.environment])]
+
+    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        from sensei.preferences.labels import merge_shards
+
+        parts = study.settings[job.environment]
+        merge_shards(inputs["shards"], inputs["pairs"], outputs["labels"], outputs["card"], parts.environment, parts.labels.order)
 
 
-# The modules that a stage calls; what they import inside the package follows by itself.
-MODULES = {
-    "explore": ("training.runs", *_ENVS),
-    "collect": ("replay.episodes",),
-    "pairs": ("preferences.pairs", "envs.robodesk.robodesk"),
-    "annotate": ("annotators.shards",),
-    "caption-clip": ("annotators.clip.captioned_clip", "envs.minihack.captions"),
-    "labels": ("preferences.labels",),
-    "trust": ("preferences.trust",),
-    "distil": ("reward.distil",),
-    "learn": ("training.runs", *_ENVS),
-    "tabulate": ("analysis.scores",),
-    "figure": ("analysis.figures", "analysis.published"),
-    "tables": ("analysis.tables",),
-    "report": ("analysis.report",),
-    "published": ("analysis.figures", "analysis.published"),
+class Trust(Stage):
+    """Stop here if an annotator's labels are beyond the study's limits: nothing is distilled from them."""
+
+    name = "trust"
+    axes = ("environment", "annotator")
+
+    def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        return {"verdict": files.labels(job.environment, job.annotator).verdict}
+
+    def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
+        return {"card": files.labels(job.environment, job.annotator).card}
+
+    def settings(self, study: Study, job: Job) -> dict[str, Any]:
+        return {key: value for key, value in settled(study.settings[job.environment].labels).items() if key not in ASKING}
+
+    def code(self, study: Study, job: Job) -> list[str]:
+        return ["sensei.preferences.trust"]
+
+    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        from sensei.core.files import read_json, write_json
+        from sensei.preferences.trust import require_trust
+
+        require_trust(read_json(inputs["card"]), study.settings[job.environment].labels, job.annotator, job.environment)
+        write_json(outputs["verdict"], self.settings(study, job))
+
+
+class Distil(Stage):
+    """Train the reward model on the labels of one annotator."""
+
+    name = "distil"
+    axes = ("environment", "annotator", "share")
+    draws = True
+    threads = True
+
+    def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        made = files.reward(job.environment, job.annotator, job.share)
+        return {"model": made.model, "curves": made.curves, "card": made.card}
+
+    def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
+        made = files.pairs(job.environment)
+        return {"labels": files.labels(job.environment, job.annotator).labels, "pairs": made.pairs, "frames": made.frames}
+
+    def waits_for(self, study: Study, files: Layout, job: Job) -> list[Path]:
+        return [files.labels(job.environment, job.annotator).verdict]
+
+    def settings(self, study: Study, job: Job) -> dict[str, Any]:
+        return {"reward": settled(study.settings[job.environment].reward)}
+
+    def code(self, study: Study, job: Job) -> list[str]:
+        return ["sensei.reward.distil"]
+
+    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        from sensei.core.devices import place_on_gpu
+        from sensei.reward.distil import distil
+
+        parts = study.settings[job.environment]
+        read, made = [inputs[name] for name in ("labels", "pairs", "frames")], [outputs[name] for name in ("model", "curves", "card")]
+        with place_on_gpu(parts.training.device, parts.training.runs_per_gpu):
+            distil(*read, parts.reward, self.seed(study, job), *made, parts.training.device, float(job.share))
+
+
+class Learn(Stage):
+    """Learn one task of the environment, from an explored agent or from scratch; resumes from the folder's checkpoint."""
+
+    name = "learn"
+    axes = ("environment", "task", "method", "seed")
+    own = {"explored": "agent.pt of the exploration run, for methods that explore first; by default the study's", "folder": FOLDER}
+    threads = True
+
+    def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        return _outputs_of(files.learn(job.environment, job.task, job.method, job.seed))
+
+    def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
+        explored = files.explore(job.environment, job.method, job.seed).agent
+        return {"explored": explored} if study.methods[job.method].explores else {}
+
+    def settings(self, study: Study, job: Job) -> dict[str, Any]:
+        return of_run(study, job, NOT_LEARNED)
+
+    def code(self, study: Study, job: Job) -> list[str]:
+        return run_code(study, job)
+
+    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        from sensei.training.runs import learn
+
+        learn(study, job.environment, job.task, job.method, int(job.seed), outputs["agent"].parent, inputs.get("explored"))
+
+
+def _outputs_of(run: RunFiles) -> dict[str, Path]:
+    return {"metrics": run.metrics, "events": run.events, "agent": run.agent, "video": run.video}
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage()
+    for stage in (Explore, Collect, Pairs, CaptionClip, Annotate, Merge, Trust, Distil, Learn, Tabulate, Figure, Tables, Report, Published)
 }
-
-
-def code_of(stage: str) -> str | None:
-    """Fingerprint of the code that `stage` depends on."""
-    return fingerprint(f"sensei.{name}" for name in MODULES[stage]) if stage in MODULES else None

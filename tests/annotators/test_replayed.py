@@ -5,13 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.annotating import annotate, write_pairs
+from fakes.annotating import annotate, merge, options, write_pairs
 
 from sensei.annotators.replayed import read_label_file
 from sensei.core.errors import SenseiError
-from sensei.preferences.labels import merge_shards, read_labels
 from sensei.preferences.pair import Label
-from sensei.study.models.annotators import ReplayedConfig
+from sensei.preferences.tables import read_labels
 
 CODES = np.random.default_rng(0).integers(0, 4, 40)
 
@@ -30,18 +29,18 @@ def write(path: Path, codes: np.ndarray = CODES) -> Path:
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npy"])
 def test_labels_come_back_as_they_were(tmp_path, suffix):
-    pairs, config = write_pairs(tmp_path, 40), ReplayedConfig(file=str(write(tmp_path / f"own{suffix}")))
+    pairs, config = write_pairs(tmp_path, 40), options("replayed", file=str(write(tmp_path / f"own{suffix}")))
     replies = [reply for shard in range(2) for reply in annotate(pairs, tmp_path / f"shard{shard}.jsonl", config, shard, 2)]
     assert {reply.swapped for reply in replies} == {True, False}
-    merge_shards([tmp_path / f"shard{shard}.jsonl" for shard in range(2)], pairs, tmp_path / "labels.parquet", tmp_path / "card.json")
+    merge(tmp_path, pairs, *(tmp_path / f"shard{shard}.jsonl" for shard in range(2)))
     assert read_labels(tmp_path / "labels.parquet")["label"].tolist() == CODES.tolist()
 
 
 def test_a_pair_without_a_label_is_no_unknown(tmp_path):
     (tmp_path / "own.csv").write_text("pair,label,note\n0,1,a\n2,,b\n3,3,c\n")
     pairs = write_pairs(tmp_path, 4)
-    annotate(pairs, tmp_path / "shard0.jsonl", ReplayedConfig(file=str(tmp_path / "own.csv")))
-    card = merge_shards([tmp_path / "shard0.jsonl"], pairs, tmp_path / "labels.parquet", tmp_path / "card.json")
+    annotate(pairs, tmp_path / "shard0.jsonl", options("replayed", file=str(tmp_path / "own.csv")))
+    card = merge(tmp_path, pairs, tmp_path / "shard0.jsonl")
     assert (card["errors"], card["counts"]["unknown"]) == (2, 1)
     assert read_labels(tmp_path / "labels.parquet")["label"].fillna(-1).tolist() == [1, -1, -1, 3]
 

@@ -22,7 +22,7 @@ def test_an_unknown_benchmark_is_none(tmp_path):
 def test_the_command_line_imports_no_benchmark_before_it_is_asked_for_one(tmp_path):
     code = """
 import sys
-from sensei.__main__ import app
+from sensei.cli.main import app
 try:
     app(["--help"])
 except SystemExit:

@@ -11,24 +11,28 @@ import pytest
 import typer
 from helpers import environment, run_python
 
-from sensei.__main__ import app
+from sensei import __version__
+from sensei.cli.main import app
+from sensei.core.files import write_json
+from sensei.study.layout import Layout
 from sensei.study.load import read_study
 from sensei.study.schema import json_schema
+from sensei.study.stages import STAGES
 
-STAGES = ["study", "explore", "learn", "collect", "pairs", "caption-clip", "annotate", "labels", "trust", "distil"]
-STAGES += ["tabulate", "figure", "tables", "report", "published", "schema"]
+COMMANDS = ["study", *STAGES, "run", "schema"]
 
 
 def test_help_lists_every_stage_and_imports_nothing_heavy(tmp_path):
-    code = "import sys, sensei.__main__; print([name for name in ('torch', 'matplotlib', 'pandas', 'gymnasium') if name in sys.modules])"
+    heavy = ("torch", "matplotlib", "pandas", "psutil", "minihack", "mujoco", "openai", "sensei.bench.update")
+    code = f"import sys, sensei.cli.main; print([name for name in {heavy} if name in sys.modules])"
     assert run_python("-c", code, cwd=tmp_path).stdout.strip() == "[]"
     shown = run_python("-m", "sensei", "--help", cwd=tmp_path).stdout
-    assert [stage for stage in STAGES if not re.search(rf"^  {stage} ", shown, re.MULTILINE)] == []
+    assert [command for command in COMMANDS if not re.search(rf"^  {command} ", shown, re.MULTILINE)] == []
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_option_of_every_stage_is_explained(stage):
-    command = typer.main.get_command(app).commands[stage]
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_every_command_is_explained(name):
+    command = typer.main.get_command(app).commands[name]
     assert command.help
     assert [option.name for option in command.params if not option.help] == []
 
@@ -54,56 +58,74 @@ def test_a_mistake_in_a_study_writes_nothing(write_study, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_not_in_the_study_is_refused(write_study, tmp_path):
-    run_python("-m", "sensei", "study", write_study(), "resolved.yaml", cwd=tmp_path)
-    common = ["--study", "resolved.yaml", "--seed", "0", "--folder", "run"]
-    for method, environment_name, words in (
-        ("sensay", "minihack_keyroom_s5", ["sensay", "plan2explore"]),
-        ("plan2explore", "minihack", ["minihack", "minihack_keyroom_s5"]),
-        ("sensei", "minihack_keyroom_s5", ["--reward"]),
-    ):
-        command = ["-m", "sensei", "explore", "--method", method, "--environment", environment_name, *common]
-        fails_in_three_lines(run_python(*command, cwd=tmp_path), *words)
-    command = ["-m", "sensei", "learn", "--method", "sensei", "--environment", "minihack_keyroom_s5", *common]
-    fails_in_three_lines(run_python(*command, "--task", "keyroom_s5", cwd=tmp_path), "--explored")
-    fails_in_three_lines(run_python(*command, "--task", "escape", cwd=tmp_path), "no task 'escape'", "keyroom_s5")
-    assert not (tmp_path / "run").exists()
+def test_the_version_is_said(tmp_path):
+    assert run_python("-m", "sensei", "--version", cwd=tmp_path).stdout == f"sensei {__version__}\n"
 
 
-def test_missing_inputs_are_named(write_study, tmp_path):
-    fails_in_three_lines(run_python("-m", "sensei", "tabulate", "--study", "none.yaml", "--output", "x.parquet", cwd=tmp_path), "none.yaml")
-    run_python("-m", "sensei", "study", write_study(), "resolved.yaml", cwd=tmp_path)
-    study = ["--study", "resolved.yaml", "--environment", "minihack_keyroom_s5"]
-    command = ["labels", *study, "--shard", "shard0.jsonl", "--pairs", "p.parquet", "--labels", "l.parquet", "--card", "c.json"]
-    fails_in_three_lines(run_python("-m", "sensei", *command, cwd=tmp_path), "shard0.jsonl")
+@pytest.fixture
+def resolved(write_study, tmp_path) -> list[str]:
+    """`--study` with a resolved smoke study in its folder of results."""
+    path = tmp_path / "results" / "smoke" / "study.yaml"
+    assert run_python("-m", "sensei", "study", write_study(), path, cwd=tmp_path).returncode == 0
+    return ["--study", "results/smoke/study.yaml"]
+
+
+@pytest.mark.parametrize(
+    "stage, options, words",
+    [
+        ("explore", {"method": "sensay", "seed": 0}, ["sensay", "plan2explore"]),
+        ("explore", {"environment": "minihack", "method": "plan2explore", "seed": 0}, ["minihack", "minihack_keyroom_s5"]),
+        ("explore", {"method": "sensei", "seed": 0}, ["reward.safetensors", "`--reward`"]),
+        ("explore", {"method": "plan2explore", "seed": 0, "reward": "r.safetensors"}, ["takes no --reward"]),
+        ("learn", {"task": "keyroom_s5", "method": "sensei", "seed": 0}, ["agent.pt", "`--explored`"]),
+        ("learn", {"task": "keyroom_s5", "method": "dreamerv3", "seed": 0, "explored": "agent.pt"}, ["takes no --explored"]),
+        ("learn", {"task": "escape", "method": "sensei", "seed": 0}, ["no task 'escape'", "keyroom_s5"]),
+        ("merge", {"annotator": "oracle"}, ["pairs.parquet", "`snakemake` makes it"]),
+        ("caption-clip", {"annotator": "gpt-9"}, ["no annotator 'gpt-9'"]),
+        ("annotate", {"annotator": "oracle"}, ["--shard"]),
+        ("figure", {"environment": None, "figure": "figure_99"}, ["figure_99", "interactions"]),
+    ],
+)
+def test_what_is_not_there_is_named_with_what_helps(resolved, stage, options, words, tmp_path):
+    options = {"environment": "minihack_keyroom_s5", **options}
+    given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    before = sorted(tmp_path.rglob("*"))
+    fails_in_three_lines(run_python("-m", "sensei", stage, *resolved, *given, cwd=tmp_path), *words)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_study_that_is_not_there_is_named(tmp_path):
+    fails_in_three_lines(run_python("-m", "sensei", "tabulate", "--study", "none.yaml", cwd=tmp_path), "none.yaml")
+
+
+def test_only_an_annotator_that_is_trained_is_trained(resolved, tmp_path):
+    pairs = Layout(tmp_path / "results" / "smoke").pairs("minihack_keyroom_s5")
+    for path in (pairs.pairs, pairs.frames):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    command = ["caption-clip", *resolved, "--environment", "minihack_keyroom_s5", "--annotator", "oracle"]
+    result = run_python("-m", "sensei", *command, cwd=tmp_path)
+    fails_in_three_lines(result, "annotator oracle is not trained", "kind oracle")
 
 
 def test_labels_beyond_the_limits_stop_the_stage(write_study, tmp_path):
-    run_python("-m", "sensei", "study", write_study({"labels": {"largest_order_bias": 0.5}}), "resolved.yaml", cwd=tmp_path)
+    files = Layout(tmp_path / "results" / "smoke")
+    labels = files.labels("minihack_keyroom_s5", "oracle")
+    run_python("-m", "sensei", "study", write_study({"labels": {"largest_order_bias": 0.5}}), files.study, cwd=tmp_path)
     bias = {"share": 0.96, "low": 0.95, "high": 0.97, "count": 86704}
     card = {"shares": {"unknown": 0.13}, "order_bias": bias, "swap_consistency": None, "oracle": None}
-    (tmp_path / "card.json").write_text(json.dumps(card))
-    study = ["--study", "resolved.yaml", "--environment", "minihack_keyroom_s5", "--annotator", "oracle"]
-    command = ["-m", "sensei", "trust", *study, "--card", "card.json", "--verdict", "trust.json"]
+    write_json(labels.card, card)
+    command = ["-m", "sensei", "trust", "--study", files.study, "--environment", "minihack_keyroom_s5", "--annotator", "oracle"]
     fails_in_three_lines(run_python(*command, cwd=tmp_path), "not to be trusted", "96.0%", "largest_order_bias", "order: both")
-    assert not (tmp_path / "trust.json").exists()
-    (tmp_path / "card.json").write_text(json.dumps(card | {"order_bias": bias | {"share": 0.5, "low": 0.49, "high": 0.51}}))
+    assert not labels.verdict.exists()
+    write_json(labels.card, card | {"order_bias": bias | {"share": 0.5, "low": 0.49, "high": 0.51}})
     assert run_python(*command, cwd=tmp_path).returncode == 0
-    assert "largest_order_bias" in json.loads((tmp_path / "trust.json").read_text())
-
-
-def test_only_an_annotator_of_its_kind_is_trained(write_study, tmp_path):
-    run_python("-m", "sensei", "study", write_study(), "resolved.yaml", cwd=tmp_path)
-    command = ["caption-clip", "--study", "resolved.yaml", "--environment", "minihack_keyroom_s5", "--annotator", "oracle"]
-    result = run_python("-m", "sensei", *command, "--pairs", "p", "--frames", "f", "--folder", "m", cwd=tmp_path)
-    fails_in_three_lines(result, "annotator oracle is not trained", "kind captioned_clip")
+    assert "largest_order_bias" in json.loads(labels.verdict.read_text())
 
 
 def test_a_missing_run_is_named(write_study, tmp_path):
     run_python("-m", "sensei", "study", write_study(), "results/smoke/study.yaml", cwd=tmp_path)
-    result = run_python(
-        "-m", "sensei", "tabulate", "--study", "results/smoke/study.yaml", "--output", "results/smoke/scores.parquet", cwd=tmp_path
-    )
+    result = run_python("-m", "sensei", "tabulate", "--study", "results/smoke/study.yaml", cwd=tmp_path)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "minihack_keyroom_s5/explore/sensei/seed0" in result.stderr
     assert not (tmp_path / "results/smoke/scores.parquet").exists()
@@ -117,7 +139,7 @@ def test_schema_is_written_where_asked(tmp_path):
 STAGE_THAT_WAITS = """
 import os, signal, sys, time
 from pathlib import Path
-from sensei.stage import stage
+from sensei.core.process import stage
 output = Path("output.txt")
 with stage("wait", inputs=[], outputs=[output], threads=2):
     try:

@@ -5,14 +5,15 @@ import json
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from sensei.core import provenance as manifest
+from sensei.core import provenance
 from sensei.core.files import sha256
-from sensei.core.provenance import fingerprint
-from sensei.study.stages import MODULES
+from sensei.core.provenance import fingerprint, instruction_set, write_manifests
+from sensei.study.layout import manifest_of
 
 RUNS = '''"""Runs."""
 
@@ -21,6 +22,11 @@ def explore(steps: int) -> int:
     from sensei.agents import dreamer
     return dreamer.act(steps)
 '''
+ROOTS = {
+    "explore": ["sensei.training.runs", "sensei.envs.maze"],
+    "distil": ["sensei.reward.distil"],
+    "figure": ["sensei.analysis.figures.one"],
+}
 
 
 @pytest.fixture
@@ -29,38 +35,33 @@ def package(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "sensei"
     files = {
         "training/runs.py": RUNS,
-        "agents/dreamer.py": "from sensei.config import X\n\n\ndef act(steps):\n    return steps + 1\n",
-        "agents/__init__.py": "",
-        "training/__init__.py": "",
+        "agents/dreamer.py": "from sensei.study.models import X\n\n\ndef act(steps):\n    return steps + 1\n",
+        "agents/dreamer.c": "int one = 1;",
+        "agents/ppo.py": "RATIO = 1\n",
         "reward/distil.py": "LOSS = 1\n",
-        "config.py": "X = 1\n",
-        "envs/__init__.py": "",
-        "envs/minihack.py": "KEY = 1\n",
+        "study/models.py": "X = 1\n",
+        "envs/maze.py": "KEY = 1\n",
+        "envs/desk.py": "KEY = 1\n",
         "analysis/published/values.csv": "1\n",
-        "analysis/published/__init__.py": "",
-        "analysis/figures/__init__.py": "",
+        "analysis/figures/one.py": "from sensei.analysis import published\n",
+        "__init__.py": "version = 1\n",
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    monkeypatch.setattr(manifest, "PACKAGE", folder)
-    manifest._read.cache_clear()
+        for above in (folder / name).relative_to(folder).parents:
+            (folder / above / "__init__.py").touch()
+    monkeypatch.setattr(provenance, "PACKAGE", folder)
+    provenance._read.cache_clear()
     yield folder
-    manifest._read.cache_clear()
+    provenance._read.cache_clear()
 
 
 def edit(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new))
-    manifest._read.cache_clear()
-
-
-def test_the_c_source_beside_a_module_counts(package):
-    (package / "agents" / "dreamer.c").write_text("int one = 1;")
-    before = fingerprint("explore"), fingerprint("distil")
-    edit(package / "agents" / "dreamer.c", "1", "2")
-    assert fingerprint("explore") != before[0] and fingerprint("distil") == before[1]
+    provenance._read.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -74,33 +75,45 @@ def test_the_c_source_beside_a_module_counts(package):
     ],
 )
 def test_comments_docstrings_and_formatting_change_nothing(package, old, new):
-    before = fingerprint("explore")
+    before = fingerprint(ROOTS["explore"])
     edit(package / "training/runs.py", old, new)
-    assert fingerprint("explore") == before
+    assert fingerprint(ROOTS["explore"]) == before
 
 
 @pytest.mark.parametrize(
     "file, old, new, stages",
     [
-        ("training/runs.py", "act(steps)", "act(steps + 1)", {"explore", "learn"}),
-        ("agents/dreamer.py", "steps + 1", "steps + 2", {"explore", "learn"}),
-        ("envs/minihack.py", "KEY = 1", "KEY = 2", {"explore", "learn"}),
+        ("training/runs.py", "act(steps)", "act(steps + 1)", {"explore"}),
+        ("agents/dreamer.py", "steps + 1", "steps + 2", {"explore"}),
+        ("agents/dreamer.c", "1", "2", {"explore"}),
+        ("agents/ppo.py", "RATIO = 1", "RATIO = 2", set()),
+        ("envs/maze.py", "KEY = 1", "KEY = 2", {"explore"}),
+        ("envs/desk.py", "KEY = 1", "KEY = 2", set()),
         ("reward/distil.py", "LOSS = 1", "LOSS = 2", {"distil"}),
-        ("analysis/published/values.csv", "1", "2", {"figure", "published"}),
-        ("config.py", "X = 1", "X = 2", set()),
+        ("analysis/published/values.csv", "1", "2", {"figure"}),
+        ("study/models.py", "X = 1", "X = 2", set()),
+        ("__init__.py", "version = 1", "version = 2", set()),
     ],
 )
 def test_an_edit_changes_exactly_the_stages_that_depend_on_it(package, file, old, new, stages):
-    before = {stage: fingerprint(stage) for stage in MODULES}
+    before = {stage: fingerprint(roots) for stage, roots in ROOTS.items()}
     edit(package / file, old, new)
-    assert {stage for stage in MODULES if fingerprint(stage) != before[stage]} == stages
+    assert {stage for stage, roots in ROOTS.items() if fingerprint(roots) != before[stage]} == stages
 
 
-def test_every_module_of_the_table_exists():
-    for names in MODULES.values():
-        for name in names:
-            path = manifest.PACKAGE.joinpath(*name.split("."))
-            assert path.is_dir() or path.with_suffix(".py").is_file(), name
+def test_a_module_of_another_repository_counts_with_what_it_imports_there(package, tmp_path, monkeypatch):
+    theirs = tmp_path / "elsewhere" / "theirs"
+    theirs.mkdir(parents=True)
+    (theirs / "__init__.py").touch()
+    (theirs / "source.py").write_text("from theirs import helper\nfrom . import near\nfrom sensei.reward import distil\n")
+    for name in ("helper", "near"):
+        (theirs / f"{name}.py").write_text("ONE = 1\n")
+    monkeypatch.syspath_prepend(str(theirs.parent))
+    for file, old in ((theirs / "helper.py", "1"), (theirs / "near.py", "1"), (package / "reward/distil.py", "1")):
+        before = fingerprint(["theirs.source"])
+        edit(file, old, "2")
+        assert fingerprint(["theirs.source"]) != before
+    assert "theirs" not in sys.modules or sys.modules["theirs"].__file__, "a fingerprint imports nothing but packages"
 
 
 def test_a_manifest_tells_what_made_the_file_and_not_where(tmp_path):
@@ -108,20 +121,32 @@ def test_a_manifest_tells_what_made_the_file_and_not_where(tmp_path):
     for path in (source, output):
         path.parent.mkdir()
         path.write_bytes(path.name.encode())
-    manifest.write_manifests("pairs", [output], [source], {"number": 5}, seed=3, wall_seconds=1.25)
-    text = manifest.manifest_path(output).read_text()
+    folders = {source.parent / "episodes": source}
+    write_manifests("pairs", [output], [source], {"number": 5}, seed=3, wall_seconds=1.25, code="0123", folders=folders)
+    text = manifest_of(output).read_text()
     made = json.loads(text)
     assert made["inputs"] == {"../collect/index.parquet": sha256(source)}
+    assert made["folders"] == {"../collect/episodes": "../collect/index.parquet"}
     assert made["sha256"] == sha256(output)
-    assert (made["stage"], made["seed"], made["settings"], made["code"]) == ("pairs", 3, {"number": 5}, fingerprint("pairs"))
+    assert (made["stage"], made["seed"], made["settings"], made["code"]) == ("pairs", 3, {"number": 5}, "0123")
     assert {"torch", "numpy", "nle", "minihack"} <= set(made["packages"])
-    for private in (socket.gethostname(), str(tmp_path), str(manifest.PACKAGE.parent), os.path.expanduser("~")):
+    assert made["hardware"]["instruction_set"] == instruction_set()
+    assert shutil.which("cc") is None or made["compiler"]
+    for private in (socket.gethostname(), str(tmp_path), str(provenance.PACKAGE.parent), os.path.expanduser("~")):
         assert f'"{private}' not in text and f"{private}/" not in text
     assert f'"{getpass.getuser()}"' not in text
 
 
+def test_files_of_the_project_are_named_from_its_top(tmp_path):
+    output = tmp_path / "labels.jsonl"
+    output.write_text("")
+    prompt = provenance.CONFIG / "prompts" / "general.md"
+    write_manifests("annotate", [output], [prompt], {}, None, 0.0)
+    assert json.loads(manifest_of(output).read_text())["inputs"] == {"config/prompts/general.md": sha256(prompt)}
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_outside_a_checkout_there_is_no_commit(package):
-    manifest._commit.cache_clear()
-    assert manifest._commit() is None
-    manifest._commit.cache_clear()
+    provenance._commit.cache_clear()
+    assert provenance._commit() is None
+    provenance._commit.cache_clear()

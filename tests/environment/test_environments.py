@@ -1,5 +1,7 @@
 """Every configured environment keeps the contract; so do Gymnasium's pixel environments, and the others are refused."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium
@@ -7,16 +9,18 @@ import numpy as np
 import pytest
 import yaml
 from gymnasium.utils.env_checker import check_env
+from helpers import environment
 
 from sensei.core.errors import SenseiError
-from sensei.envs.contract import check_environment
-from sensei.envs.registry import make
+from sensei.envs.check import check_environment
+from sensei.envs.contract import Environment
+from sensei.envs.registry import family, make
 from sensei.study.models.environment import EnvironmentConfig
 
 CONFIGS = sorted((Path(__file__).resolve().parent.parent.parent / "config" / "envs").glob("*.yaml"))
 
 
-QUICK = {"robodesk": {"robodesk": {"render_quality": "fast"}, "episode_steps": 20}}  # a picture at full quality takes 0.2 s
+QUICK = {"robodesk": {"options": {"render_quality": "fast"}, "episode_steps": 20}}  # a picture at full quality takes 0.2 s
 
 
 def config(path: Path, **changes) -> EnvironmentConfig:
@@ -98,8 +102,44 @@ def test_environments_without_pixels_or_with_other_actions_are_refused():
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_an_unknown_event_or_level_names_the_known_ones(path):
+def test_an_unknown_event_names_the_known_ones(path):
     with pytest.raises(SenseiError, match="found door_open, expected one of .*environment_reward"):
         make(config(path, events=["door_open"]), 64)
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if not path.stem.startswith("toy")], ids=lambda path: path.stem)
+def test_an_unknown_level_names_the_known_ones(path):
     with pytest.raises(SenseiError, match="found KeyRoom-S99, expected one of"):
         make(config(path, level="KeyRoom-S99"), 64)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_what_the_class_says_is_true_of_its_environments(path):
+    of, env = family(config(path)), make(config(path), 16)
+    assert env.annotator_image_shape == (of.annotator_side, of.annotator_side, 3)
+    assert of.can_rank(env.state_names) == (path.stem != "toy_counting")
+    assert {event for summed in of.interactions(env.event_names).values() for event in summed} <= set(env.event_names)
+    assert of.renders_states == (of.render_state is not Environment.render_state)
+    env.reset(seed=0)
+    assert {env.render_for_annotator(view).shape for view in of.annotator_views} == {env.annotator_image_shape}
+    env.close()
+
+
+MISSING = """
+import sys
+sys.modules[sys.argv[1]] = None
+from sensei.core.yaml import read_yaml
+from sensei.envs.contract import Environment
+from sensei.envs.registry import family, make
+from sensei.study.models.environment import EnvironmentConfig
+make(EnvironmentConfig(**read_yaml(sys.argv[2])["environment"]), 64)
+"""
+
+
+@pytest.mark.parametrize(("name", "package"), [("minihack_keyroom_s5", "nle.nethack"), ("robodesk", "robodesk")])
+def test_a_missing_package_is_one_line(name, package):
+    command = [sys.executable, "-c", MISSING, package, CONFIGS[0].parent / f"{name}.yaml"]
+    run = subprocess.run(command, check=False, env=environment(), capture_output=True, text=True)
+    what, hint = run.stderr.splitlines()[-2:]
+    assert what == f"sensei.core.errors.SenseiError: environments of family {name.partition('_')[0]} need the Python module {package}"
+    assert hint == "-> pip install -r requirements.lock"

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from minihack.tiles import GlyphMapper
 from nle import nethack
 from PIL import Image
 
 from sensei.envs.minihack import glyphs
 from sensei.envs.minihack.levels import MiniHackKeyRoom
-from sensei.envs.minihack.picture import GlyphMapper, NearestResize, draw
+from sensei.envs.minihack.picture import NearestResize, draw
 
 GLYPH_MAPPER = GlyphMapper()
 

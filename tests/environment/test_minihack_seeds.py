@@ -14,7 +14,12 @@ from sensei.envs.registry import make
 from sensei.study.models.environment import EnvironmentConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "config" / "envs"
-PROGRAM = "import sys; from test_minihack_seeds import episodes; print(*episodes(sys.argv[1], range(int(sys.argv[2]))))"
+PROGRAM = """
+import sys
+sys.path.append("..")
+from test_minihack_seeds import episodes
+print(*episodes(sys.argv[1], range(int(sys.argv[2]))))
+"""
 
 
 def open_env(name: str):

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sensei.analysis.figures import PARTS
+from sensei.analysis.figures.labels import SHARES
 from sensei.core.yaml import read_yaml
-from sensei.replay.episodes import episode_name, save_episode
+from sensei.replay.episodes import collect, episode_name, save_episode
+from sensei.study.layout import Layout, manifest_of
 from sensei.study.load import load_study
 from sensei.study.models.study import Study
 
@@ -67,21 +68,22 @@ def metrics_lines(study: Study, environment: str, rng: np.random.Generator, dela
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
-def write_runs(study: Study, results: Path) -> None:
+def write_runs(study: Study, layout: Layout) -> None:
     """Every run that the axes of the study name."""
     rng = np.random.default_rng(0)
     for environment in study.environments:
         task = study.settings[environment].environment.tasks[0]
         runs = [("explore", index, method) for index, method in enumerate(study.explore)]
-        runs += [(f"learn/{task}", index, method) for index, method in enumerate(study.learn)]
+        runs += [("learn", index, method) for index, method in enumerate(study.learn)]
         for phase, index, method in runs:
             for seed in study.seeds:
-                folder = results / environment / phase / method / f"seed{seed}"
-                folder.mkdir(parents=True)
-                (folder / "metrics.jsonl").write_text(metrics_lines(study, environment, rng, index))
-                episode_table(study, environment, rng, 1.4 - 0.2 * index).to_parquet(folder / "events.parquet")
-                (folder / "video.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(100))
-                (folder / "video.mp4.manifest.json").write_text(json.dumps({"stage": phase, "seed": seed}))
+                of_phase = {"explore": layout.explore(environment, method, seed), "learn": layout.learn(environment, task, method, seed)}
+                run = of_phase[phase]
+                run.folder.mkdir(parents=True)
+                run.metrics.write_text(metrics_lines(study, environment, rng, index))
+                episode_table(study, environment, rng, 1.4 - 0.2 * index).to_parquet(run.events)
+                run.video.write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(100))
+                manifest_of(run.video).write_text(json.dumps({"stage": phase, "seed": seed}))
 
 
 def episode(length: int, events: list[str], times: dict[str, int]) -> dict[str, np.ndarray]:
@@ -108,8 +110,8 @@ def episode(length: int, events: list[str], times: dict[str, int]) -> dict[str, 
     }
 
 
-def write_labels_and_rewards(study: Study, results: Path) -> None:
-    """Episodes of the collection, label cards, reward models, their curves and cards."""
+def write_labels_and_rewards(study: Study, layout: Layout) -> None:
+    """The collection, label cards, reward models, their curves and cards."""
     import torch
 
     from sensei.reward.model import RewardModel, save_model
@@ -118,25 +120,21 @@ def write_labels_and_rewards(study: Study, results: Path) -> None:
     rng = np.random.default_rng(0)
     oracle = rng.integers(0, 4, 400)
     for environment in study.environments:
-        events = study.settings[environment].environment.events
-        folder = results / environment / "collect" / "seed0" / "episodes"
-        names = [(index % 2, index // 2) for index in range(5)]
-        for worker, number in names:
-            save_episode(folder / episode_name(worker, number), episode(40, events, {events[0]: 8, events[1]: 20}))
+        write_collection(study, environment, layout)
         for annotator in study.annotators:
-            labels, reward = results / environment / "labels" / annotator, results / environment / "reward" / annotator
-            labels.mkdir(parents=True)
-            reward.mkdir(parents=True)
+            labels, reward = layout.labels(environment, annotator), layout.reward(environment, annotator)
+            labels.folder.mkdir(parents=True)
+            reward.folder.mkdir(parents=True)
             shares = {"first": 0.5, "second": 0.25, "tie": 0.05, "unknown": 0.2}
             card = {"pairs": 400, "errors": 0, "shares": shares, "order_bias": accuracy, "swap_consistency": accuracy}
-            (labels / "card.json").write_text(json.dumps(card | {"note": f"<b>{annotator}</b>"}))
+            labels.card.write_text(json.dumps(card | {"note": f"<b>{annotator}</b>"}))
             codes = rng.integers(0, 4, 400)
             table = pd.DataFrame({"pair": np.arange(400), "label": pd.array(codes, dtype="Int8"), "oracle": pd.array(oracle, dtype="Int8")})
-            table.to_parquet(labels / "labels.parquet")
+            table.to_parquet(labels.labels)
             epochs = np.arange(1, 6)
             curves = {"epoch": epochs, "train_loss": 0.6 / epochs, "train_accuracy": 1 - 0.3 / epochs}
             curves |= {"validation_loss": [0.6, 0.4, 0.3, 0.31, 0.33], "validation_accuracy": [0.7, 0.8, 0.9625, 0.96, 0.95]}
-            pd.DataFrame(curves).to_csv(reward / "curves.csv", index=False)
+            pd.DataFrame(curves).to_csv(reward.curves, index=False)
             card = {
                 "chosen_epoch": 3,
                 "validation_loss": 0.3,
@@ -144,17 +142,27 @@ def write_labels_and_rewards(study: Study, results: Path) -> None:
                 "oracle": accuracy,
                 "criterion": "lowest validation loss",
             }
-            for part, number in zip(PARTS, (4, 32, 320), strict=True):
-                (reward / part).mkdir(exist_ok=True)
-                (reward / part / "card.json").write_text(json.dumps(card | {"pairs": {"training": number, "validation": 80, "dropped": 0}}))
+            for share, number in zip(SHARES, (4, 32, 320), strict=True):
+                part = layout.reward(environment, annotator, share)
+                part.folder.mkdir(exist_ok=True)
+                part.card.write_text(json.dumps(card | {"pairs": {"training": number, "validation": 80, "dropped": 0}}))
             config = study.settings[environment].reward
-            save_model(reward / "reward.safetensors", RewardModel((80, 80, 3), 1, config, torch.Generator().manual_seed(0)))
+            save_model(reward.model, RewardModel((80, 80, 3), 1, config, torch.Generator().manual_seed(0)))
 
 
-def write_study(study: Study, results: Path) -> None:
-    """All that the figures, tables and the report are made from, `scores.parquet` included."""
+def write_collection(study: Study, environment: str, layout: Layout) -> None:
+    """Five episodes of the collector's run, and their index."""
+    events = study.settings[environment].environment.events
+    run = layout.explore(environment, study.collector, 0)
+    for index in range(5):
+        save_episode(run.episodes / episode_name(index % 2, index // 2), episode(40, events, {events[0]: 8, events[1]: 20}))
+    collect(run.episodes, layout.collect(environment, 0).folder)
+
+
+def write_study(study: Study, layout: Layout) -> None:
+    """All that the figures, tables and the report are made from, the table of scores included."""
     from sensei.analysis.scores import tabulate
 
-    write_runs(study, results)
-    write_labels_and_rewards(study, results)
-    tabulate(study, results).to_parquet(results / "scores.parquet", index=False)
+    write_runs(study, layout)
+    write_labels_and_rewards(study, layout)
+    tabulate(study, layout, layout.scores)

@@ -5,15 +5,35 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sensei.annotators.registry import Assignment
+from sensei.annotators.contract import Annotator, Assignment
 from sensei.annotators.shards import annotate_shard
-from sensei.preferences.labels import read_replies
-from sensei.preferences.pair import Reply
-from sensei.study.models.annotators import AnnotatorConfig, OracleConfig
+from sensei.preferences.labels import merge_shards
+from sensei.preferences.pair import Label, Reply
+from sensei.preferences.tables import read_replies
+from sensei.study.models.annotators import AnnotatorOptions, annotator_options
+from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.preferences import LabelsConfig
 
 ROOM = ("key_in_view", "key_held", "closed_door_beside", "open_door_in_view", "stairs_in_view")
-ORACLE, ONCE = OracleConfig(), LabelsConfig(both_orders=0)
+KEYROOM = EnvironmentConfig(family="minihack", level="KeyRoom-S5", tasks=["-"], title="-", episode_steps=1, events=["door_opened"])
+
+
+def options(kind: str, **settings: object) -> AnnotatorOptions:
+    """What a file of config/annotators would say."""
+    return annotator_options({"kind": kind, **settings}, "the test")
+
+
+ORACLE, ONCE = options("oracle"), LabelsConfig(both_orders=0)
+
+
+class Brighter(Annotator):
+    """Prefers the brighter picture, and so answers differently in different views."""
+
+    def annotate(self, pairs):
+        for pair in pairs:
+            first, second = pair.first.image.mean(), pair.second.image.mean()
+            answer = Label.TIE if first == second else Label.FIRST if first > second else Label.SECOND
+            yield Reply(pair.pair, pair.swapped, answer.name, answer)
 
 
 def write_pairs(folder: Path, number: int, seed: int = 0) -> Path:
@@ -28,12 +48,17 @@ def write_pairs(folder: Path, number: int, seed: int = 0) -> Path:
     return folder / "main.parquet"
 
 
-def assignment(folder: Path, seed: int = 0) -> Assignment:
+def assignment(folder: Path, seed: int = 0, prompt: str | None = None) -> Assignment:
     """What annotators of these tests are given."""
-    return Assignment(seed, None, folder, folder / "ledger.sqlite")
+    return Assignment(seed, prompt, folder, folder / "ledger.sqlite", KEYROOM)
 
 
-def annotate(pairs: Path, output: Path, config: AnnotatorConfig = ORACLE, shard: int = 0, shards: int = 1, seed: int = 0) -> list[Reply]:
+def annotate(pairs: Path, output: Path, asked: AnnotatorOptions = ORACLE, shard: int = 0, shards: int = 1, seed: int = 0) -> list[Reply]:
     """Annotate one shard without pictures, each pair in one order."""
-    annotate_shard(pairs, pairs.with_suffix(".frames.npz"), "tested", config, shard, shards, output, assignment(output.parent, seed), ONCE)
+    annotate_shard(pairs, pairs.with_suffix(".frames.npz"), "tested", asked, shard, shards, output, assignment(output.parent, seed), ONCE)
     return read_replies(output)
+
+
+def merge(folder: Path, pairs: Path, *shards: Path, order: str = "random") -> dict:
+    """The card of the labels in some shards; labels.parquet and card.json go into `folder`."""
+    return merge_shards(list(shards), pairs, folder / "labels.parquet", folder / "card.json", KEYROOM, order)

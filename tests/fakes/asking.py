@@ -1,29 +1,38 @@
 """Pairs of pictures whose brightness tells the answer, and a server that sees it."""
 
 import json
+import sys
 import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
-from sensei.annotators.registry import Assignment, make_annotator
+from fakes.annotating import assignment, options
+from sensei.annotators.registry import make_annotator
+from sensei.annotators.vlm.openai.asking import Asking
 from sensei.preferences.frames import Frames, save_frames
 from sensei.preferences.pair import Label, Pair, Side
-from sensei.study.models.annotators import OpenAIConfig
+from sensei.study.layout import CONFIG_FOLDER, Layout
+from sensei.study.load import dump_study, load_study
 
 MODEL = "gpt-4o-2024-05-13"
 PATIENT = {"at_once": 16, "timeout": 20.0, "longest_wait": 0.2, "attempts": 12}  # for a busy machine
+SECRET = "sk-planted-0123456789abcdef"
+BROKEN = {"429": 0.05, "500": 0.03, "502": 0.03, "503": 0.03, "529": 0.03, "dropped": 0.04, "half_sent": 0.04}
+BAD_REPLIES = {"invalid_json": 0.03, "empty": 0.03, "refusal": 0.03, "outside_grammar": 0.03, "chatty": 0.03}
 STATE = "key_held"
+ENVIRONMENT, ANNOTATOR = "minihack_keyroom_s5", "gpt-4o"
 
 
-def write_frames(folder: Path, number: int = 24, seed: int = 0) -> Frames:
+def write_frames(folder: Path, number: int = 24, name: str = "frames.npz") -> Frames:
     """Noisy pictures, each of another brightness, in random order."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     brightness = rng.permutation(np.linspace(20, 220, number))
     image = (brightness[:, None, None, None] + rng.integers(-5, 5, (number, 16, 24, 3))).astype(np.uint8)
-    save_frames(folder / "frames.npz", {"default": image}, np.zeros((number, 1), np.float32))
-    return Frames(folder / "frames.npz")
+    save_frames(folder / name, {"default": image}, np.zeros((number, 1), np.float32))
+    return Frames(folder / name)
 
 
 def draw(frames: Frames, number: int, seed: int = 1) -> list[Pair]:
@@ -36,7 +45,7 @@ def draw(frames: Frames, number: int, seed: int = 1) -> list[Pair]:
     ]
 
 
-def write_pairs(folder: Path, number: int, frames: int) -> Path:
+def _write_pairs(path: Path, number: int, frames: int) -> None:
     """The table of such pairs, no two alike in either order, with a state for the inventory sentence."""
     rng = np.random.default_rng(2)
     every = np.stack(np.triu_indices(frames, 1), 1)
@@ -44,8 +53,7 @@ def write_pairs(folder: Path, number: int, frames: int) -> Path:
     table = pd.DataFrame({"pair": np.arange(number), "first_frame": first, "second_frame": second})
     for side in ("first", "second"):
         table[f"{side}_state_{STATE}"] = rng.integers(2, size=number).astype(float)
-    table.to_parquet(folder / "pairs.parquet")
-    return folder / "pairs.parquet"
+    table.to_parquet(path)
 
 
 def truth(pair: Pair) -> Label:
@@ -54,11 +62,43 @@ def truth(pair: Pair) -> Label:
     return Label.TIE if first == second else Label.FIRST if first > second else Label.SECOND
 
 
-def annotator(folder: Path, prompt: str = "robodesk", **changes: object):
+def distinct(pairs: list[Pair]) -> int:
+    """How many different questions there are about pairs of one view."""
+    return len({(pair.first.frame, pair.second.frame) for pair in pairs})
+
+
+def asking(folder: Path, prompt: str = "robodesk", **changes: object) -> Asking:
     """An annotator behind the server that OPENAI_BASE_URL names."""
     settings = {"model": MODEL, "max_unreadable": 1.0} | changes
-    config = OpenAIConfig(**settings | {"requests": PATIENT | settings.get("requests", {})})
-    return make_annotator(config, Assignment(0, prompt, folder, folder / "ledger.sqlite"))
+    asked = options("openai_api", **settings | {"requests": PATIENT | settings.get("requests", {})})
+    return make_annotator(asked, assignment(folder, prompt=prompt)).asking
+
+
+def write_study(folder: Path, pairs: int, frames: int, **changes: object) -> Layout:
+    """A resolved study of one annotator, gpt-4o, that asks in one shard about `pairs` pairs of `frames` frames, which are there too."""
+    content = yaml.safe_load((CONFIG_FOLDER / "smoke.yaml").read_text())
+    content |= {"annotators": ["gpt-4o"], "pairs": {"number": pairs, "shards": 1}, "labels": {"both_orders": 0}}
+    resolved = yaml.safe_load(dump_study(load_study(content, "the test")))
+    resolved["annotator_settings"][ANNOTATOR] |= changes
+    files = Layout(folder / "results" / "smoke")
+    asked = files.pairs(ENVIRONMENT)
+    asked.folder.mkdir(parents=True)
+    files.study.write_text(yaml.safe_dump(resolved))
+    write_frames(asked.folder, frames, asked.frames.name)
+    _write_pairs(asked.pairs, pairs, frames)
+    return files
+
+
+def shard_of(files: Layout) -> Path:
+    """The only shard."""
+    return files.labels(ENVIRONMENT, ANNOTATOR).shard(0)
+
+
+def command(files: Layout, *more: str) -> list[object]:
+    """The command line that asks about the only shard."""
+    asked = files.pairs(ENVIRONMENT)
+    return [sys.executable, "-m", "sensei", "annotate", "--study", files.study, "--environment", ENVIRONMENT, "--annotator", ANNOTATOR,
+            "--shard", "0", "--pairs", asked.pairs, "--frames", asked.frames, "--output", shard_of(files), *more]  # fmt: skip
 
 
 def told(address: str, faults: dict[str, float]) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from sensei.envs.registry import make
 from sensei.envs.robodesk.robodesk import RobodeskEnvironment
 from sensei.envs.robodesk.simulation import RoboDesk
-from sensei.study.models.environment import EnvironmentConfig, RobodeskOptions
+from sensei.study.models.environment import EnvironmentConfig
 
 if not hasattr(Image, "ANTIALIAS"):  # gone since Pillow 10; the package asks for it when it draws
     Image.ANTIALIAS = Image.Resampling.LANCZOS
@@ -20,7 +20,7 @@ if not hasattr(Image, "ANTIALIAS"):  # gone since Pillow 10; the package asks fo
 def robodesk_config(options: dict | None = None, **changes) -> EnvironmentConfig:
     """config/envs/robodesk.yaml, drawn fast unless `options` say otherwise."""
     given = yaml.safe_load((ROOT / "config" / "envs" / "robodesk.yaml").read_text(encoding="utf-8"))["environment"]
-    return EnvironmentConfig(**{**given, "robodesk": RobodeskOptions(**{"render_quality": "fast", **(options or {})}), **changes})
+    return EnvironmentConfig(**{**given, "options": {"render_quality": "fast", **(options or {})}, **changes})
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
 from sensei.preferences.frames import Frames, save_frames
-from sensei.preferences.pairs import PIECE, draw_pairs, make_pairs, questions, read_pairs, states
+from sensei.preferences.pairs import PIECE, draw_pairs, make_pairs
+from sensei.preferences.tables import questions, read_pairs, states
 from sensei.replay.episodes import collect, episode_name, load_episode, save_episode
 from sensei.study.models.preferences import PairsConfig
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.annotating import assignment, write_pairs
+from fakes.annotating import ORACLE, Brighter, assignment, merge, options, write_pairs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,26 +16,27 @@ from sensei.annotators.shards import annotate_shard, plan
 from sensei.core.errors import SenseiError
 from sensei.preferences.agreement import order_bias
 from sensei.preferences.frames import Frames, save_frames
-from sensei.preferences.labels import agreed, merge_shards, read_labels, read_replies
+from sensei.preferences.labels import agreed
 from sensei.preferences.pair import Label, Reply, Side
+from sensei.preferences.tables import read_labels, read_replies
 from sensei.preferences.trust import faults, lean, require_trust
-from sensei.study.models.annotators import AnnotatorConfig, NoisyOracleConfig, OracleConfig
+from sensei.study.models.annotators import AnnotatorOptions
 from sensei.study.models.preferences import LabelsConfig
 
 BOTH = LabelsConfig(order="both")
 
 
-def labelled(folder: Path, config: AnnotatorConfig, asking: LabelsConfig, pairs: int = 1500) -> dict:
+def labelled(folder: Path, asked: AnnotatorOptions, asking: LabelsConfig, pairs: int = 1500) -> dict:
     """The card of the labels of random KeyRoom states."""
     path, output = write_pairs(folder, pairs), folder / "shard0.jsonl"
-    annotate_shard(path, folder / "frames.npz", "tested", config, 0, 1, output, assignment(folder), asking)
-    return merge_shards([output], path, folder / "labels.parquet", folder / "card.json", asking.order)
+    annotate_shard(path, folder / "frames.npz", "tested", asked, 0, 1, output, assignment(folder), asking)
+    return merge(folder, path, output, order=asking.order)
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.2, 0.8])
 @pytest.mark.parametrize("accuracy", [1.0, 0.8])
 def test_planted_order_bias_and_errors_are_recovered(tmp_path, bias, accuracy):
-    card = labelled(tmp_path, NoisyOracleConfig(accuracy=accuracy, first_bias=bias), BOTH)
+    card = labelled(tmp_path, options("noisy_oracle", accuracy=accuracy, first_bias=bias), BOTH)
     for measured, planted in (("first_twice", bias), ("second_twice", 0.0), ("swap_consistency", 1 - bias)):
         assert card[measured]["low"] <= planted <= card[measured]["high"], measured
         assert card[measured]["count"] == 1500
@@ -49,7 +50,7 @@ def test_planted_order_bias_and_errors_are_recovered(tmp_path, bias, accuracy):
 
 @pytest.mark.parametrize("bias", [0.0, 0.2, 0.8])
 def test_a_share_in_both_orders_measures_and_changes_no_label(tmp_path, bias):
-    config = NoisyOracleConfig(first_bias=bias)
+    config = options("noisy_oracle", first_bias=bias)
     card = labelled(tmp_path, config, LabelsConfig(both_orders=0.4))
     assert card["swap_consistency"]["low"] <= 1 - bias <= card["swap_consistency"]["high"]
     assert 500 < card["swap_consistency"]["count"] < 700
@@ -93,23 +94,13 @@ def frames_of_two_views(path: Path) -> Path:
     return path
 
 
-class Brighter:
-    """Prefers the brighter picture, and so answers differently in different views."""
-
-    def annotate(self, pairs):
-        for pair in pairs:
-            first, second = pair.first.image.mean(), pair.second.image.mean()
-            answer = Label.TIE if first == second else Label.FIRST if first > second else Label.SECOND
-            yield Reply(pair.pair, pair.swapped, answer.name, answer)
-
-
 def test_a_pair_is_kept_if_all_views_agree(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards_module, "make_annotator", lambda *_: Brighter())
+    monkeypatch.setattr(shards_module, "make_annotator", Brighter)
     path, asking = write_pairs(tmp_path, 60), LabelsConfig(order="both", views=["left", "right"])
     frames, output = frames_of_two_views(tmp_path / "frames.npz"), tmp_path / "shard0.jsonl"
-    annotate_shard(path, frames, "tested", OracleConfig(), 0, 1, output, assignment(tmp_path), asking)
+    annotate_shard(path, frames, "tested", ORACLE, 0, 1, output, assignment(tmp_path), asking)
     assert len(read_replies(output)) == 4 * 60
-    card = merge_shards([output], path, tmp_path / "labels.parquet", tmp_path / "card.json", "both")
+    card = merge(tmp_path, path, output, order="both")
     table, bright = pd.read_parquet(path), {view: Frames(frames).of(view).mean((1, 2, 3)) for view in asking.views}
     expected = []
     for first, second in table[["first_frame", "second_frame"]].to_numpy():
@@ -152,14 +143,14 @@ def test_llavas_published_labels_are_stopped_and_gpt4s_are_not():
 
 
 def test_an_annotator_that_answers_by_position_is_stopped(tmp_path):
-    card = labelled(tmp_path, NoisyOracleConfig(first_bias=0.8), LabelsConfig(both_orders=0.4))
+    card = labelled(tmp_path, options("noisy_oracle", first_bias=0.8), LabelsConfig(both_orders=0.4))
     found = faults(card, LabelsConfig())
     assert len(found) == 3 and "position decides" in found[0] and "change places" in found[1] and "agree with the oracle" in found[2]
-    assert faults(labelled(tmp_path, NoisyOracleConfig(accuracy=0.85), LabelsConfig(both_orders=0.4)), LabelsConfig()) == []
+    assert faults(labelled(tmp_path, options("noisy_oracle", accuracy=0.85), LabelsConfig(both_orders=0.4)), LabelsConfig()) == []
 
 
 def test_every_limit_can_stop_and_none_does_when_off(tmp_path):
-    card = labelled(tmp_path, NoisyOracleConfig(accuracy=0.9, first_bias=0.3), LabelsConfig(both_orders=0.5))
+    card = labelled(tmp_path, options("noisy_oracle", accuracy=0.9, first_bias=0.3), LabelsConfig(both_orders=0.5))
     off = dict.fromkeys(("largest_order_bias", "smallest_swap_consistency", "smallest_agreement", "largest_unknown"))
     assert faults(card, LabelsConfig(**off)) == []
     strict = {"largest_order_bias": 0.01, "smallest_swap_consistency": 0.99, "smallest_agreement": 0.99, "largest_unknown": 0.001}
@@ -188,4 +179,4 @@ def test_a_lean_is_the_same_to_either_side(first, second):
 
 
 def test_a_card_on_disk_is_the_card(tmp_path):
-    assert labelled(tmp_path, OracleConfig(), BOTH, 50) == json.loads((tmp_path / "card.json").read_text())
+    assert labelled(tmp_path, ORACLE, BOTH, 50) == json.loads((tmp_path / "card.json").read_text())

@@ -1,31 +1,94 @@
-"""What a stage reads of a study, what a run costs, and which results folders a study accepts."""
+"""The table of stages: what each reads, writes and depends on; what a run costs, and which results folders a study accepts."""
 
 import pytest
 
 from sensei.core.errors import SenseiError
+from sensei.core.provenance import closure
 from sensei.study.cost import run_memory, run_minutes
 from sensei.study.folder import check_folder, record_study
-from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.layout import CONFIG_FOLDER, Layout
 from sensei.study.load import load_study
-from sensei.study.models.study import OPERATIONAL
-from sensei.study.stages import slice_of
+from sensei.study.models.study import OPERATIONAL, Study
+from sensei.study.slices import jobs
+from sensei.study.stage import Job, flat
+from sensei.study.stages import STAGES
+
+FILES = Layout("results/any")
+STUDIES = sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))
 
 
-def test_slices_hold_what_a_stage_reads_and_no_more():
-    study = load_study(CONFIG_FOLDER / "smoke.yaml")
-    environment = study.environments[0]
-    explore = slice_of(study, "explore", environment, "sensei")
-    learn = slice_of(study, "learn", environment, "sensei")
+def settings(study: Study, stage: str, **names: str) -> dict:
+    return STAGES[stage].settings(study, Job.of({"environment": study.environments[0], **names}))
+
+
+@pytest.fixture(scope="module")
+def smoke() -> Study:
+    return load_study(CONFIG_FOLDER / "smoke.yaml")
+
+
+def test_slices_hold_what_a_stage_reads_and_no_more(smoke):
+    explore, learn = settings(smoke, "explore", method="sensei"), settings(smoke, "learn", method="sensei")
     assert "learn_steps" not in explore["training"] and "explore_steps" in explore["training"]
     assert "explore_steps" not in learn["training"] and "learn_steps" in learn["training"]
     assert not OPERATIONAL & set(explore["training"])
-    assert slice_of(study, "explore", environment, "plan2explore")["episodes_of"] == [0]
+    assert settings(smoke, "explore", method="plan2explore")["episodes_of"] == [0]
     assert explore["episodes_of"] == []
-    assert set(slice_of(study, "distil", environment, annotator="oracle")) == {"reward"}
-    labels = study.settings[environment].labels.model_dump()
-    asked, limits = slice_of(study, "annotate", environment, annotator="oracle")["asking"], slice_of(study, "trust", environment)
+    assert set(settings(smoke, "distil", annotator="oracle")) == {"reward"}
+    labels = smoke.settings[smoke.environments[0]].labels.model_dump()
+    asked, limits = settings(smoke, "annotate", annotator="oracle")["asking"], settings(smoke, "trust", annotator="oracle")
     assert not set(asked) & set(limits) and asked | limits == labels
-    assert slice_of(study, "labels", environment) == {"order": "random"}
+    assert settings(smoke, "merge", annotator="oracle") == {"order": "random"}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_input_is_an_output_of_another_stage_or_a_file_of_the_project(name):
+    study = load_study(CONFIG_FOLDER / f"{name}.yaml")
+    everything = {stage: jobs(table, study) for stage, table in STAGES.items() if table.needs_study}
+    collected = [
+        {"environment": environment, "method": study.collector, "seed": seed}
+        for environment, parts in study.settings.items()
+        for seed in parts.pairs.seeds
+    ]
+    everything["explore"] += map(Job.of, collected)
+    everything["collect"] = list(map(Job.of, collected))
+    everything["distil"] += [Job.of({**vars(job), "share": share}) for job in everything["distil"] for share in ("0.01", "0.1")]
+    made = {path: stage for stage, each in everything.items() for job in each for path in STAGES[stage].outputs(FILES, job).values()}
+    for stage, each in everything.items():
+        for job in each:
+            needed = [*flat(STAGES[stage].inputs(study, FILES, job)), *STAGES[stage].waits_for(study, FILES, job)]
+            for path in needed:
+                if stage == "caption-clip" and study.annotator_settings[job.annotator].kind != "captioned_clip":
+                    continue
+                assert made.get(path, stage) != stage or path.is_relative_to(CONFIG_FOLDER) or "model" in path.parts, (stage, job, path)
+            assert set(STAGES[stage].folders(study, FILES, job).values()) <= set(needed), "a folder is named by an input"
+
+
+def test_no_two_stages_write_the_same_file(smoke):
+    patterns = [path for stage in STAGES.values() for path in stage.outputs(FILES, Job(share="{share}")).values()]
+    assert len(set(patterns)) == len(patterns)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_knows_its_code(stage, smoke):
+    job = jobs(STAGES[stage], smoke)[0]
+    modules = closure(STAGES[stage].code(smoke, job))
+    assert modules and not any(name.startswith(("sensei.study", "sensei.cli", "sensei.bench")) for name in modules)
+
+
+def test_code_follows_what_a_run_uses(smoke):
+    def modules(stage: str, **names: str) -> set[str]:
+        return set(closure(STAGES[stage].code(smoke, Job.of(names))))
+
+    room, desk = smoke.environments
+    runs = {method: modules("learn", environment=room, method=method) for method in ("sensei", "ppo")}
+    assert "sensei.agents.ppo" in runs["ppo"] - runs["sensei"] and "sensei.agents.dreamer" in runs["sensei"] - runs["ppo"]
+    assert not any("robodesk" in name for name in runs["sensei"])
+    assert not any("minihack" in name for name in modules("explore", environment=desk, method="sensei"))
+    asked = {name: modules("annotate", environment=room, annotator=name) for name in ("oracle", "captioned_clip")}
+    assert not any("vlm" in name for names in asked.values() for name in names)
+    assert "sensei.annotators.clip.captioned_clip" not in asked["oracle"]
+    drawn = modules("figure", figure="interactions")
+    assert "sensei.analysis.figures.labels" not in drawn and "sensei.analysis.figures.interactions" in drawn
 
 
 def test_cost_follows_from_the_steps():

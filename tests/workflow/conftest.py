@@ -11,29 +11,17 @@ from helpers import ROOT, snakemake
 # Stands in for sensei/__main__.py: writes what the stage would write, at once.
 STAND_IN = """
 import sys
-from pathlib import Path
 
-stage, *words = sys.argv[1:]
-options = dict(zip(words[::2], words[1::2]))
-folder = options.get("--folder", ".")
-names = {
-    "explore": [f"{folder}/{name}" for name in ("metrics.jsonl", "events.parquet", "agent.pt", "video.mp4")],
-    "collect": [options.get("--output")],
-    "pairs": [options.get("--pairs"), options.get("--frames")],
-    "annotate": [options.get("--output")],
-    "caption-clip": [f"{folder}/{name}" for name in ("open_clip_config.json", "open_clip_model.safetensors", "card.json")],
-    "labels": [options.get("--labels"), options.get("--card")],
-    "trust": [options.get("--verdict")],
-    "distil": [options.get("--model"), options.get("--curves"), options.get("--card")],
-    "tabulate": [options.get("--output")],
-    "figure": [options.get("--stem", "") + suffix for suffix in (".pdf", ".png", ".csv")],
-    "tables": [f"{folder}/{table}.{suffix}" for table in ("interactions", "downstream", "reward_model") for suffix in ("csv", "md")],
-    "report": [options.get("--output")],
-}
-names["learn"] = names["explore"]
-for name in names[stage]:
-    Path(name).parent.mkdir(parents=True, exist_ok=True)
-    Path(name).write_text(stage)
+from sensei.study.layout import Layout
+from sensei.study.stage import Job, own_stage
+from sensei.study.stages import STAGES
+
+name, *words = sys.argv[1:]
+stage = own_stage(words.pop(0)) if name == "run" else STAGES[name]
+options = dict(zip((word.removeprefix("--") for word in words[::2]), words[1::2]))
+for path in stage.outputs(Layout.of(options["study"]), Job.of(options)).values():
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(name)
 """
 
 

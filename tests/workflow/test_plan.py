@@ -138,7 +138,7 @@ def test_another_way_of_asking_asks_again(checkout, change_study):
 
 def test_labels_that_are_not_trusted_are_not_distilled(checkout):
     stages = checkout / "sensei" / "__main__.py"
-    stages.write_text(stages.read_text().replace("for name in names[stage]:", "assert stage != 'trust'\nfor name in names[stage]:"))
+    stages.write_text(stages.read_text().replace("for path", "assert name != 'trust'\nfor path"))
     folder = "results/smoke/minihack_keyroom_s5"
     model, verdict = (checkout / folder / name for name in ("reward/oracle/reward.safetensors", "labels/oracle/trust.json"))
     model.unlink()

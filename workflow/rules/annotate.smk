@@ -1,21 +1,13 @@
 """Labels: shards of raw replies, in parallel, merged into one row a pair, and a gate that only good ones pass."""
 
-LABEL_FOLDER = "<results>/{environment}/labels/{annotator}"
-
-
-def annotator_files(wildcards):
-    """What the annotator reads besides the pairs: a model that is trained for it, or the user's labels."""
-    return sources(STUDY.annotator_settings[wildcards.annotator], Path(LABEL_FOLDER.format(**wildcards)))
-
 
 rule caption_clip:
     input:
-        pairs=rules.pairs.output.pairs,
-        frames=rules.pairs.output.frames,
+        unpack(inputs(STAGES["caption-clip"])),
     output:
-        expand(f"{LABEL_FOLDER}/model/{{file}}", file=[*MODEL_FILES, "card.json"], allow_missing=True),
+        **outputs(STAGES["caption-clip"]),
     log:
-        f"{LABEL_FOLDER}/model/train.log",
+        log_of(STAGES["caption-clip"]),
     priority: 30
     conda:
         "../../envs/minihack.yaml"
@@ -24,26 +16,21 @@ rule caption_clip:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code_of("caption-clip"),
-        settings=settings("caption-clip"),
-        folder=subpath(output[0], parent=True),
+        code=code(STAGES["caption-clip"]),
+        settings=settings(STAGES["caption-clip"]),
     message:
         "{wildcards.annotator} learns what pictures of {wildcards.environment} show"
     shell:
-        "python -m sensei caption-clip --study {STUDY_FILE} --environment {wildcards.environment}"
-        " --annotator {wildcards.annotator} --pairs {input.pairs} --frames {input.frames} --folder {params.folder}"
-        " --threads {threads} > {log} 2>&1"
+        command(STAGES["caption-clip"])
 
 
 rule annotate:
     input:
-        pairs=rules.pairs.output.pairs,
-        frames=rules.pairs.output.frames,
-        own=annotator_files,
+        unpack(inputs(STAGES["annotate"])),
     output:
-        replies=f"{LABEL_FOLDER}/shard{{shard}}.jsonl",
+        **outputs(STAGES["annotate"]),
     log:
-        f"{LABEL_FOLDER}/shard{{shard}}.log",
+        log_of(STAGES["annotate"]),
     priority: 30
     conda:
         "../../envs/sensei.yaml"
@@ -52,27 +39,21 @@ rule annotate:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code_of("annotate"),
-        settings=settings("annotate"),
+        code=code(STAGES["annotate"]),
+        settings=settings(STAGES["annotate"]),
     message:
         "{wildcards.annotator} answers shard {wildcards.shard} of {wildcards.environment}"
     shell:
-        "python -m sensei annotate --study {STUDY_FILE} --environment {wildcards.environment}"
-        " --annotator {wildcards.annotator} --shard {wildcards.shard} --pairs {input.pairs} --frames {input.frames}"
-        " --output {output.replies} > {log} 2>&1"
+        command(STAGES["annotate"])
 
 
 rule merge:
     input:
-        pairs=rules.pairs.output.pairs,
-        shards=lambda wildcards: expand(
-            rules.annotate.output.replies, shard=range(STUDY.settings[wildcards.environment].pairs.shards), allow_missing=True
-        ),
+        unpack(inputs(STAGES["merge"])),
     output:
-        labels=f"{LABEL_FOLDER}/labels.parquet",
-        card=f"{LABEL_FOLDER}/card.json",
+        **outputs(STAGES["merge"]),
     log:
-        f"{LABEL_FOLDER}/labels.log",
+        log_of(STAGES["merge"]),
     priority: 30
     conda:
         "../../envs/sensei.yaml"
@@ -81,23 +62,21 @@ rule merge:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code_of("labels"),
-        settings=settings("labels"),
-        shards=lambda wildcards, input: " ".join(f"--shard {path}" for path in input.shards),
+        code=code(STAGES["merge"]),
+        settings=settings(STAGES["merge"]),
     message:
         "Labels of {wildcards.annotator} for {wildcards.environment}"
     shell:
-        "python -m sensei labels --study {STUDY_FILE} --environment {wildcards.environment} {params.shards}"
-        " --pairs {input.pairs} --labels {output.labels} --card {output.card} > {log} 2>&1"
+        command(STAGES["merge"])
 
 
 rule trust:
     input:
-        card=rules.merge.output.card,
+        unpack(inputs(STAGES["trust"])),
     output:
-        verdict=f"{LABEL_FOLDER}/trust.json",
+        **outputs(STAGES["trust"]),
     log:
-        f"{LABEL_FOLDER}/trust.log",
+        log_of(STAGES["trust"]),
     priority: 30
     localrule: True
     conda:
@@ -107,10 +86,9 @@ rule trust:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code_of("trust"),
-        settings=settings("trust"),
+        code=code(STAGES["trust"]),
+        settings=settings(STAGES["trust"]),
     message:
         "Are the labels of {wildcards.annotator} for {wildcards.environment} good enough?"
     shell:
-        "python -m sensei trust --study {STUDY_FILE} --environment {wildcards.environment} --annotator {wildcards.annotator}"
-        " --card {input.card} --verdict {output.verdict} > {log} 2>&1"
+        command(STAGES["trust"])

@@ -3,11 +3,11 @@
 
 rule collect:
     input:
-        events=f"<results>/{{environment}}/explore/{STUDY.collector}/seed{{seed}}/events.parquet",
+        unpack(inputs(STAGES["collect"])),
     output:
-        index="<results>/{environment}/collect/seed{seed}/index.parquet",
+        **outputs(STAGES["collect"]),
     log:
-        "<results>/{environment}/collect/seed{seed}/collect.log",
+        log_of(STAGES["collect"]),
     priority: 30
     conda:
         "../../envs/sensei.yaml"
@@ -16,24 +16,21 @@ rule collect:
         mem_mb=2000,
         runtime=60,
     params:
-        code=code_of("collect"),
-        run=subpath(input.events, parent=True),
+        code=code(STAGES["collect"]),
+        settings=settings(STAGES["collect"]),
     message:
         "Gathering episodes of {wildcards.environment}, seed {wildcards.seed}"
     shell:
-        "python -m sensei collect --run {params.run} --output {output.index} --seed {wildcards.seed} > {log} 2>&1"
+        command(STAGES["collect"])
 
 
 rule pairs:
     input:
-        index=lambda wildcards: expand(
-            rules.collect.output.index, seed=STUDY.settings[wildcards.environment].pairs.seeds, allow_missing=True
-        ),
+        unpack(inputs(STAGES["pairs"])),
     output:
-        pairs="<results>/{environment}/pairs/pairs.parquet",
-        frames="<results>/{environment}/pairs/pairs.frames.npz",
+        **outputs(STAGES["pairs"]),
     log:
-        "<results>/{environment}/pairs/pairs.log",
+        log_of(STAGES["pairs"]),
     priority: 30
     conda:
         "../../envs/minihack.yaml"
@@ -42,11 +39,9 @@ rule pairs:
         mem_mb=8000,
         runtime=frame_cost(pairs_minutes),
     params:
-        code=code_of("pairs"),
-        settings=settings("pairs"),
-        index=lambda wildcards, input: " ".join(f"--index {path}" for path in input.index),
+        code=code(STAGES["pairs"]),
+        settings=settings(STAGES["pairs"]),
     message:
         "Pairing frames of {wildcards.environment}"
     shell:
-        "python -m sensei pairs --study {STUDY_FILE} --environment {wildcards.environment} {params.index}"
-        " --pairs {output.pairs} --frames {output.frames} --processes {threads} > {log} 2>&1"
+        command(STAGES["pairs"])

@@ -1,4 +1,4 @@
-"""The study, validated before anything else; names and numbers that the rules share."""
+"""The study, validated before anything else; what rules ask of the table of stages (sensei/study/stages.py)."""
 
 import json
 import os
@@ -6,21 +6,21 @@ import re
 import sys
 from pathlib import Path
 
-from sensei.analysis.figures import FIGURES as KNOWN_FIGURES, PUBLISHED, check as check_figures, inputs as figure_inputs
-from sensei.annotators.registry import MODEL_FILES, sources
-from sensei.study.load import load_study
 from sensei.core.errors import SenseiError
-from sensei.study.folder import record_study
-from sensei.study.folder import check_folder
 from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
-from sensei.study.stages import code_of, slice_of
+from sensei.study.folder import check_folder, record_study
+from sensei.study.layout import RESULTS, Layout
+from sensei.study.load import load_study
+from sensei.study.slices import figures_of, jobs
+from sensei.study.stage import Job, own_stage
+from sensei.study.stages import STAGES
 
 SOURCE = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "the command line"
 try:
     STUDY = load_study(config, source=SOURCE)
-    check_figures(STUDY.figures)
-    STUDY_FILE = f"results/{STUDY.study}/study.yaml"
-    check_folder(STUDY, STUDY_FILE, SOURCE)
+    OWN_STAGES = {called: own_stage(called) for called in STUDY.stages}
+    FILES = Layout(RESULTS / STUDY.study)
+    check_folder(STUDY, FILES.study, SOURCE)
 except SenseiError as error:
     sys.exit(f"Error: {error}")  # SystemExit, because Snakemake prints the traceback of any other exception
 
@@ -29,7 +29,7 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 
 
 pathvars:
-    results=f"results/{STUDY.study}",
+    results=str(FILES.root),
 
 
 wildcard_constraints:
@@ -37,52 +37,62 @@ wildcard_constraints:
     annotator="|".join(map(re.escape, STUDY.annotator_settings)),
     method="|".join(map(re.escape, STUDY.methods)),
     task="|".join(re.escape(task) for parts in STUDY.settings.values() for task in parts.environment.tasks),
-    figure="|".join(KNOWN_FIGURES),
+    figure="|".join(map(re.escape, figures_of(STUDY))),
     seed=r"\d+",
     shard=r"\d+",
     share=r"0\.\d+",
 
 
-EXPLORE_RUN = "<results>/{environment}/explore/{method}/seed{seed}"
-LEARN_RUN = "<results>/{environment}/learn/{task}/{method}/seed{seed}"
-EXPLORE_RUNS = [
-    run
-    for environment in STUDY.environments
-    for run in expand(EXPLORE_RUN, environment=environment, method=STUDY.explore, seed=STUDY.seeds_of(environment))
-]
-LEARN_RUNS = [
-    run
-    for environment in STUDY.environments
-    for run in expand(
-        LEARN_RUN,
-        environment=environment,
-        task=STUDY.settings[environment].environment.tasks,
-        method=STUDY.learn,
-        seed=STUDY.seeds_of(environment),
-    )
-]
-RUNS = expand("{run}/agent.pt", run=EXPLORE_RUNS + LEARN_RUNS)
-LABELS = [
-    path
-    for environment in STUDY.environments
-    for path in expand(
-        "<results>/{environment}/labels/{annotator}/{file}",
-        environment=environment,
-        annotator=STUDY.annotators_of(environment),
-        file=["labels.parquet", "card.json"],
-    )
-]
-FIGURES = expand("<results>/figures/{figure}.{suffix}", figure=STUDY.figures, suffix=["pdf", "png", "csv"])
+PATTERNS = Layout("<results>")
+EXPLORED, LEARNED = [FILES.explore(*run) for run in STUDY.exploration_runs()], [FILES.learn(*run) for run in STUDY.task_runs()]
+RUNS = [str(run.agent) for run in EXPLORED + LEARNED]
+LABELS = [str(path) for pair in STUDY.labelled() for path in (FILES.labels(*pair).labels, FILES.labels(*pair).card)]
+FIGURES = [str(path) for name in figures_of(STUDY) for path in FILES.figure(name)]
+OWN = [str(path) for stage in OWN_STAGES.values() for job in jobs(stage, STUDY) for path in stage.outputs(FILES, job).values()]
 
 
-def settings(stage):
-    """The slice of the study that `stage` depends on, as text: the job is made again if, and only if, it changes."""
+def inputs(stage):
+    """What a job of `stage` reads, by name."""
+    return lambda wildcards: _texts(stage.inputs(STUDY, FILES, Job.of(wildcards)))
 
-    def of(wildcards):
-        names = {key: wildcards.get(key, "") for key in ("environment", "method", "annotator")}
-        return json.dumps(slice_of(STUDY, stage, **names), sort_keys=True)
 
-    return of
+def gates(stage):
+    """What must be there before a job of `stage` and is not read: if it is made again, the job is not."""
+    return lambda wildcards: [ancient(str(path)) for path in stage.waits_for(STUDY, FILES, Job.of(wildcards))]
+
+
+def outputs(stage, flags=None, **names):
+    """Patterns of what `stage` writes, by name; `flags` wrap some of them, `names` replace wildcards."""
+    patterns = _texts(stage.outputs(PATTERNS, Job(**names)))
+    return {name: flags[name](pattern) if name in (flags or {}) else pattern for name, pattern in patterns.items()}
+
+
+def log_of(stage, **names):
+    """Pattern of the log of `stage`."""
+    return str(stage.log(PATTERNS, Job(**names)))
+
+
+def code(stage, **names):
+    """The fingerprint of the modules that a job uses: it is made again if, and only if, they change."""
+    return lambda wildcards: stage.fingerprint(STUDY, Job.of({**wildcards, **names}))
+
+
+def settings(stage, **names):
+    """The slice of the study that a job depends on, as text: likewise."""
+    return lambda wildcards: json.dumps(stage.settings(STUDY, Job.of({**wildcards, **names})), sort_keys=True)
+
+
+def command(stage, called=None):
+    """The command of a job of `stage`, with its names as options; `called`: what the study calls it, if it is its own."""
+    words = [f"--study {FILES.study}"] * stage.needs_study
+    words += [f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis != "share"]
+    words += ["--share {params.share}"] * ("share" in stage.axes) + ["--threads {threads}"] * stage.threads
+    name = f"run {called}" if called else stage.name
+    return f"python -m sensei {name} {' '.join(words)} > {{log}} 2>&1"
+
+
+def _texts(paths):
+    return {name: [str(path) for path in value] if isinstance(value, list) else str(value) for name, value in paths.items()}
 
 
 def run_cost(cost, stage):
@@ -96,11 +106,11 @@ def frame_cost(cost):
 
 
 def gpus(wildcards):
-    """Graphics cards of a job: none for a study on the CPU."""
+    """GPUs of a job: none for a study on the CPU."""
     return int(STUDY.settings[wildcards.environment].training.device != "cpu")
 
 
 # Not a rule: a study with one more seed is another file, and what waits for that file must not be made again.
 onstart:
     if set(workflow.dag_settings.targets) != {"published"}:
-        record_study(STUDY, STUDY_FILE)
+        record_study(STUDY, FILES.study)

@@ -3,16 +3,12 @@
 
 rule distil:
     input:
-        labels=rules.merge.output.labels,
-        pairs=rules.pairs.output.pairs,
-        frames=rules.pairs.output.frames,
-        verdict=ancient(rules.trust.output.verdict),  # other limits are a new verdict, but no other labels
+        unpack(inputs(STAGES["distil"])),
+        gate=gates(STAGES["distil"]),  # other limits are a new verdict, but no other labels
     output:
-        model="<results>/{environment}/reward/{annotator}/reward.safetensors",
-        curves="<results>/{environment}/reward/{annotator}/curves.csv",
-        card="<results>/{environment}/reward/{annotator}/card.json",
+        **outputs(STAGES["distil"]),
     log:
-        "<results>/{environment}/reward/{annotator}/distil.log",
+        log_of(STAGES["distil"]),
     priority: 30
     conda:
         "../../envs/sensei.yaml"
@@ -22,27 +18,23 @@ rule distil:
         runtime=240,
         gpu=gpus,
     params:
-        code=code_of("distil"),
-        settings=settings("distil"),
+        code=code(STAGES["distil"]),
+        settings=settings(STAGES["distil"]),
         share=1,
     message:
         "Distilling the reward of {wildcards.annotator} for {wildcards.environment}"
     shell:
-        "python -m sensei distil --study {STUDY_FILE} --environment {wildcards.environment} --annotator {wildcards.annotator}"
-        " --labels {input.labels} --pairs {input.pairs} --frames {input.frames} --model {output.model}"
-        " --curves {output.curves} --card {output.card} --share {params.share} --threads {threads} > {log} 2>&1"
+        command(STAGES["distil"])
 
 
 use rule distil as distil_part with:
     output:
-        model="<results>/{environment}/reward/{annotator}/share{share}/reward.safetensors",
-        curves="<results>/{environment}/reward/{annotator}/share{share}/curves.csv",
-        card="<results>/{environment}/reward/{annotator}/share{share}/card.json",
+        **outputs(STAGES["distil"], share="{share}"),
     log:
-        "<results>/{environment}/reward/{annotator}/share{share}/distil.log",
+        log_of(STAGES["distil"], share="{share}"),
     params:
-        code=code_of("distil"),
-        settings=settings("distil"),
+        code=code(STAGES["distil"]),
+        settings=settings(STAGES["distil"]),
         share="{share}",
     message:
         "Distilling the reward of {wildcards.annotator} for {wildcards.environment} from {wildcards.share} of the labels"

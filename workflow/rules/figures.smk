@@ -3,12 +3,11 @@
 
 rule tabulate:
     input:
-        metrics=expand("{run}/metrics.jsonl", run=LEARN_RUNS),
-        events=expand("{run}/events.parquet", run=EXPLORE_RUNS),
+        unpack(inputs(STAGES["tabulate"])),
     output:
-        scores="<results>/scores.parquet",
+        **outputs(STAGES["tabulate"]),
     log:
-        "<results>/tabulate.log",
+        log_of(STAGES["tabulate"]),
     localrule: True
     conda:
         "../../envs/figures.yaml"
@@ -17,28 +16,24 @@ rule tabulate:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code_of("tabulate"),
-        settings=settings("tabulate"),
+        code=code(STAGES["tabulate"]),
+        settings=settings(STAGES["tabulate"]),
     message:
         "Tabulating every run"
     shell:
-        "python -m sensei tabulate --study {STUDY_FILE} --output {output.scores} > {log} 2>&1"
+        command(STAGES["tabulate"])
 
 
 rule figure:
     input:
-        data=lambda wildcards: [f"<results>/{path}" for path in figure_inputs(wildcards.figure, STUDY)],
+        unpack(inputs(STAGES["figure"])),
     output:
-        pdf="<results>/figures/{figure}.pdf",
-        png=report(
-            "<results>/figures/{figure}.png",
-            caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}"},
+        **outputs(
+            STAGES["figure"],
+            {"png": lambda path: report(path, caption="../report/figure.rst", category="Figures", labels={"figure": "{figure}"})},
         ),
-        csv="<results>/figures/{figure}.csv",
     log:
-        "<results>/figures/{figure}.log",
+        log_of(STAGES["figure"]),
     localrule: True
     conda:
         "../../envs/figures.yaml"
@@ -47,27 +42,21 @@ rule figure:
         mem_mb=3000,
         runtime=30,
     params:
-        code=code_of("figure"),
-        settings=settings("figure"),
-        stem=subpath(output.pdf, strip_suffix=".pdf"),
+        code=code(STAGES["figure"]),
+        settings=settings(STAGES["figure"]),
     message:
         "Drawing {wildcards.figure}"
     shell:
-        "python -m sensei figure --study {STUDY_FILE} --name {wildcards.figure} --stem {params.stem} > {log} 2>&1"
+        command(STAGES["figure"])
 
 
 rule tables:
     input:
-        scores=rules.tabulate.output.scores,
-        cards=[
-            path
-            for environment in STUDY.environments
-            for path in expand(rules.distil.output.card, environment=environment, annotator=STUDY.annotators_of(environment))
-        ],
+        unpack(inputs(STAGES["tables"])),
     output:
-        expand("<results>/tables/{table}.{suffix}", table=["interactions", "downstream", "reward_model"], suffix=["csv", "md"]),
+        **outputs(STAGES["tables"]),
     log:
-        "<results>/tables/tables.log",
+        log_of(STAGES["tables"]),
     localrule: True
     conda:
         "../../envs/figures.yaml"
@@ -76,25 +65,21 @@ rule tables:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code_of("tables"),
-        settings=settings("tables"),
-        folder=subpath(output[0], parent=True),
+        code=code(STAGES["tables"]),
+        settings=settings(STAGES["tables"]),
     message:
         "Tables of final numbers"
     shell:
-        "python -m sensei tables --study {STUDY_FILE} --folder {params.folder} > {log} 2>&1"
+        command(STAGES["tables"])
 
 
 rule report:
     input:
-        figures=FIGURES,
-        tables=rules.tables.output,
-        labels=LABELS,
-        videos=expand("{run}/video.mp4", run=EXPLORE_RUNS + LEARN_RUNS),
+        unpack(inputs(STAGES["report"])),
     output:
-        page="<results>/report.html",
+        **outputs(STAGES["report"]),
     log:
-        "<results>/report.log",
+        log_of(STAGES["report"]),
     localrule: True
     conda:
         "../../envs/figures.yaml"
@@ -103,19 +88,19 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code_of("report"),
-        settings=settings("report"),
+        code=code(STAGES["report"]),
+        settings=settings(STAGES["report"]),
     message:
         "One page with everything: {output.page}"
     shell:
-        "python -m sensei report --study {STUDY_FILE} --output {output.page} > {log} 2>&1"
+        command(STAGES["report"])
 
 
 rule published:
     output:
-        expand("results/published/fig{number}.{suffix}", number=list(PUBLISHED), suffix=["pdf", "png", "csv"]),
+        **outputs(STAGES["published"]),
     log:
-        "results/published/published.log",
+        log_of(STAGES["published"]),
     localrule: True
     conda:
         "../../envs/figures.yaml"
@@ -124,9 +109,9 @@ rule published:
         mem_mb=2000,
         runtime=10,
     params:
-        code=code_of("published"),
-        folder=subpath(output[0], parent=True),
+        code=code(STAGES["published"]),
+        settings=settings(STAGES["published"]),
     message:
         "Figures of the paper from the published values"
     shell:
-        "python -m sensei published --folder {params.folder} > {log} 2>&1"
+        command(STAGES["published"])

@@ -1,33 +1,19 @@
 """Runs that train: exploration without reward, then the task. Their checkpoints are no outputs: a failed job loses its outputs."""
 
 
-def reward_model(wildcards):
-    """The distilled model of the method's annotator, for methods with a semantic reward."""
-    if not STUDY.methods[wildcards.method].needs_reward_model:
-        return []
-    return f"<results>/{wildcards.environment}/reward/{STUDY.annotator_of(wildcards.method, wildcards.environment)}/reward.safetensors"
-
-
-def explored_agent(wildcards):
-    """The agent that a task run starts from, for methods that explore first."""
-    return f"{EXPLORE_RUN}/agent.pt" if STUDY.methods[wildcards.method].explores else []
+def on_the_page(category):
+    """How a run's video stands in Snakemake's own report."""
+    labels = {name: f"{{{name}}}" for name in ("environment", "method", "seed")}
+    return {"video": lambda path: report(path, caption="../report/video.rst", category=category, labels=labels)}
 
 
 rule explore:
     input:
-        reward=reward_model,
+        unpack(inputs(STAGES["explore"])),
     output:
-        metrics=f"{EXPLORE_RUN}/metrics.jsonl",
-        events=f"{EXPLORE_RUN}/events.parquet",
-        agent=f"{EXPLORE_RUN}/agent.pt",
-        video=report(
-            f"{EXPLORE_RUN}/video.mp4",
-            caption="../report/video.rst",
-            category="Exploration",
-            labels={"environment": "{environment}", "method": "{method}", "seed": "{seed}"},
-        ),
+        **outputs(STAGES["explore"], on_the_page("Exploration")),
     log:
-        f"{EXPLORE_RUN}/explore.log",
+        log_of(STAGES["explore"]),
     priority: 20
     conda:
         "../../envs/minihack.yaml"
@@ -37,32 +23,21 @@ rule explore:
         runtime=run_cost(run_minutes, "explore"),
         gpu=gpus,
     params:
-        code=code_of("explore"),
-        settings=settings("explore"),
-        state=subpath(output.agent, parent=True),
-        reward=lambda wildcards, input: f"--reward {input.reward}" if input.reward else "",
+        code=code(STAGES["explore"]),
+        settings=settings(STAGES["explore"]),
     message:
         "{wildcards.method} explores {wildcards.environment}, seed {wildcards.seed}"
     shell:
-        "python -m sensei explore --study {STUDY_FILE} --environment {wildcards.environment} --method {wildcards.method}"
-        " --seed {wildcards.seed} --folder {params.state} {params.reward} --threads {threads} > {log} 2>&1"
+        command(STAGES["explore"])
 
 
 rule learn:
     input:
-        explored=explored_agent,
+        unpack(inputs(STAGES["learn"])),
     output:
-        metrics=f"{LEARN_RUN}/metrics.jsonl",
-        events=f"{LEARN_RUN}/events.parquet",
-        agent=f"{LEARN_RUN}/agent.pt",
-        video=report(
-            f"{LEARN_RUN}/video.mp4",
-            caption="../report/video.rst",
-            category="Task",
-            labels={"environment": "{environment}", "method": "{method}", "seed": "{seed}"},
-        ),
+        **outputs(STAGES["learn"], on_the_page("Task")),
     log:
-        f"{LEARN_RUN}/learn.log",
+        log_of(STAGES["learn"]),
     priority: 10
     conda:
         "../../envs/minihack.yaml"
@@ -72,12 +47,9 @@ rule learn:
         runtime=run_cost(run_minutes, "learn"),
         gpu=gpus,
     params:
-        code=code_of("learn"),
-        settings=settings("learn"),
-        state=subpath(output.agent, parent=True),
-        explored=lambda wildcards, input: f"--explored {input.explored}" if input.explored else "",
+        code=code(STAGES["learn"]),
+        settings=settings(STAGES["learn"]),
     message:
         "{wildcards.method} learns {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python -m sensei learn --study {STUDY_FILE} --environment {wildcards.environment} --task {wildcards.task}"
-        " --method {wildcards.method} --seed {wildcards.seed} --folder {params.state} {params.explored} --threads {threads} > {log} 2>&1"
+        command(STAGES["learn"])

@@ -2,21 +2,29 @@
 
 import pandas as pd
 
-from sensei.analysis import style
-from sensei.analysis.figures import task_rewards
+from sensei.analysis.figures.contract import Figure
 from sensei.analysis.style import Drawing
 from sensei.study.models.study import Study
 
-load = task_rewards.load
-FIGURE = 15
 
-
-@style.styled()
-def draw(study: Study, scores: pd.DataFrame) -> Drawing:
+class OpenDrawerLight(Figure):
     """As figure `task_rewards`, of one task."""
-    return task_rewards.draw_tasks(study, scores, FIGURE, "Sparse rewards of open_drawer_light during exploration, totals over a run")
 
+    title = "rewards of opening the drawer a little during exploration (paper Fig. 15)"
+    published = (15,)
 
-def draw_published(figure: int = FIGURE) -> Drawing:
-    """Figure 15 of the paper from the published values alone."""
-    return task_rewards.draw_published(figure)
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        """One panel.
+
+        Raises:
+            SenseiError: no environment of the study counts the reward of this task.
+        """
+        from sensei.analysis.figures import bars
+
+        return bars.draw_tasks(study, data, self, "Sparse rewards of open_drawer_light during exploration, totals over a run")
+
+    def draw_published(self, number: int) -> Drawing:
+        """The paper's bars."""
+        from sensei.analysis.figures import bars
+
+        return bars.draw_published(number, "sparse rewards of tasks during exploration")

@@ -2,34 +2,39 @@
 
 import pandas as pd
 
-from sensei.analysis import style
-from sensei.analysis.figures import downstream
+from sensei.analysis.figures.contract import Figure
 from sensei.analysis.style import Drawing
 from sensei.core.errors import SenseiError
 from sensei.study.models.study import Study
 
-load = downstream.load
 
+class PpoConvergence(Figure):
+    """As figure `learn`, of PPO alone, to its last step."""
 
-@style.styled()
-def draw(study: Study, scores: pd.DataFrame) -> Drawing:
-    """As figure `downstream`, of PPO alone, with the curves of Figure 13.
+    title = "PPO alone, until it converges (paper Fig. 13)"
+    published = (13,)
 
-    Raises:
-        SenseiError: the study has no PPO run.
-    """
-    methods = [name for name in study.learn if study.methods[name].algorithm == "ppo"]
-    if not methods:
-        raise SenseiError("figure ppo_convergence draws PPO", found=", ".join(study.learn), expected="ppo in `learn`")
-    return downstream.draw_methods(study, scores, methods, 13)
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        """One panel per task.
 
+        Raises:
+            SenseiError: the study has no PPO run.
+        """
+        from sensei.analysis.figures import curves
 
-@style.styled()
-def draw_published(figure: int = 13) -> Drawing:
-    """Figure 13 of the paper from the published values alone."""
-    columns = downstream.published_columns(figure)
-    caption = (
-        "Published values (paper Fig. 13, read off the figure, about 0.03): score of PPO over environment steps since the start of "
-        "training, mean over 10 seeds, moving average over 30 evaluations. Sampled sparsely: single points say little."
-    )
-    return downstream.panels(columns, caption, downstream.X_LABELS[13])
+        methods = [name for name in study.learn if study.methods[name].algorithm == "ppo"]
+        if not methods:
+            raise SenseiError(f"figure {self.name} draws PPO", found=", ".join(study.learn), expected="ppo in `learn`")
+        found = curves.columns(study, data, methods, self.published)
+        return curves.draw(found, curves.caption(study, found, methods, self.published), curves.x_label(self.published))
+
+    def draw_published(self, number: int) -> Drawing:
+        """The paper's curves."""
+        from sensei.analysis.figures import curves
+
+        caption = (
+            f"Published values (paper Fig. {number}, read off the figure, about 0.03): score of PPO over {curves.x_label((number,))} since "
+            f"the start of training, mean over 10 seeds, moving average over {curves.window((number,))} evaluations. Sampled sparsely: "
+            "single points say little."
+        )
+        return curves.draw(curves.published_columns(number), caption, curves.x_label((number,)))

@@ -1,25 +1,32 @@
 """Semantic reward along one episode, with the pictures at its events above the curve (paper Fig. 4)."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import ConnectionPatch
 
 from sensei.analysis import style
+from sensei.analysis.cards import read_table
 from sensei.analysis.figures import captions
+from sensei.analysis.figures.contract import Figure
+from sensei.analysis.inputs import Inputs
 from sensei.analysis.scores import interactions
 from sensei.analysis.style import Drawing
 from sensei.core.errors import SenseiError
-from sensei.envs.redraw import draw_states
+from sensei.core.files import sha256
 from sensei.replay.episodes import episode_name, load_episode
-from sensei.reward.scorer import RewardScorer
+from sensei.study.layout import CollectionFiles, Layout
 from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
 KEYS = ("annotator_image", "flags", "events", "event_names", "state", "state_names")
 ROW_INCHES = 2.7
@@ -37,41 +44,85 @@ class EpisodeReward:
     marks: dict[int, str]  # step -> what happened there, in order
 
 
-def load(study: Study, results: Path) -> list[EpisodeReward]:
-    """Per environment: of the data that the pairs came from, the episode with the most different events, scored.
+class SemanticReward(Figure):
+    """One row per environment: pictures at the marked steps above the curve of the raw semantic reward.
+
+    The episode is the one with the most different events, of the data that the pairs came from.
+    """
+
+    title = "semantic reward along one episode, with screenshots (paper Fig. 4)"
+
+    def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
+        """Per environment the first annotator's reward model, the events of the collecting run and the index of its episodes."""
+        runs = [(name, _seed(study, name)) for name in study.environments]
+        return {
+            "models": [layout.reward(name, study.annotators_of(name)[0]).model for name in study.environments],
+            "events": [layout.explore(name, study.collector, seed).events for name, seed in runs],
+            "indices": [layout.collect(*run).index for run in runs],
+        }
+
+    def folders(self, study: Study, layout: Layout) -> dict[Path, Path]:
+        """The episodes, of which the events say which one is drawn, and the index what it contains."""
+        collections = [layout.collect(name, _seed(study, name)) for name in study.environments]
+        return {collection.episodes: collection.index for collection in collections}
+
+    def load(self, study: Study, inputs: Inputs) -> list[EpisodeReward]:
+        """Per environment the chosen episode, scored.
+
+        Raises:
+            SenseiError: an input is missing or damaged, named.
+        """
+        from sensei.reward.scorer import RewardScorer
+
+        rows = []
+        for environment, model, run, index in zip(study.environments, inputs["models"], inputs["events"], inputs["indices"], strict=True):
+            settings = study.settings[environment].environment
+            events = [event for parts in interactions(settings).values() for event in parts]
+            chosen = choose(read_table(run, "explore"), events)
+            episode = with_pictures(load_episode(indexed(index, chosen), KEYS), settings)
+            name = f"{chosen} of {study.methods[study.collector].title}, seed {_seed(study, environment)}"
+            rows.append(score(environment, name, episode, RewardScorer.load(model), events))
+        return rows
+
+    def draw(self, study: Study, data: list[EpisodeReward]) -> Drawing:
+        """A row of pictures and a curve for each episode."""
+        figure = style.figure(style.FULL_WIDTH, ROW_INCHES * len(data))
+        for part, row in zip(np.atleast_1d(figure.subfigures(len(data), 1)), data, strict=True):
+            _row(part, row, study.settings[row.environment].environment.title)
+        numbers = [
+            pd.DataFrame({"environment": row.environment, "step": np.arange(len(row.rewards)), "semantic_reward": row.rewards}).assign(
+                mark=lambda table, marks=row.marks: table["step"].map(marks).str.replace("\n", " ")
+            )
+            for row in data
+        ]
+        return Drawing(figure, pd.concat(numbers, ignore_index=True), _caption(study, data))
+
+
+def _seed(study: Study, environment: str) -> int:
+    """The run of the collector whose episode is drawn."""
+    return study.settings[environment].pairs.seeds[0]
+
+
+def indexed(index: Path, name: str) -> Path:
+    """The file of episode `name`, which the index of its collection names with its content.
 
     Raises:
-        SenseiError: an input is missing or damaged, named.
+        SenseiError: the index is damaged, or its episode is another file by now.
     """
-    rows = []
-    for environment in study.environments:
-        config = study.settings[environment]
-        seed = config.pairs.seeds[0]
-        folder = Path(results) / environment
-        events = [event for parts in interactions(config.environment).values() for event in parts]
-        chosen = choose(_read(folder / "explore" / study.collector / f"seed{seed}" / "events.parquet"), events)
-        episode = with_pictures(load_episode(folder / "collect" / f"seed{seed}" / "episodes" / chosen, KEYS), config.environment)
-        scorer = RewardScorer.load(folder / "reward" / study.annotators_of(environment)[0] / "reward.safetensors")
-        name = f"{chosen} of {study.methods[study.collector].title}, seed {seed}"
-        rows.append(score(environment, name, episode, scorer, events))
-    return rows
+    path, table = CollectionFiles(index.parent).episodes / name, read_table(index, "collect").set_index("file")["sha256"]
+    if path.exists() and table.get(name) != sha256(path):
+        raise SenseiError(f"episode {path} is not the one that {index} names", hint=f"delete {index} and run again")
+    return path
 
 
 def with_pictures(episode: dict[str, np.ndarray], environment: EnvironmentConfig) -> dict[str, np.ndarray]:
     """`episode` with `annotator_image`, drawn again from its states where they were not kept."""
     if "annotator_image" in episode:
         return episode
+    from sensei.envs.redraw import draw_states
+
     pictures = draw_states(environment, episode["state"], episode["state_names"].tolist())
     return episode | {"annotator_image": np.stack(list(pictures))}
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError as error:
-        raise SenseiError(f"there is no {path}", hint="run the stage `explore` of the collector first") from error
-    except (ValueError, OSError) as error:
-        raise SenseiError(f"{path} is damaged", found=error, hint=f"delete {path} and run again") from error
 
 
 def choose(episodes: pd.DataFrame, events: list[str]) -> str:
@@ -112,24 +163,10 @@ def score(environment: str, name: str, episode: dict[str, np.ndarray], scorer: C
     return EpisodeReward(environment, name, episode["annotator_image"], rewards, {step: ",\n".join(marks[step]) for step in sorted(marks)})
 
 
-@style.styled()
-def draw(study: Study, rows: list[EpisodeReward]) -> Drawing:
-    """One row per environment: pictures at the marked steps above the curve of the raw semantic reward."""
-    height = ROW_INCHES * len(rows)
-    figure = style.figure(style.FULL_WIDTH, height)
-    for part, row in zip(np.atleast_1d(figure.subfigures(len(rows), 1)), rows, strict=True):
-        _row(part, row, study.settings[row.environment].environment.title)
-    numbers = [
-        pd.DataFrame({"environment": row.environment, "step": np.arange(len(row.rewards)), "semantic_reward": row.rewards}).assign(
-            mark=lambda table, marks=row.marks: table["step"].map(marks).str.replace("\n", " ")
-        )
-        for row in rows
-    ]
-    return Drawing(figure, pd.concat(numbers, ignore_index=True), _caption(study, rows))
+def _row(part: SubFigure, row: EpisodeReward, title: str) -> None:
+    from matplotlib.patches import ConnectionPatch
 
-
-def _row(part: Figure, row: EpisodeReward, title: str) -> None:
-    part.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
+    part.suptitle(title, x=0.01, ha="left", fontsize="medium", fontweight="bold")
     steps = list(row.marks)
     grid = part.add_gridspec(3, len(steps), height_ratios=[1.0, 0.2, 0.95])  # the middle row holds the lines from pictures to curve
     curve = part.add_subplot(grid[2, :])
@@ -141,7 +178,7 @@ def _row(part: Figure, row: EpisodeReward, title: str) -> None:
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set_visible(True)
-        axes.set_title(f"{row.marks[step]}\nt = {step}", loc="center", fontsize=7)
+        axes.set_title(f"{row.marks[step]}\nt = {step}", loc="center", fontsize="small")
         line = ConnectionPatch(
             (0.5, 0), (step, 1), axes.transAxes, curve.get_xaxis_transform(), color=style.FAINT, linewidth=0.6, linestyle=":"
         )
@@ -150,12 +187,14 @@ def _row(part: Figure, row: EpisodeReward, title: str) -> None:
 
 
 def _curve(axes: Axes, row: EpisodeReward) -> None:
-    axes.plot(row.rewards, color=style.colour("sensei"))
-    for step in row.marks:
+    import seaborn as sns
+
+    steps = list(row.marks)
+    sns.lineplot(x=np.arange(len(row.rewards)), y=row.rewards, color=style.colour("sensei"), errorbar=None, ax=axes)
+    for step in steps:
         axes.axvline(step, color=style.FAINT, linewidth=0.6, linestyle=":")
-    axes.plot(list(row.marks), row.rewards[list(row.marks)], "o", color=style.INK, markersize=2.8, zorder=3)
-    axes.set_xlabel("step t of the episode")
-    axes.set_ylabel("semantic reward")
+    sns.scatterplot(x=steps, y=row.rewards[steps], color=style.INK, s=8, linewidth=0, zorder=3, ax=axes)
+    axes.set(xlabel="step t of the episode", ylabel="semantic reward")
     last = len(row.rewards) - 1
     axes.set_xlim(-0.01 * last, 1.01 * last)
     axes.margins(y=0.12)

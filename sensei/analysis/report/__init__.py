@@ -1,4 +1,4 @@
-"""One self-contained page with every figure, table, video, card and manifest of a study.
+"""One self-contained page with every figure, table, video and card of a study, and what made each of them.
 
 A folder of its own, so that the template is part of the code fingerprint of the report.
 """
@@ -9,156 +9,135 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sensei.analysis import style
-from sensei.analysis.figures import FIGURES, SUFFIXES, captions
-from sensei.analysis.scores import exploration_folder, task_folder
-from sensei.analysis.tables import TABLES, cell
+from sensei.analysis.cards import read_label_card, read_reward_card
+from sensei.analysis.figures import captions
+from sensei.analysis.figures.contract import Figure
+from sensei.analysis.figures.registry import figures_of
+from sensei.analysis.inputs import Inputs
+from sensei.analysis.tables import TABLES, Table, cell
 from sensei.core.errors import SenseiError
 from sensei.core.files import read_json
+from sensei.study.layout import Layout, manifest_of
 from sensei.study.models.study import Study
 
-PAGE = "report.html"
-TABLE_TITLES = {
-    "interactions": "Interactions during exploration",
-    "downstream": "Final scores of the task",
-    "reward_model": "Reward models at the chosen epoch",
-}
-TABLE_NOTES = {
-    "interactions": "Totals over a run; low and high: 95 % bootstrap interval of the mean over seeds; standard error with divisor n. "
-    "Published values are the paper's (Figs. 5, 6 and 16), at their own number of steps, never rescaled.",
-    "downstream": "Mean of the last 3 evaluations of a run, then over seeds; low and high: 95 % bootstrap interval, each environment a "
-    "stratum; better: chance that a run of the first method beats a run of this one, with its interval. "
-    "With two or three seeds no interval can be wider than the runs themselves: read it as their spread.",
-    "reward_model": "Shares of clear held-out pairs ranked as in the annotator's own labels (accuracy) and as by the oracle (oracle), "
-    "with 95 % Wilson intervals.",
-}
+
+def inputs(study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
+    """What the page shows: figures, tables, cards and the first seed's videos; and, for their manifests alone, scores and metrics of runs.
+
+    Of each of these files the manifest beside it is read too, and no other file.
+    """
+    labels = [layout.labels(*names) for names in study.labelled()]
+    rewards = [layout.reward(*names) for names in study.labelled()]
+    runs = [*(layout.explore(*run) for run in study.exploration_runs()), *(layout.learn(*run) for run in study.task_runs())]
+    return {
+        "figures": [png for _, png, _ in map(layout.figure, figures_of(study))],
+        "tables": [csv for csv, _ in map(layout.table, TABLES)],
+        "label cards": [files.card for files in labels],
+        "reward cards": [files.card for files in rewards],
+        "videos": [video for _, _, video in _filmed(study, layout)],
+        "scores": layout.scores,
+        "metrics": [run.metrics for run in runs],
+    }
 
 
-def build(study: Study, results: Path) -> str:
-    """The HTML of `results/{study}/report.html`; needs no network and no other file.
-
-    Args:
-        results: the folder of the study. Reads figures/*.png, tables/*.csv, label and reward cards, one video per method and phase
-            (the first seed's), and every *.manifest.json below it.
+def build(study: Study, layout: Layout) -> str:
+    """The HTML of the page; needs no network and no other file.
 
     Raises:
-        SenseiError: figures, tables, cards or videos are missing; one message names all of them.
+        SenseiError: files are missing; one message names all of them. Or one is damaged.
     """
-    results = Path(results)
-    if missing := [str(path) for path in _needed(study, results) if not path.exists()]:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    files = Inputs(inputs(study, layout))
+    if missing := [str(path) for path in files.paths() if not path.exists()]:
         raise SenseiError(
             f"the report of study {study.study} lacks {len(missing)} file(s): {', '.join(missing)}", hint="`snakemake` makes them"
         )
     template = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template("template.html")
+    figures = figures_of(study).values()
+    others = [*files["tables"], *files["label cards"], *files["reward cards"], files["scores"], *files["metrics"]]
     return template.render(
         study=study,
         colour=style.colour,
         gates=captions.GATES,
-        figures=[_figure(name, results) for name in study.figures],
-        tables=[_table(name, study, results) for name in TABLES],
-        cards=[_card(title, path) for title, path in _cards(study, results)],
-        videos=[_video(video, results) for video in _videos(study, results)],
-        manifests=_manifests(results),
+        figures=[_figure(figure, png, layout) for figure, png in zip(figures, files["figures"], strict=True)],
+        tables=[_table(table, csv, study) for table, csv in zip(TABLES.values(), files["tables"], strict=True)],
+        cards=_cards(study, files),
+        videos=[_video(study, *film, layout) for film in _filmed(study, layout)],
+        manifests=[entry for path in others for entry in _manifests(path, layout)],
     )
 
 
-def _needed(study: Study, results: Path) -> list[Path]:
-    figures = [results / "figures" / f"{name}{suffix}" for name in study.figures for suffix in SUFFIXES]
-    tables = [results / "tables" / f"{name}.csv" for name in TABLES]
-    return [*figures, *tables, *(path for _, path in _cards(study, results)), *(video["path"] for video in _videos(study, results))]
-
-
-def _cards(study: Study, results: Path) -> list[tuple[str, Path]]:
-    """(title, path) of the label card and the reward card of every environment and annotator."""
-    return [
-        (f"{study.settings[environment].environment.title}, {annotator}: {title}", results / environment / folder / annotator / "card.json")
-        for environment in study.environments
-        for annotator in study.annotators_of(environment)
-        for title, folder in (("labels", "labels"), ("reward model", "reward"))
-    ]
-
-
-def _videos(study: Study, results: Path) -> list[dict[str, Any]]:
-    """Method, caption and path of the first seed's video of every environment, phase and method."""
-    videos = []
-    for environment in study.environments:
-        seed = study.seeds_of(environment)[0]
+def _filmed(study: Study, layout: Layout) -> list[tuple[str, str, Path]]:
+    """(method, caption, video) of the first seed's run of every environment, phase and method."""
+    films = []
+    for environment, method, seed in study.exploration_runs():
         settings = study.settings[environment]
-        title, training = settings.environment.title, settings.training
-        for method in study.explore:
-            path = results / exploration_folder(environment, method, seed) / "video.mp4"
-            videos.append(
-                {
-                    "method": method,
-                    "path": path,
-                    "caption": f"{title}: exploration policy after {training.explore_steps:,} steps, seed {seed}",
-                }
-            )
-        for method in study.learn:
-            steps = training.ppo_steps or training.learn_steps if study.methods[method].algorithm == "ppo" else training.learn_steps
-            for task in study.settings[environment].environment.tasks:
-                path = results / task_folder(environment, task, method, seed) / "video.mp4"
-                caption = f"{title}: policy of task {task} after {steps:,} task steps, seed {seed}"
-                videos.append({"method": method, "path": path, "caption": caption})
-    return [{**video, "title": study.methods[video["method"]].title} for video in videos]
+        if seed == study.seeds_of(environment)[0]:
+            caption = f"{settings.environment.title}: exploration policy after {settings.training.explore_steps:,} steps, seed {seed}"
+            films.append((method, caption, layout.explore(environment, method, seed).video))
+    for environment, task, method, seed in study.task_runs():
+        settings = study.settings[environment]
+        if seed == study.seeds_of(environment)[0]:
+            longer = settings.training.ppo_steps if study.methods[method].algorithm == "ppo" else None
+            steps = longer or settings.training.learn_steps
+            caption = f"{settings.environment.title}: policy of task {task} after {steps:,} task steps, seed {seed}"
+            films.append((method, caption, layout.learn(environment, task, method, seed).video))
+    return films
 
 
-def _figure(name: str, results: Path) -> dict[str, Any]:
-    stem = results / "figures" / name
-    png = stem.with_name(f"{name}.png")
-    files = [path for suffix in SUFFIXES if (path := stem.with_name(f"{name}{suffix}.manifest.json")).exists()]
+def _figure(figure: Figure, png: Path, layout: Layout) -> dict[str, Any]:
     return {
-        "name": name,
-        "title": FIGURES[name],
+        "name": figure.name,
+        "title": figure.title,
         "caption": style.read_caption(png),
         "source": data_url(png, "image/png"),
-        "manifests": [_manifest(path, results) for path in files],
+        "manifests": _manifests(png, layout),
     }
 
 
-def _table(name: str, study: Study, results: Path) -> dict[str, Any]:
-    table = pd.read_csv(results / "tables" / f"{name}.csv")
+def _table(table: Table, csv: Path, study: Study) -> dict[str, Any]:
+    numbers = pd.read_csv(csv)
     titles = {name: settings.environment.title for name, settings in study.settings.items()}
     titles |= {name: method.title for name, method in study.methods.items()}
     rows = [
         [(titles.get(value, value.replace("_", " ")), False) if isinstance(value, str) else (cell(value), True) for value in row]
-        for row in table.itertuples(index=False)
+        for row in numbers.itertuples(index=False)
     ]
-    columns = [column.replace("_", " ") for column in table.columns]
-    return {"title": TABLE_TITLES[name], "note": TABLE_NOTES[name], "columns": columns, "rows": rows}
+    columns = [column.replace("_", " ") for column in numbers.columns]
+    return {"title": table.title, "note": table.note, "columns": columns, "rows": rows}
 
 
-def _card(title: str, path: Path) -> dict[str, Any]:
-    return {"title": title, "rows": flatten(read_json(path))}
+def _cards(study: Study, files: Inputs) -> list[dict[str, Any]]:
+    """The label card and the reward card of every environment and annotator."""
+    cards = []
+    for (environment, annotator), labels, reward in zip(study.labelled(), files["label cards"], files["reward cards"], strict=True):
+        title = f"{study.settings[environment].environment.title}, {annotator}"
+        cards.append({"title": f"{title}: labels", "rows": flatten(read_label_card(labels))})
+        cards.append({"title": f"{title}: reward model", "rows": flatten(read_reward_card(reward))})
+    return cards
 
 
-def _video(video: dict[str, Any], results: Path) -> dict[str, Any]:
-    manifest = video["path"].with_name("video.mp4.manifest.json")
+def _video(study: Study, method: str, caption: str, path: Path, layout: Layout) -> dict[str, Any]:
     return {
-        **video,
-        "source": data_url(video["path"], "video/mp4"),
-        "manifests": [_manifest(manifest, results)] if manifest.exists() else [],
+        "method": method,
+        "title": study.methods[method].title,
+        "caption": caption,
+        "source": data_url(path, "video/mp4"),
+        "manifests": _manifests(path, layout),
     }
 
 
-def _manifests(results: Path) -> list[dict[str, str]]:
-    """Every manifest of the study that stands nowhere else on the page; not the page's own, which is made after it."""
-    shown = {results / "figures", results / PAGE}
-    paths = sorted(
-        path
-        for path in results.rglob("*.manifest.json")
-        if path.parent not in shown and not path.name.startswith((f"{PAGE}.", "video.mp4."))
-    )
-    return [_manifest(path, results) for path in paths]
-
-
-def _manifest(path: Path, results: Path) -> dict[str, str]:
-    name = path.relative_to(results).as_posix().removesuffix(".manifest.json")
-    return {"name": name, "text": json.dumps(read_json(path), indent=1, sort_keys=True)}
+def _manifests(path: Path, layout: Layout) -> list[dict[str, str]]:
+    """The manifest beside a file, if there is one."""
+    manifest = manifest_of(path)
+    if not manifest.exists():
+        return []
+    return [{"name": path.relative_to(layout.root).as_posix(), "text": json.dumps(read_json(manifest), indent=1, sort_keys=True)}]
 
 
 def flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:

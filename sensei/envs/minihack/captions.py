@@ -46,7 +46,7 @@ def statements(picture: np.ndarray) -> frozenset[str]:
     """The names of all that is in view, and `NOTHING` if that is but floor, walls and the hero.
 
     Args:
-        picture: uint8 [h, w, 3], as `minihack_picture.draw` makes it.
+        picture: uint8 [h, w, 3], as `sensei.envs.minihack.picture.draw` makes it.
 
     Raises:
         SenseiError: the picture is not made of NetHack's tiles.

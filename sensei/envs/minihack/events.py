@@ -1,6 +1,7 @@
 """What is counted and what the oracle sees in a MiniHack episode; docs/method.md cites these functions.
 
-The paper counts these events (Figure 5, section 3.4 of the notes) but defines only the pick-up; the others follow section 15.
+The paper counts these events (Figure 5) and defines none; the pick-up is the released code's, what the others are taken for is said
+in docs/method.md, section 4.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The MiniHack games: KeyRoom as MiniHack has it, and the paper's own KeyChest (sections 3.2 and 3.3 of the notes).
+"""The MiniHack games: KeyRoom as MiniHack has it, and the paper's own KeyChest as the released code builds it.
 
 Both repair three faults of NLE 1.3.0 and MiniHack 1.0.2: `reset(seed=...)` is ignored (so `begin` seeds every generator before
 every reset); at the end of an episode the game is quit before the last observation is read, which leaves an empty map in it; and a

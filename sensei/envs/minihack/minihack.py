@@ -1,11 +1,11 @@
-"""MiniHack behind the contract: 5x5 pixel view, key flag, clipped reward, counted events (paper section 3.1 of the notes)."""
+"""MiniHack behind the contract: 5x5 pixel view, key flag, clipped reward, counted events (docs/method.md, sections 3 and 4)."""
 
 import numpy as np
 
-from sensei.envs.contract import Environment, Outcome
+from sensei.envs.contract import Captions, Environment, Outcome
 from sensei.envs.minihack import events as minihack_events
+from sensei.envs.minihack import oracle
 from sensei.envs.minihack.events import Moment
-from sensei.envs.minihack.levels import make_game
 from sensei.envs.minihack.picture import SIDE, NearestResize, draw
 from sensei.study.models.environment import EnvironmentConfig
 
@@ -18,7 +18,19 @@ class MiniHackEnvironment(Environment):
     death, that is from NLE's end status 1 on.
     """
 
+    annotator_side = SIDE
+    can_rank, ranks = staticmethod(oracle.can_rank), staticmethod(oracle.ranks)
+
+    @classmethod
+    def captions(cls) -> Captions:
+        """NetHack's names of what is in view."""
+        from sensei.envs.minihack import captions
+
+        return Captions(captions.vocabulary(), captions.statements, captions.caption)
+
     def __init__(self, config: EnvironmentConfig, image_size: int):
+        from sensei.envs.minihack.levels import make_game
+
         self._game = make_game(config.level, config.episode_steps)
         self._resize = NearestResize(SIDE, image_size)
         self._look(self._game.begin(0))
@@ -28,7 +40,6 @@ class MiniHackEnvironment(Environment):
             action_space=self._game.action_space,
             known_events=minihack_events.EVENTS,
             state_names=self._state(),
-            annotator_image_shape=(SIDE, SIDE, 3),
             flags=1,
         )
 

@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-from minihack.tiles import GlyphMapper, glyph2tile
 
 from sensei.envs.minihack.glyphs import FLOOR, HEROES, TOURIST, UP_STAIRS
 
@@ -17,9 +16,11 @@ def tile_table(redraw: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Tiles, uint8 [tiles, 16, 16, 3], and the tile number of each glyph, int64 [glyphs].
 
     Args:
-        redraw: draw heroes as the tourist and the up-stairs as floor (paper section 3.1 of the notes): the language model took the
+        redraw: draw heroes as the tourist and the up-stairs as floor, as paper and released code do: the language model took the
             rogue's helmet for a horned one and refused, and took the up-stairs for the exit.
     """
+    from minihack.tiles import GlyphMapper, glyph2tile
+
     pictures = GlyphMapper().tiles
     tiles = np.stack([pictures[number] for number in sorted(pictures)])
     tile_of_glyph = np.array(glyph2tile)

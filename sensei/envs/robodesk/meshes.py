@@ -1,7 +1,8 @@
 """Coarser meshes for drawing: the robot's have 140,000 triangles, most of them far smaller than a pixel."""
 
-import mujoco
 import numpy as np
+
+from sensei.envs.robodesk.engine import mujoco
 
 DETAILED = 500  # triangles from which on a mesh is coarsened
 

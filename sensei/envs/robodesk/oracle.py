@@ -1,9 +1,12 @@
-"""Which states of Robodesk are interesting, by the simulator's state (paper sections 4 and 5.5)."""
+"""Which states of Robodesk are interesting, by the simulator's state (released code; docs/method.md, section 8)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+
+from sensei.core.errors import SenseiError
+from sensei.envs.contract import State
 
 BLOCKS = ("upright_block", "flat_block")
 HANDLES = ("drawer_handle", "slide_handle")
@@ -48,7 +51,24 @@ CONTACTS = {
 }
 VERY_NEAR, FAR, MEAN_FAR = 0.122, 0.45, 0.65  # metres from the gripper
 
-State = Mapping[str, np.ndarray | float]
+
+def can_rank(keys: Iterable[str]) -> bool:
+    """Whether states with these keys are of the desk."""
+    return set(KEYS) <= set(keys)
+
+
+def ranks(state: State, nearer: bool = False) -> np.ndarray:
+    """1 for interesting states, else 0, int64 [N] (or a scalar).
+
+    Args:
+        nearer: of equally interesting states, the one with the gripper nearer to an entity ranks higher, float64 [N].
+
+    Raises:
+        SenseiError: keys are missing.
+    """
+    _require_keys(state)
+    found = interesting(state).astype(np.int64)
+    return found + np.exp(-distances(state).min(0)) if nearer else found
 
 
 def interesting(state: State, rule: Rule = ANNOTATOR) -> np.ndarray:
@@ -66,11 +86,21 @@ def distances(state: State) -> np.ndarray:
 
 
 def extremes(state: State) -> tuple[np.ndarray, np.ndarray]:
-    """Which states are very good and which very bad, two bool [N]: the two sides of contrastive pairs (paper section 4)."""
+    """Which states are very good and which very bad, two bool [N]: the two sides of contrastive pairs.
+
+    Raises:
+        SenseiError: keys are missing.
+    """
+    _require_keys(state)
     found, distance = interesting(state, FILTER), distances(state)
     good = found & (distance.min(0) < VERY_NEAR)
     bad = ~found & (distance.mean(0) > MEAN_FAR) & (distance.min(0) > FAR)
     return good, bad
+
+
+def _require_keys(state: State) -> None:
+    if missing := [key for key in KEYS if key not in state]:
+        raise SenseiError("the oracle cannot rank this environment's states", found=f"no {missing[0]}", expected="a state of Robodesk")
 
 
 def _touches(state: State, entity: str, contact: Contact) -> np.ndarray:

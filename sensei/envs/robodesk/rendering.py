@@ -4,16 +4,14 @@ import atexit
 import os
 import weakref
 
-import mujoco
 import numpy as np
-from PIL import Image
 
 from sensei.core.errors import SenseiError
+from sensei.envs.robodesk.engine import mujoco
 from sensei.envs.robodesk.meshes import merge_vertices
 from sensei.envs.robodesk.opengl import no_opengl
+from sensei.envs.robodesk.picture import SIDE
 
-SIZE = 224  # side of the annotators' and the reward model's picture
-FAST_OVERSAMPLING = 2  # the agent's picture is drawn this much larger and averaged where there is no multisampling
 MERGED = {"full": 0.004, "fast": 0.008}  # metres; a pixel where the cameras look is 6 mm wide at 224 pixels and 10 mm at 128
 
 # Azimuth and elevation in degrees, distance in metres, the point looked at.
@@ -31,7 +29,7 @@ class Renderer:
     smaller than a pixel.
     """
 
-    def __init__(self, model: mujoco.MjModel, quality: str, largest: int = SIZE):
+    def __init__(self, model: mujoco.MjModel, quality: str, largest: int = SIDE):
         self._model, self._full = model, quality == "full"
         merge_vertices(model, MERGED[quality])
         model.vis.global_.offwidth, model.vis.global_.offheight = largest, largest
@@ -54,7 +52,7 @@ class Renderer:
         # A context that Python frees at exit, after its OpenGL library has ended, raises; a weak reference lets it go before.
         atexit.register(_close, weakref.ref(self))
 
-    def draw(self, data: mujoco.MjData, camera: str, size: int = SIZE) -> np.ndarray:
+    def draw(self, data: mujoco.MjData, camera: str, size: int = SIDE) -> np.ndarray:
         """What `camera` sees, uint8 [size, size, 3]; `size` at most `largest`.
 
         Raises:
@@ -82,16 +80,6 @@ class Renderer:
 def _close(renderer: weakref.ref[Renderer]) -> None:
     if (alive := renderer()) is not None:
         alive.close()
-
-
-def shrink(picture: np.ndarray, size: int) -> np.ndarray:
-    """`picture` with antialiasing at `size` x `size`, uint8 [size, size, 3]."""
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
-
-
-def average(picture: np.ndarray, side: int) -> np.ndarray:
-    """`picture` with every `side` x `side` pixels averaged into one."""
-    return np.asarray(Image.fromarray(picture).reduce(side))
 
 
 def _camera(azimuth: float, elevation: float, distance: float, lookat: tuple[float, float, float]) -> mujoco.MjvCamera:

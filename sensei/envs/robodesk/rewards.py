@@ -1,12 +1,16 @@
-"""Rewards of every Robodesk task: the functions of the `robodesk` package and the paper's easier openings (section 3.5 of the notes)."""
+"""Rewards of every Robodesk task: the functions of the `robodesk` package and the paper's easier openings (docs/method.md, section 7)."""
+
+from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from sensei.envs.robodesk.events import BODIES, BUTTONS
-from sensei.envs.robodesk.simulation import Simulation
+
+if TYPE_CHECKING:  # names are read where there is no MuJoCo
+    from sensei.envs.robodesk.simulation import Simulation
 
 
 class Opening(NamedTuple):

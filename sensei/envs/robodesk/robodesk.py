@@ -1,23 +1,21 @@
-"""Robodesk behind the contract: the paper's robot at a desk (section 3.5 of the notes)."""
+"""Robodesk behind the contract: the paper's robot at a desk (docs/method.md, section 7)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import numpy as np
 from gymnasium.spaces import Box
+from pydantic import Field
 
 from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
-from sensei.envs.contract import Environment, Outcome
-from sensei.envs.robodesk.opengl import choose_backend
-from sensei.study.models.environment import EnvironmentConfig, RobodeskOptions
-
-choose_backend()  # MuJoCo reads the choice when it is imported
-import mujoco  # noqa: E402
-
-from sensei.envs.robodesk.events import UNSTABLE, Readings, event_names, joint_positions  # noqa: E402
-from sensei.envs.robodesk.rendering import FAST_OVERSAMPLING, SIZE, Renderer, average, shrink  # noqa: E402
-from sensei.envs.robodesk.rewards import TASKS, Rewards  # noqa: E402
-from sensei.envs.robodesk.simulation import Simulation, locate  # noqa: E402
+from sensei.envs.contract import TASK_EVENT, Environment, Outcome
+from sensei.envs.robodesk import oracle
+from sensei.envs.robodesk.events import INTERACTIONS, UNSTABLE, Readings, event_names, joint_positions
+from sensei.envs.robodesk.picture import FAST_OVERSAMPLING, SIDE, average, shrink
+from sensei.envs.robodesk.rewards import TASKS, Rewards
+from sensei.study.models.environment import EnvironmentConfig
+from sensei.study.models.section import Section
 
 LEVEL = "Robodesk"
 ACTION_REPEAT = 2
@@ -32,18 +30,47 @@ class RobodeskEnvironment(Environment):
     breaks, the episode is cut and the last valid state stays.
     """
 
+    class Options(Section):
+        """Choices that the published Robodesk numbers depended on; the defaults are the paper's."""
+
+        render_quality: Literal["full", "fast"] = Field(
+            "full", description="full: shadows, reflections and multisampling (paper); fast: none of them, many times as fast on a CPU"
+        )
+        original_positions: Literal["views", "copies"] = Field(
+            "views", description="views: no body ever counts as moved, upstream's mistake (paper); copies: as upstream's tasks mean it"
+        )
+        reward: Literal["sparse", "dense", "success"] = Field(
+            "sparse", description="reward of training: sparse (paper), success at every step; dense, shaped; success, once an episode"
+        )
+
     renders_states = True
+    annotator_views = (AGENT_CAMERA, "left")
+    annotator_side = SIDE
+    can_rank, ranks, extremes = map(staticmethod, (oracle.can_rank, oracle.ranks, oracle.extremes))
+
+    @classmethod
+    def interactions(cls, events: Iterable[str]) -> dict[str, list[str]]:
+        """The panels of the paper's Figure 6, as far as `events` has them."""
+        counted = set(events)
+        return {name: summed for name, summed in INTERACTIONS.items() if counted.issuperset(summed)}
+
+    @classmethod
+    def published_name(cls, config: EnvironmentConfig) -> str:
+        """The desk's, whatever the task."""
+        return "robodesk"
 
     def __init__(self, config: EnvironmentConfig, image_size: int):
+        from sensei.envs.robodesk.rendering import Renderer
+        from sensei.envs.robodesk.simulation import Simulation
+
         if config.level != LEVEL:
             raise SenseiError("environment of family robodesk: unknown level", found=config.level, expected=f"one of {LEVEL}")
-        options = config.robodesk or RobodeskOptions()
-        self._options, self._image_size = options, image_size
+        self._options, self._image_size = self.Options.model_validate(config.options), image_size
         self._simulation = Simulation()
-        self._rewards = Rewards(self._simulation, options.original_positions)
+        self._rewards = Rewards(self._simulation, self._options.original_positions)
         self._readings = Readings(self._simulation)
-        self._renderer = Renderer(self._simulation.model, options.render_quality, max(SIZE, FAST_OVERSAMPLING * image_size))
-        self._drawn = mujoco.MjData(self._simulation.model)  # where states seen earlier are drawn again
+        largest = max(SIDE, FAST_OVERSAMPLING * image_size)
+        self._renderer = Renderer(self._simulation.model, self._options.render_quality, largest)
         self._pictures: dict[str, np.ndarray] = {}  # of the present state, by camera
         self._solved = np.zeros(len(TASKS), bool)  # in this episode
         super().__init__(
@@ -52,9 +79,7 @@ class RobodeskEnvironment(Environment):
             action_space=Box(-1.0, 1.0, (5,), np.float32),
             known_events=event_names(TASKS),
             state_names=self._state(),
-            annotator_image_shape=(SIZE, SIZE, 3),
             task_names=TASKS,
-            annotator_views=(AGENT_CAMERA, "left"),
         )
 
     def _begin(self, seed: int) -> None:
@@ -73,7 +98,7 @@ class RobodeskEnvironment(Environment):
             success = self._rewards.successes()
             sparse += success
             paid += self._payment(kind, success)
-        events = {**self._readings.interactions(), **{f"task_{task}": reward for task, reward in zip(TASKS, sparse, strict=True)}}
+        events = {**self._readings.moved(), **{f"{TASK_EVENT}{task}": reward for task, reward in zip(TASKS, sparse, strict=True)}}
         rewards = dict(zip(TASKS, paid, strict=True))
         return Outcome(float(rewards[self.task]), events=events, task_rewards=rewards)
 
@@ -106,9 +131,7 @@ class RobodeskEnvironment(Environment):
 
     def render_state(self, state: Mapping[str, float], view: str | None = None) -> np.ndarray:
         """The same of a state seen earlier, by this or another environment."""
-        self._drawn.qpos[:] = joint_positions(state)
-        locate(self._simulation.model, self._drawn)
-        return self._renderer.draw(self._drawn, view or AGENT_CAMERA)
+        return self._renderer.draw(self._simulation.at(joint_positions(state)), view or AGENT_CAMERA)
 
     def close(self) -> None:
         """Free the OpenGL context."""

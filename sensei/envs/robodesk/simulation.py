@@ -1,10 +1,11 @@
-"""The physics of Robodesk: the model of the `robodesk` package, stepped by MuJoCo directly (paper section 3.5 of the notes)."""
+"""The physics of Robodesk: the model of the `robodesk` package, stepped by MuJoCo directly (docs/method.md, section 7)."""
 
 import contextlib
 import io
 
-import mujoco
 import numpy as np
+
+from sensei.envs.robodesk.engine import mujoco
 
 with contextlib.redirect_stderr(io.StringIO()):  # gym, which robodesk imports, prints that it is unmaintained
     from robodesk import RoboDesk
@@ -28,6 +29,7 @@ class Simulation:
         self.end_effector = self.data.site_xpos[self._site]
         self._robot_range = self.model.actuator_ctrlrange[:ROBOT_JOINTS].copy()
         self._valid = self.data.qpos.copy(), self.data.qvel.copy()
+        self._drawn = mujoco.MjData(self.model)
 
     def reset(self, rng: np.random.Generator | None) -> None:
         """Put drawer, slide, objects and robot at a start drawn from upstream's distribution; without `rng`, in its middle."""
@@ -69,6 +71,12 @@ class Simulation:
             return False
         self._valid = data.qpos.copy(), data.qvel.copy()
         return True
+
+    def at(self, qpos: np.ndarray) -> mujoco.MjData:
+        """Where everything is at joint positions `qpos` [nq], to be drawn; the simulation stays where it is."""
+        self._drawn.qpos[:] = qpos
+        locate(self.model, self._drawn)
+        return self._drawn
 
     def _return_to_valid(self) -> None:
         mujoco.mj_resetData(self.model, self.data)

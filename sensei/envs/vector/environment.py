@@ -20,6 +20,7 @@ import numpy as np
 from sensei.core.errors import SenseiError
 from sensei.envs import step
 from sensei.envs.contract import check_actions
+from sensei.envs.registry import family
 from sensei.envs.step import Has, Spec
 from sensei.envs.vector.shared_memory import map_arrays
 from sensei.envs.vector.worker import RESET, STEP, Description, Failure, Task
@@ -66,7 +67,7 @@ class VectorEnvironment:
                 self._start(Task(config, image_size, seed, stream, index, task, evaluation), memory.fileno())
             descriptions = [self._receive(index) for index in range(workers)]
             self._adopt(descriptions[0])
-            layout = self._layout(not self.renders_states if annotator_images is None else annotator_images)
+            layout = self._layout(not family(config).renders_states if annotator_images is None else annotator_images)
             self._arrays = map_arrays(memory.fileno(), layout)
             self._arrays["episode"][:] = -1
             for index in range(workers):
@@ -146,7 +147,6 @@ class VectorEnvironment:
         self.image_shape, self.annotator_image_shape = (self.spec(Has.ENVIRONMENT)[name][0] for name in ("image", "annotator_image"))
         self.flags_size = self._sizes["flags"]
         self.event_names, self.state_names, self.task_names = description.event_names, description.state_names, description.task_names
-        self.renders_states = description.renders_states
 
     def spec(self, has: Has) -> Spec:
         """Shape and dtype, in one step of one worker, of the fields that `has` has."""

@@ -42,7 +42,6 @@ class Description(NamedTuple):
     event_names: tuple[str, ...]
     state_names: tuple[str, ...]
     task_names: tuple[str, ...]
-    renders_states: bool
 
 
 class Failure(NamedTuple):
@@ -101,7 +100,7 @@ class Worker:
 
 def describe(env: Environment) -> Description:
     """What the parent has to know of `env`."""
-    return Description(env.action_space, env.sizes, env.event_names, env.state_names, env.task_names, env.renders_states)
+    return Description(env.action_space, env.sizes, env.event_names, env.state_names, env.task_names)
 
 
 def serve(connection: Connection, memory: int) -> None:

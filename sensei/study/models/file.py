@@ -41,5 +41,6 @@ class StudyFile(Changes):
     learn: list[str] = Field(min_length=1, description=Study.model_fields["learn"].description)
     annotators: list[str] = Field(min_length=1, description=Study.model_fields["annotators"].description)
     collector: str = Field("plan2explore", description=Study.model_fields["collector"].description)
-    figures: list[str] = Field(min_length=1, description="modules of sensei/analysis/figures")
+    figures: list[str] = Field(min_length=1, description=Study.model_fields["figures"].description)
+    stages: list[str] = Field([], description=Study.model_fields["stages"].description)
     per_environment: dict[str, EnvironmentChanges] = Field({}, description="environment -> changes to it alone, laid over those to all")

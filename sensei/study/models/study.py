@@ -56,14 +56,15 @@ class Study(Section):
     learn: list[str] = Field(min_length=1, description="methods with a task run")
     annotators: list[str] = Field(min_length=1, description="the first one trains the methods, the others are compared with it")
     collector: str = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
-    figures: list[str] = Field(min_length=1)
+    figures: list[str] = Field(min_length=1, description="figures of sensei/analysis/figures, or package.module:Class")
+    stages: list[str] = Field([], description="further stages, package.module:Class")
     settings: dict[str, Settings] = Field(description="one resolved entry per environment")
     methods: dict[str, Method]
     annotator_settings: dict[str, AnnotatorConfig]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures"):
+        for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures", "stages"):
             repeated = [value for value, count in Counter(getattr(self, axis)).items() if count > 1]
             if repeated:
                 raise ValueError(f"`{axis}` names {repeated[0]} twice; name each once")
@@ -104,6 +105,24 @@ class Study(Section):
     def annotators_of(self, environment: str) -> list[str]:
         """Annotators of the frames of `environment`: its own, else the study's."""
         return self.environment_annotators.get(environment, self.annotators)
+
+    def exploration_runs(self) -> list[tuple[str, str, int]]:
+        """(environment, method, seed) of every exploration run that the axes name."""
+        return [(name, method, seed) for name in self.environments for method in self.explore for seed in self.seeds_of(name)]
+
+    def task_runs(self) -> list[tuple[str, str, str, int]]:
+        """(environment, task, method, seed) of every task run."""
+        return [
+            (name, task, method, seed)
+            for name in self.environments
+            for task in self.settings[name].environment.tasks
+            for method in self.learn
+            for seed in self.seeds_of(name)
+        ]
+
+    def labelled(self) -> list[tuple[str, str]]:
+        """(environment, annotator) of every set of labels, and so of every reward model."""
+        return [(name, annotator) for name in self.environments for annotator in self.annotators_of(name)]
 
     def prompt_of(self, annotator: str, environment: str) -> str | None:
         """Name or path of the prompt with which `annotator` is asked about `environment`; None for one that is not asked in words."""

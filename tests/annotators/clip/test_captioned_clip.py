@@ -6,25 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fakes.annotating import options
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sensei.annotators.clip import captioned_clip
-from sensei.annotators.clip.captioned_clip import distinct, draw_captions, normalised, train, truths
-from sensei.annotators.clip.clip import Clip
-from sensei.annotators.registry import MODEL_FILES
+from sensei.annotators.clip import training
+from sensei.annotators.clip.model import Clip
+from sensei.annotators.clip.training import distinct, draw_captions, normalised, train, truths
 from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
 from sensei.core.yaml import read_yaml
 from sensei.envs.minihack.captions import NOTHING, describe, statements, vocabulary
 from sensei.envs.minihack.glyphs import CHEST, CLOSED_DOORS, DOWN_STAIRS, FLOOR, HEROES, KEY, OPEN_DOORS, UP_STAIRS
 from sensei.envs.minihack.picture import draw, tile_table
-from sensei.envs.registry import captions, make
+from sensei.envs.registry import family, make
 from sensei.preferences.frames import Frames, save_frames
-from sensei.preferences.pairs import STATE
-from sensei.study.layout import CONFIG_FOLDER
-from sensei.study.models.annotators import CaptionedClipConfig
+from sensei.preferences.tables import STATE
+from sensei.study.layout import CONFIG_FOLDER, ModelFiles
 from sensei.study.models.environment import EnvironmentConfig
 
 KEYROOM = EnvironmentConfig(**read_yaml(CONFIG_FOLDER / "envs" / "minihack_keyroom_s5.yaml")["environment"])
@@ -68,8 +67,8 @@ def test_other_pictures_are_not_described(picture):
 
 
 def test_an_environment_without_words_is_refused():
-    with pytest.raises(SenseiError, match=r"family toy do not describe[\s\S]*captioned_clip"):
-        captions(KEYROOM.model_copy(update={"family": "toy"}))
+    with pytest.raises(SenseiError, match="does not describe its pictures in words"):
+        family(KEYROOM.model_copy(update={"family": "sensei.envs.toy:KeyDoor"})).captions()
 
 
 @given(st.integers(0, 10**6))
@@ -114,9 +113,9 @@ def played(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_training_understands_pictures_it_has_not_seen(played, tmp_path, monkeypatch):
-    monkeypatch.setattr(captioned_clip, "CHECKED", 500)
-    config = CaptionedClipConfig(margin=0.1, device="cpu")
-    arguments = (config, KEYROOM, played / "pairs.parquet", played / "frames.npz", 0, "minihack")
+    monkeypatch.setattr(training, "CHECKED", 500)
+    asked = options("captioned_clip", margin=0.1, device="cpu")
+    arguments = (asked, KEYROOM, played / "pairs.parquet", played / "frames.npz", 0, "minihack")
     card = train(*arguments, tmp_path / "model")
     assert card == json.loads((tmp_path / "model" / "card.json").read_text())
     pictures = distinct(Frames(played / "frames.npz").image)[1]
@@ -124,7 +123,7 @@ def test_a_training_understands_pictures_it_has_not_seen(played, tmp_path, monke
     assert card["oracle"]["accuracy"]["low"] > 0.9 and card["oracle"]["kappa"] > 0.8
     clip = Clip(str(tmp_path / "model"), None)
     assert clip.absolute
-    words = captions(KEYROOM)
+    words = family(KEYROOM).captions()
     clear = [words.vocabulary.index(word) for word in ("key", NOTHING)]
     logits = clip.logits(clip.encode_pictures(pictures), clip.encode_texts(words.caption([words.vocabulary[n]]) for n in clear))
     assert ((logits > 0) == truths(pictures, words)[:, clear]).mean() > 0.95
@@ -134,10 +133,10 @@ def test_a_training_understands_pictures_it_has_not_seen(played, tmp_path, monke
 
 @pytest.mark.slow
 def test_equal_seeds_train_equal_models(played, tmp_path, monkeypatch):
-    monkeypatch.setattr(captioned_clip, "CHECKED", 20)
-    config = CaptionedClipConfig(steps=2, device="cpu")
+    monkeypatch.setattr(training, "CHECKED", 20)
+    asked = options("captioned_clip", steps=2, device="cpu")
     weights = []
     for number, seed in enumerate((0, 0, 1)):
-        train(config, KEYROOM, played / "pairs.parquet", played / "frames.npz", seed, "minihack", tmp_path / str(number))
-        weights.append((tmp_path / str(number) / MODEL_FILES[1]).read_bytes())
+        train(asked, KEYROOM, played / "pairs.parquet", played / "frames.npz", seed, "minihack", tmp_path / str(number))
+        weights.append(ModelFiles(tmp_path / str(number)).weights.read_bytes())
     assert weights[0] == weights[1] != weights[2]

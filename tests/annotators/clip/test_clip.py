@@ -4,19 +4,20 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from fakes.annotating import assignment, options
 from fakes.tiny_models import CLIP_PICTURES, random_frames, save_clip
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from sensei.annotators.clip.clip import Clip, ClipAnnotator, expected_rank, fit
+from sensei.annotators.clip.descriptions import Descriptions, expected_rank, fit
+from sensei.annotators.clip.model import Clip
 from sensei.annotators.prompts import load_prompt
-from sensei.annotators.registry import Assignment, make_annotator
+from sensei.annotators.registry import make_annotator
 from sensei.core.errors import SenseiError
 from sensei.preferences.frames import Frames
 from sensei.preferences.pair import Label, Pair, Side
-from sensei.study.models.annotators import ClipConfig
 
 chances = arrays.arrays(float, st.integers(1, 6), elements=st.floats(0, 1))
 
@@ -91,7 +92,7 @@ def pair(frames: Frames, first: int, second: int, *held: bool) -> Pair:
 
 
 def test_a_preference_turns_with_the_pictures(folder, frames):
-    annotator = ClipAnnotator(Clip(str(folder), None), load_prompt("minihack"), margin=0.0)
+    annotator = Descriptions(Clip(str(folder), None), load_prompt("minihack"), margin=0.0)
     asked = [(a, b) for a in range(6) for b in range(6) if a != b]
     answers = {key: reply.answer for key, reply in zip(asked, annotator.annotate(pair(frames, *key) for key in asked), strict=True)}
     assert all(answers[a, b] is answers[b, a].swapped for a, b in asked)
@@ -99,13 +100,13 @@ def test_a_preference_turns_with_the_pictures(folder, frames):
 
 
 def test_close_scores_are_a_tie_and_low_ones_are_nothing(folder, frames):
-    annotator = ClipAnnotator(Clip(str(folder), None), load_prompt("minihack"), margin=0.1)
+    annotator = Descriptions(Clip(str(folder), None), load_prompt("minihack"), margin=0.1)
     assert [annotator.prefer(*scores) for scores in ((0.9, 0.2), (0.2, 0.9), (0.5, 0.55), (0.05, 0.02))] == list(Label)
     assert [reply.answer for reply in annotator.annotate([pair(frames, 2, 2)])] <= [Label.UNKNOWN]
 
 
 def test_what_the_player_carries_counts_as_the_inventory_sentence_does(folder, frames):
-    annotator = ClipAnnotator(Clip(str(folder), None), load_prompt("minihack"), margin=0.0)
+    annotator = Descriptions(Clip(str(folder), None), load_prompt("minihack"), margin=0.0)
     [alike, carried, other] = annotator.annotate(pair(frames, 0, 0, *held) for held in ((False, False), (True, False), (False, True)))
     assert [alike.answer.clear, carried.answer, other.answer] == [False, Label.FIRST, Label.SECOND]
     with pytest.raises(SenseiError, match="key_held"):
@@ -113,10 +114,10 @@ def test_what_the_player_carries_counts_as_the_inventory_sentence_does(folder, f
 
 
 def test_replies_do_not_depend_on_what_else_is_asked(folder, frames):
-    annotator = make_annotator(ClipConfig(model=str(folder)), Assignment(0, "minihack", folder, folder / "ledger.sqlite"))
+    annotator = make_annotator(options("clip", model=str(folder)), assignment(folder, prompt="minihack")).descriptions
     asked = [pair(frames, a, b) for a in range(3) for b in range(3)]
     together = [reply.answer for reply in annotator.annotate(asked)]
-    alone = [ClipAnnotator(annotator.clip, annotator.prompt, annotator.margin) for _ in asked]
+    alone = [Descriptions(annotator.clip, annotator.prompt, annotator.margin) for _ in asked]
     assert together == [reply.answer for one, fresh in zip(asked, alone, strict=True) for reply in fresh.annotate([one])]
 
 
@@ -127,4 +128,4 @@ def test_a_model_that_cannot_be_used_is_named(folder, tmp_path):
     with pytest.raises(SenseiError, match="no CLIP model"):
         Clip(str(tmp_path), None)
     with pytest.raises(SenseiError, match=r"general has no descriptions[\s\S]*positive"):
-        ClipAnnotator(Clip(str(folder), None), load_prompt("general"), 0.1)
+        Descriptions(Clip(str(folder), None), load_prompt("general"), 0.1)

@@ -6,17 +6,18 @@ import re
 import numpy as np
 import pytest
 import torch
+from fakes.annotating import assignment, options
 from fakes.tiny_models import FAMILIES, random_frames
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from sensei.annotators.audit import table
 from sensei.annotators.prompts import load_prompt
-from sensei.annotators.registry import Assignment, make_annotator
+from sensei.annotators.registry import make_annotator
 from sensei.annotators.vlm.local_vlm import LocalVLM
 from sensei.core.errors import SenseiError
 from sensei.preferences.frames import Frames
 from sensei.preferences.pair import Label, Pair, Side
-from sensei.study.models.annotators import LocalVLMConfig
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -37,8 +38,7 @@ def pairs(frames: Frames, number: int = 3) -> list[Pair]:
 
 
 def annotator(model: str, folder, prompt: str = "minihack", **changes) -> LocalVLM:
-    config = LocalVLMConfig(model=model, device="cpu", **changes)
-    return make_annotator(config, Assignment(0, prompt, folder, folder / "ledger.sqlite"))
+    return make_annotator(options("local_vlm", model=model, device="cpu", **changes), assignment(folder, prompt=prompt))
 
 
 def probabilities(text: str) -> list[float]:
@@ -80,7 +80,7 @@ def test_the_pictures_and_their_order_matter(model, frames, tmp_path):
     asked = annotator(model, tmp_path)
     state = {"key_held": 0.0}
     alike = [Pair(0, False, Side(frames, a, state), Side(frames, b, state)) for a, b in ((0, 5), (5, 0), (1, 5))]
-    texts = [asked._inputs([[{"role": "user", "text": "?", "sides": (p.first, p.second)}]])["pixel_values"].flatten() for p in alike]
+    texts = [asked.model.inputs([asked.chat.about(pair)])["pixel_values"].flatten() for pair in alike]
     assert not torch.equal(texts[0], texts[1]) and not torch.equal(texts[0], texts[2])
     assert torch.equal(texts[0].sort()[0], texts[1].sort()[0])
 
@@ -102,15 +102,15 @@ def test_the_first_turn_is_asked_once_and_kept(model, frames, tmp_path, monkeypa
     assert len(list(asked.annotate(pairs(frames)))) == 3
     kept = json.loads((tmp_path / "first_turn.json").read_text())
     assert kept["question"] == load_prompt("general").first_turn
-    assert [message["role"] for message in asked.history] == ["user", "assistant"]
-    assert asked.history[1]["text"] == kept["reply"] and asked.history[0]["sides"][0].frame == 0
+    assert (asked.earlier.reply, asked.earlier.side.frame) == (kept["reply"], 0)
+    assert set(table(asked.ledger)["earlier_turns"]) == {json.dumps([]), json.dumps([kept["question"], kept["reply"]])}
 
 
 def test_answers_that_begin_alike_are_told_apart_where_they_differ(model, frames, tmp_path):
     path = tmp_path / "own.md"
     path.write_text('---\nversion: 1\ngrammar: {"image A": first, "image B": second}\n---\nWhich one, image A or image B?\n')
     asked = annotator(model, tmp_path, prompt=str(path))
-    assert asked.before_answer == "image " and list(asked.answer_tokens.values()) == ["image A", "image B"]
+    assert asked.choices.begin == "image " and list(asked.choices.answers.values()) == ["image A", "image B"]
     assert {reply.answer for reply in asked.annotate(pairs(frames))} <= {Label.FIRST, Label.SECOND}
     path.write_text('---\nversion: 1\ngrammar: {"left": first, "le": second, "lest": tie}\n---\nWhich one?\n')
     with pytest.raises(SenseiError, match=r"does not tell the answers .* apart[\s\S]*choice: text"):
@@ -127,4 +127,4 @@ def test_a_question_in_the_ledger_is_not_asked_again(model, frames, tmp_path, mo
     again = annotator(model, tmp_path)
     monkeypatch.setattr(again, "_choose", lambda _: pytest.fail("it was asked again"))
     assert list(again.annotate(pairs(frames))) == replies
-    assert set(again.ledger.table()["model"]) == {model}
+    assert set(table(again.ledger)["model"]) == {model}

@@ -1,16 +1,10 @@
-"""Robodesk's oracle on states made by hand: each rule alone, both versions, and the contrastive pairs drawn with it."""
+"""Robodesk's oracle on states made by hand: each rule alone, and both versions."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from sensei.annotators.oracle.oracle import can_rank, compare, ranks
 from sensei.core.errors import SenseiError
-from sensei.core.rng import generator
-from sensei.envs.robodesk.oracle import ANNOTATOR, BLOCKS, ENTITIES, FILTER, KEYS, MOVING, extremes, interesting
-from sensei.preferences.pair import Label
-from sensei.preferences.pairs import draw_contrastive
+from sensei.envs.robodesk.oracle import ANNOTATOR, BLOCKS, ENTITIES, FILTER, KEYS, MOVING, can_rank, extremes, interesting, ranks
 
 
 def desk(**changes: float) -> dict[str, float]:
@@ -81,18 +75,23 @@ def test_handles_move_with_their_joints():
     assert not interesting(beside((-0.3 + 0.2, 0.78, 0.935), (0.04, 0.15, 0.06), slide_joint=0.2))
 
 
-def test_labels_of_two_booleans():
-    dull, lively = desk(), desk(stacked=1.0)
-    pairs = ((lively, dull), (dull, lively), (lively, lively), (dull, dull))
-    labels = [int(compare(ranks(first), ranks(second))) for first, second in pairs]
-    assert labels == [Label.FIRST, Label.SECOND, Label.TIE, Label.UNKNOWN]
+def test_ranks_are_two_booleans():
+    assert (ranks(desk()), ranks(desk(stacked=1.0))) == (0, 1)
 
 
 def test_the_nearer_of_two_equally_interesting_states():
     near, far, lively = desk(distance_ball=0.3), desk(distance_ball=0.4), desk(stacked=1.0)
     order = [float(ranks(state, nearer=True)) for state in (far, near, lively)]
     assert order == sorted(set(order))
-    assert compare(ranks(near, nearer=True), ranks(far, nearer=True)) == Label.FIRST
+
+
+def test_a_state_of_something_else_is_refused():
+    dull = desk()
+    lacking = {key: value for key, value in dull.items() if key != "stacked"}
+    assert can_rank(dull) and not can_rank(lacking)
+    for rule in (ranks, extremes):
+        with pytest.raises(SenseiError, match="found no stacked, expected a state of Robodesk"):
+            rule(lacking)
 
 
 def test_very_good_and_very_bad_states():
@@ -107,27 +106,3 @@ def test_very_good_and_very_bad_states():
     good, bad = extremes({key: np.array([state[key] for state in states]) for key in KEYS})
     assert good.tolist() == [True, False, False, False, False, False]
     assert bad.tolist() == [False, False, True, False, False, False]
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=40)
-def test_contrastive_pairs_have_one_side_of_each_kind(number_good, number_bad, seed):
-    kinds = np.array([1] * number_good + [2] * number_bad + [0] * 5)
-    number = min(number_good, number_bad)
-    pairs = draw_contrastive(kinds == 1, kinds == 2, number, generator(seed))
-    assert pairs.shape == (number, 2) and len(np.unique(pairs)) == 2 * number
-    assert (np.sort(kinds[pairs], axis=1) == [1, 2]).all()
-    np.testing.assert_array_equal(pairs, draw_contrastive(kinds == 1, kinds == 2, number, generator(seed)))
-
-
-def test_the_good_side_is_the_first_as_often_as_the_second():
-    kinds = np.arange(4000) % 2 + 1
-    pairs = draw_contrastive(kinds == 1, kinds == 2, 2000, generator(0))
-    assert abs((kinds[pairs[:, 0]] == 1).mean() - 0.5) < 0.05
-
-
-@pytest.mark.parametrize(("good", "bad", "lacking"), [(2, 9, "very good"), (9, 2, "very bad")])
-def test_too_few_states_of_a_kind_are_named(good, bad, lacking):
-    kinds = np.array([1] * good + [2] * bad)
-    with pytest.raises(SenseiError, match=f"not enough {lacking} states(.|\n)*found 2 among 11(.|\n)*pairs.kind: random"):
-        draw_contrastive(kinds == 1, kinds == 2, 3, generator(0))

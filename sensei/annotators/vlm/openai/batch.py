@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator
 
 import openai
 
-from sensei.annotators.ledger import Answer, Batch
+from sensei.annotators.ledger import Batch, Ledger
+from sensei.annotators.questions import Answer
 from sensei.annotators.vlm.chat import Inquiry
+from sensei.annotators.vlm.openai.completions import Completions
 from sensei.annotators.vlm.openai.interruption import Runner
-from sensei.annotators.vlm.openai.openai_api import OpenAIAnnotator
-from sensei.annotators.vlm.openai.server import AGAIN, BROKE, SHOWN, Failed, fault_of
+from sensei.annotators.vlm.openai.server import AGAIN, BROKE, SHOWN, Failed, Server, fault_of
+from sensei.annotators.vlm.openai.way import Way
 from sensei.core.errors import SenseiError
 from sensei.preferences.pair import Pair
 
@@ -30,19 +32,18 @@ TOKEN = "sensei"  # key of our token in a batch's metadata
 log = logging.getLogger("sensei.annotate")
 
 
-class Batches:
-    """Asks all questions of a shard in as few batches as the limits and the budget allow; see `Way`."""
+class Batches(Way):
+    """Asks all questions of a shard in as few batches as the limits and the budget allow."""
 
-    def __init__(self, annotator: OpenAIAnnotator, runner: Runner):
-        self.chat, self.ledger, self.server, self.config = annotator.chat, annotator.ledger, annotator.server, annotator.config
-        self._client = self.server.client.with_options(max_retries=self.config.requests.attempts)
-        self._runner = runner
+    def __init__(self, chat: Completions, ledger: Ledger, server: Server, runner: Runner):
+        super().__init__(chat, ledger, server, runner)
+        self._client = server.client.with_options(max_retries=self.options.requests.attempts)
         self._tries: Counter[str] = Counter()
 
     def answers(self, inquiries: Iterable[tuple[Pair, Inquiry]]) -> Iterator[tuple[Pair, Answer | Failed]]:
         """See `Way`."""
         inquiries = list(inquiries)
-        self._runner.run(self._answer({inquiry.question.key: inquiry for _, inquiry in inquiries}))
+        self.runner.run(self._answer({inquiry.question.key: inquiry for _, inquiry in inquiries}))
         for pair, inquiry in inquiries:
             yield pair, self.ledger.find(inquiry.question) or Failed(f"no answer in {self._tries[inquiry.question.key]} batches")
 
@@ -50,12 +51,12 @@ class Batches:
         """Submit and collect until each question has an answer, or has been in vain in as many batches as there may be attempts."""
         try:
             pause = SOONEST
-            while open_ := self._unanswered(inquiries):
-                collected = [await self._look(batch, open_) for batch in self.ledger.batches(self.config.model)]
+            while unanswered := self._unanswered(inquiries):
+                collected = [await self._look(batch, unanswered) for batch in self.ledger.batches(self.options.model)]
                 if any(collected):
                     pause = SOONEST
                     continue
-                while await self._submit(open_):
+                while await self._submit(unanswered):
                     pause = SOONEST
                 await asyncio.sleep(pause)
                 pause = min(pause * GROWTH, LATEST)
@@ -66,7 +67,7 @@ class Batches:
             raise SenseiError(what, found=type(error.__cause__ or error).__name__, hint="run again: it takes the batch up") from None
 
     def _unanswered(self, inquiries: dict[str, Inquiry]) -> dict[str, Inquiry]:
-        most = self.config.requests.attempts
+        most = self.options.requests.attempts
         return {
             key: inquiry for key, inquiry in inquiries.items() if self._tries[key] < most and self.ledger.find(inquiry.question) is None
         }
@@ -77,7 +78,7 @@ class Batches:
         free = [inquiry for inquiry in inquiries.values() if self.ledger.claimed_by(inquiry.question) is None][:MOST_REQUESTS]
         prices = [self.chat.most_usd(inquiry) for inquiry in free]
         questions = [inquiry.question for inquiry in free]
-        taken = self.ledger.claim_batch(self.config.model, questions, prices, max_usd=self.config.max_usd, token=token)
+        taken = self.ledger.claim_batch(self.options.model, questions, prices, max_usd=self.options.max_usd, token=token)
         if not taken:
             return False
         content = bytearray()
@@ -90,7 +91,7 @@ class Batches:
                 self.ledger.release(question.key)
         name = await self._submitted(token, bytes(content))
         self.ledger.name_batch(token, name)
-        log.info("%d questions to %s in batch %s", content.count(b"\n"), self.config.model, name)
+        log.info("%d questions to %s in batch %s", content.count(b"\n"), self.options.model, name)
         return True
 
     async def _submitted(self, token: str, content: bytes) -> str:
@@ -141,7 +142,7 @@ class Batches:
         if status.status == "failed":
             refusals += [str(error.message) for error in (status.errors and status.errors.data) or []]
         if refusals or status.status == "failed":
-            what = f"{self.server.host} refuses questions to {self.config.model} (batch {name})"
+            what = f"{self.server.host} refuses questions to {self.options.model} (batch {name})"
             raise SenseiError(what, found=self.server.scrubbed(refusals[0]) if refusals else "no reason", hint="mend it and run again")
         return True
 

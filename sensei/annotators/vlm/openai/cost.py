@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from sensei.study.models.annotators import OpenAIConfig, Prices
+from sensei.annotators.vlm.openai.options import OpenAIOptions, Prices
 
 LETTERS = 4  # of English text in a token, the providers' rule of thumb
 FRAME_TOKENS = 10  # what the roles and separators of a conversation take
@@ -12,18 +12,18 @@ PATCH, MOST_PATCHES = 32, 1536
 ANSWER_TOKENS = 10  # more than an answer of the grammar takes
 
 
-def picture_tokens(height: int, width: int, config: OpenAIConfig) -> int:
+def picture_tokens(height: int, width: int, options: OpenAIOptions) -> int:
     """Tokens of a picture of `height` x `width` pixels (OpenAI's guide "Images and vision", section "Calculating costs").
 
     Models that count tiles: a fixed number in low detail; in high detail the picture is fitted into 2048 x 2048, shrunk until its short
     side is at most 768, and each tile of 512 x 512 that it touches adds to that number. Models that count patches of 32 x 32: one token
     each, times the model's factor, of at most 1536 patches. Detail "auto" is taken for "high".
     """
-    prices = config.prices
+    prices = options.prices
     if prices.pictures == "patches":
         return math.ceil(min(math.ceil(height / PATCH) * math.ceil(width / PATCH), MOST_PATCHES) * prices.patch_factor)
     base, tile = prices.tile_tokens
-    if config.detail == "low":
+    if options.detail == "low":
         return base
     scale = min(1.0, LARGEST / max(height, width))
     scale = min(scale, SHORT_SIDE / min(height, width))
@@ -58,16 +58,16 @@ class Estimate:
     usd: float
     seconds: float
 
-    def lines(self, config: OpenAIConfig) -> list[str]:
+    def lines(self, options: OpenAIOptions) -> list[str]:
         """For people."""
-        prices = config.prices
+        prices = options.prices
         cost = f"{prices.input_per_million:g} $ and {prices.output_per_million:g} $ per million tokens of questions and replies"
         since = f" as of {prices.as_of}" if prices.as_of else ""
-        half = f", Batch API {prices.batch_discount:.0%} less" if config.requests.batch else ""
-        speed = "within 24 hours, usually much sooner (Batch API)" if config.requests.batch else f"about {_duration(self.seconds)}"
-        limit = "no limit set (`max_usd`)" if config.max_usd is None else f"`max_usd` {config.max_usd:g} $ for all questions to the model"
+        half = f", Batch API {prices.batch_discount:.0%} less" if options.requests.batch else ""
+        speed = "within 24 hours, usually much sooner (Batch API)" if options.requests.batch else f"about {_duration(self.seconds)}"
+        limit = "no limit set (`max_usd`)" if options.max_usd is None else f"`max_usd` {options.max_usd:g} $ for all questions to the model"
         return [
-            f"model    {config.model}",
+            f"model    {options.model}",
             f"pairs    {self.pairs}: {self.questions} questions, of which the ledger answers {self.known}",
             f"tokens   {self.input_tokens} of questions, {self.output_tokens} of replies",
             f"price    {self.usd:.2f} $ ({cost}{since}{half}); {limit}",

@@ -12,12 +12,14 @@ import time
 from typing import Any
 
 import openai
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exception, wait_random_exponential
 
-from sensei.annotators.ledger import Answer, Ledger
-from sensei.annotators.vlm.chat import REFUSED, REJECTED, Chat, Inquiry
+from sensei.annotators.ledger import Ledger
+from sensei.annotators.questions import Answer
+from sensei.annotators.vlm.chat import REFUSED, REJECTED, Inquiry
+from sensei.annotators.vlm.openai.completions import Completions
+from sensei.annotators.vlm.openai.options import OpenAIOptions
 from sensei.core.errors import SenseiError
-from sensei.study.models.annotators import OpenAIConfig
 
 KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"
 LONGEST_RETRY_AFTER = 600.0  # a server that asks for more seconds is not asked again in this run
@@ -40,12 +42,12 @@ class Server:
         SenseiError: on making it: the key is unset or the address none. On asking: what no second attempt can mend, see `final`.
     """
 
-    def __init__(self, config: OpenAIConfig, ledger: Ledger):
-        self.config, self.ledger = config, ledger
+    def __init__(self, options: OpenAIOptions, ledger: Ledger):
+        self.options, self.ledger = options, ledger
         self._key = _key()
         for name in ("openai", "httpx2", "httpx"):  # a line for every request, or worse
             logging.getLogger(name).setLevel(logging.WARNING)
-        self.client = openai.AsyncOpenAI(timeout=config.requests.timeout, max_retries=0)
+        self.client = openai.AsyncOpenAI(timeout=options.requests.timeout, max_retries=0)
         self.host = self.client.base_url.netloc.decode().rpartition("@")[2]
         self.flying: set[asyncio.Task] = set()
         self.stopping = False
@@ -55,7 +57,7 @@ class Server:
         """Close the connections."""
         await self.client.close()
 
-    async def ask(self, chat: Chat, inquiry: Inquiry) -> Answer:
+    async def ask(self, chat: Completions, inquiry: Inquiry) -> Answer:
         """Ask a question until it is answered.
 
         Raises:
@@ -90,19 +92,19 @@ class Server:
             raise Failed(_what_broke(error)) from None
 
     def attempts(self) -> AsyncRetrying:
-        """Attempts at a request, with growing random waits between them, and as long as the server asks for."""
-        requests = self.config.requests
+        """Attempts at a request, with as long waits between them as the server asks for, and growing random ones on top."""
+        requests = self.options.requests
         return AsyncRetrying(
             retry=retry_if_exception(lambda error: transient(error) and not self.stopping),
-            wait=_Wait(multiplier=0.5, max=requests.longest_wait),
+            wait=wait_exception(_retry_after) + wait_random_exponential(multiplier=0.5, max=requests.longest_wait),
             stop=stop_after_attempt(requests.attempts),
             reraise=True,
         )
 
     async def _admitted(self, tokens: int) -> None:
         """Wait until the limits a minute let a request through."""
-        limits = self.config.requests
-        while seconds := self.ledger.admit(self.config.model, tokens, limits.per_minute, limits.tokens_per_minute):
+        limits = self.options.requests
+        while seconds := self.ledger.admit(self.options.model, tokens, limits.per_minute, limits.tokens_per_minute):
             await asyncio.sleep(min(seconds, 1.0))
 
     async def _complete(self, body: dict[str, Any]) -> Any:
@@ -110,7 +112,7 @@ class Server:
         task, sent = asyncio.current_task(), self.supported(body)
         self.flying.add(task)
         try:
-            async with asyncio.timeout(self.config.requests.timeout):  # the client's own limit is between bytes
+            async with asyncio.timeout(self.options.requests.timeout):  # the client's own limit is between bytes
                 # As `extra_body` it goes out as it is: the client's own walk through the messages takes a quarter of its time.
                 create = self.client.chat.completions.with_raw_response.create
                 return await create(model=sent["model"], messages=[], extra_body=sent)
@@ -132,7 +134,7 @@ class Server:
 
     async def final(self, error: openai.APIStatusError) -> SenseiError:
         """What to tell people about an error that no second attempt can mend."""
-        model, status = self.config.model, error.status_code
+        model, status = self.options.model, error.status_code
         if status == 401:
             return SenseiError(f"{KEY} was refused by {self.host} (401)", hint=f"export a key that {self.host} knows, or set {ADDRESS}")
         if status == 403:
@@ -197,14 +199,7 @@ def transient(error: BaseException) -> bool:
     return isinstance(error, openai.APIConnectionError | TimeoutError)
 
 
-class _Wait(wait_random_exponential):
-    """Seconds until the next attempt: random, in a window that doubles each time; not less than the server asks for."""
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        return max(super().__call__(retry_state), _retry_after(retry_state.outcome.exception()))
-
-
-def _retry_after(error: BaseException | None) -> float:
+def _retry_after(error: BaseException) -> float:
     """Seconds of a Retry-After header, which may also be a date; 0 without one."""
     stated = error.response.headers.get("retry-after", "") if isinstance(error, openai.APIStatusError) else ""
     try:

@@ -9,18 +9,25 @@ from sensei.core.errors import SenseiError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validate(model: type[Model], content: dict[str, Any], source: str) -> Model:
-    """Validate; the first fault becomes one line with file, key and remedy."""
+def validate(model: type[Model], content: dict[str, Any], source: str, under: tuple[str, ...] = ()) -> Model:
+    """Validate; the first fault becomes one line with file, key and remedy.
+
+    Args:
+        source: what the message calls the file.
+        under: keys below which `content` stands in it.
+
+    Raises:
+        SenseiError: that line.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
         fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
+        key = ".".join(str(part) for part in (*under, *fault["loc"])) or "(whole file)"
         if fault["type"] == "extra_forbidden":
             known = sorted(_fields_at(model, fault["loc"][:-1]))
-            raise SenseiError(
-                f"{source}: unknown key `{key}`", expected=f"one of {', '.join(known)}", hint="correct or remove it"
-            ) from error
+            expected = f"one of {', '.join(known)}" if known else "no key there"
+            raise SenseiError(f"{source}: unknown key `{key}`", expected=expected, hint="correct or remove it") from error
         if fault["type"] == "value_error":
             raise SenseiError(f"{source}: {fault['ctx']['error']}") from error
         found = None if fault["type"] == "missing" else repr(fault["input"])

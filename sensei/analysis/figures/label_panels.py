@@ -1,0 +1,127 @@
+"""The panels of figure `labels`: shares, order bias, agreement and learning curves of one environment's annotators in a row."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from sensei.analysis import style
+
+CODE_COLOURS = {"first": "#0072B2", "second": "#E69F00", "tie": "#BBBBBB", "unknown": "#E8E8E8"}
+ROW_HEIGHT = 0.24  # inches of an annotator
+FRAME = 0.55  # inches of titles and axes of a row of panels
+LOWEST = 0.8  # inches of learning curves
+MOST_UPRIGHT = 3  # columns whose names fit side by side
+LYING = 0.25  # inches that they take more if they do not
+HALF = {"xlim": (0, 1), "xticks": [0, 0.5, 1], "xticklabels": ["0", "0.5", "1"]}
+
+Names = dict[str, str]  # annotator -> what the figure calls it
+
+
+def draw(numbers: pd.DataFrame, titles: dict[str, str], rows: dict[str, Names]) -> Figure:
+    """A row of panels for each of `titles` (environment -> title, the last one published), each annotator of its `rows` a line.
+
+    Args:
+        numbers: as `Labels.load` returns them.
+    """
+    *environments, theirs = titles
+    colours = style.colours_of(name for environment in environments for name in rows[environment])
+    heights = [max(ROW_HEIGHT * len(rows[name]), LOWEST) + FRAME + LYING * (len(rows[name]) > MOST_UPRIGHT) for name in environments]
+    heights.append(ROW_HEIGHT * len(rows[theirs]) + FRAME)
+    figure = style.figure(style.FULL_WIDTH, sum(heights))
+    grid = figure.subplots(len(titles), 4, squeeze=False, width_ratios=[1.3, 0.9, 1.2, 1.3], height_ratios=heights)
+    for panels, environment in zip(grid, titles, strict=True):
+        own, names = numbers[numbers["environment"] == environment], rows[environment]
+        _shares(panels[0], own, names)
+        panels[0].set_title(titles[environment])
+        _bias(panels[1], own, names)
+        if environment != theirs:
+            _agreement(panels[2], own, names)
+            _learning(panels[3], own, {name: colours[name] for name in names})
+    shown = {name: title for environment in environments for name, title in rows[environment].items()}
+    _legend(grid[-1], {shown[name]: colour for name, colour in colours.items()})
+    return figure
+
+
+def _lines(axes: Axes, names: list[str]) -> None:
+    """One line for each of `names`, from the top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+
+
+def _shares(axes: Axes, numbers: pd.DataFrame, names: Names) -> None:
+    shares = numbers[numbers["measure"] == "share"]
+    place = shares["annotator"].map(list(names).index)
+    stacked = {"multiple": "stack", "shrink": 0.62, "discrete": True, "alpha": 1, "linewidth": 0, "legend": False}
+    codes = list(CODE_COLOURS)[::-1]  # seaborn stacks from the last
+    sns.histplot(shares, y=place, hue="other", hue_order=codes, palette=CODE_COLOURS, weights="value", ax=axes, **stacked)
+    _lines(axes, list(names.values()))
+    axes.set(xlabel="share of labels", ylabel=None, **HALF)
+
+
+def _bias(axes: Axes, numbers: pd.DataFrame, names: Names) -> None:
+    measured = style.with_interval(numbers[numbers["measure"] == "order_bias"])
+    axes.axvline(0.5, color=style.FAINT, linewidth=0.7, linestyle=style.DASHES)
+    points = {"linestyle": "none", "color": style.INK, "markersize": 3.5, "err_kws": {"linewidth": 1.3}, "clip_on": False}
+    sns.pointplot(measured, x="value", y="annotator", order=list(names), ax=axes, **style.INTERVAL, **points)
+    _lines(axes, [""] * len(names))
+    axes.set(title="order bias", xlabel="first preferred", ylabel=None, **HALF)
+
+
+def _agreement(axes: Axes, numbers: pd.DataFrame, names: Names) -> None:
+    """A row for each annotator, a column for each that it is compared with: accuracy, and kappa below it."""
+    values = numbers.pivot(index=["annotator", "other"], columns="measure", values="value").reindex(columns=["accuracy", "kappa"])
+    compared = set(numbers.loc[numbers["measure"] == "accuracy", "other"])
+    others = [name for name in dict.fromkeys([*names, *sorted(compared)]) if name in compared]
+    cells = values["accuracy"].unstack("other").reindex(index=list(names), columns=others)
+    said = numbers[numbers["measure"] == "accuracy"].set_index(["annotator", "other"]).index
+    texts = cells.astype(object)
+    for name in names:
+        for other in others:
+            texts.loc[name, other] = _agreed(*values.loc[name, other]) if (name, other) in said else ""
+    sns.heatmap(cells.astype(float), cmap="Blues", vmin=0.5, vmax=1.6, cbar=False, ax=axes)
+    for (row, column), text in np.ndenumerate(texts.to_numpy()):
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize="x-small", color=style.INK)
+    upright = len(others) <= MOST_UPRIGHT
+    axes.set_xticks(np.arange(len(others)) + 0.5, [name.replace("_", "\n") for name in others], rotation=0 if upright else 90)
+    axes.set_yticks([])
+    axes.tick_params(axis="x", length=0)
+    axes.set(title="agreement", xlabel=None, ylabel=None)
+
+
+def _agreed(accuracy: float, kappa: float) -> str:
+    """Accuracy and kappa of two annotators, "none" where they have no clear pair in common."""
+    said = "none" if pd.isna(kappa) else f"{round(kappa, 2) + 0.0:.2f}"
+    return f"{'none' if pd.isna(accuracy) else f'{accuracy:.3f}'}\n\u03ba {said}"
+
+
+def _learning(axes: Axes, numbers: pd.DataFrame, colours: dict[str, str]) -> None:
+    look = {"x": "count", "y": "value", "hue": "annotator", "palette": colours, "ax": axes, "legend": False}
+    own, by_oracle = (numbers[numbers["measure"] == measure] for measure in ("held_out", "held_out_oracle"))
+    sns.lineplot(own, linestyle=style.DASHES, errorbar=None, **look)
+    bars = {"err_style": "bars", "err_kws": {"elinewidth": 0.8}, "marker": "o", "markeredgewidth": 0}
+    sns.lineplot(style.with_interval(by_oracle), **style.INTERVAL, **bars, **look)
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.count(value)))
+    lowest = pd.concat([own, by_oracle])["low"].min()
+    axes.set(title="reward model", xlabel="labels learned from", ylabel="accuracy", ylim=(max(min(lowest, 0.5) - 0.02, 0), 1.02))
+
+
+def _legend(panels: np.ndarray, colours: dict[str, str]) -> None:
+    """What colours and lines mean, in the empty panels beside the published labels."""
+    codes = [Patch(color=colour, label=code) for code, colour in CODE_COLOURS.items()]
+    lines = [Line2D([], [], color=colour, marker="o", label=name) for name, colour in colours.items()]
+    lines += [
+        Line2D([], [], color=style.FAINT, linestyle="-", marker="o", label="by the oracle"),
+        Line2D([], [], color=style.FAINT, linestyle=style.DASHES, label="by its own labels"),
+    ]
+    for axes, handles, title, columns in ((panels[2], codes, "labels", 2), (panels[3], lines, "reward model", 1)):
+        axes.axis("off")
+        legend = axes.legend(handles=handles, loc="upper left", title=title, alignment="left", ncols=columns, bbox_to_anchor=(0, 1.2))
+        legend.set_in_layout(False)

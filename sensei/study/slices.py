@@ -1,0 +1,115 @@
+"""What the stages share: slices of the study by value, and the modules behind the names in it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from sensei.annotators.prompts import prompt_path
+from sensei.core.plugins import module_of
+from sensei.study.models.study import OPERATIONAL, Study
+from sensei.study.stage import Job, Stage
+
+ENVIRONMENTS = "sensei.envs", "Environment", "environment family"
+ANNOTATORS = "sensei.annotators", "Annotator", "annotator kind"
+AGENTS = "sensei.agents", "Agent", "algorithm"
+SOURCES = "sensei.exploration", "Source", "reward source"
+FIGURES = "sensei.analysis.figures", "Figure", "figure"
+ASKING = ("order", "both_orders", "views")  # how pairs are asked; what else is under `labels` are limits
+
+
+def settled(value: Any) -> Any:
+    """`value`, a section or nested mappings, without its operational keys."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {key: settled(part) for key, part in value.items() if key not in OPERATIONAL}
+    return value
+
+
+def of_run(study: Study, job: Job, without: Iterable[str]) -> dict[str, Any]:
+    """What a run depends on; `without` are the keys of `training` that belong to the other phase."""
+    settings = settled(study.settings[job.environment])
+    part = {key: settings[key] for key in ("environment", "world_model", "ensemble", "behaviour", "training")}
+    part["training"] = {key: value for key, value in part["training"].items() if key not in without}
+    return part | {"method": settled(study.methods[job.method]), "weights": settled(study.weights(job.environment, job.method))}
+
+
+def of_analysis(study: Study) -> dict[str, Any]:
+    """What tables and figures depend on: all but how labels are asked for and judged, and which figures are drawn."""
+    whole = settled(study)
+    for settings in whole["settings"].values():
+        del settings["labels"], settings["pairs"]["shards"]
+    return {key: value for key, value in whole.items() if key not in ("figures", "stages")}
+
+
+def run_code(study: Study, job: Job) -> list[str]:
+    """Modules of a run: the loop, the environment with its workers, the algorithm, the reward sources."""
+    method = study.methods[job.method]
+    sources = [module_of(name, *SOURCES) for name in method.sources]
+    worker = "sensei.envs.vector.worker"
+    return ["sensei.training.runs", worker, *families(study, [job.environment]), module_of(method.algorithm, *AGENTS), *sources]
+
+
+def families(study: Study, environments: Iterable[str]) -> list[str]:
+    """Modules of the families of some environments."""
+    return sorted({module_of(study.settings[name].environment.family, *ENVIRONMENTS) for name in environments})
+
+
+def annotator_code(study: Study, job: Job) -> str:
+    """Module of an annotator's kind."""
+    return module_of(study.annotator_settings[job.annotator].kind, *ANNOTATORS)
+
+
+def prompts(study: Study, job: Job) -> list[Path]:
+    """The prompt file with which an annotator is asked, if it is asked in words."""
+    prompt = study.prompt_of(job.annotator, job.environment)
+    return [prompt_path(prompt)] if prompt else []
+
+
+def figures_of(study: Study) -> dict[str, Any]:
+    """Name of the drawing -> figure, of all figures of a study.
+
+    Raises:
+        SenseiError: one does not exist, or two have one name.
+    """
+    from sensei.analysis.figures import registry  # which imports pandas: not for `--help`
+
+    return registry.figures_of(study)
+
+
+def figure_of(study: Study, name: str) -> Any:
+    """The figure of a study whose drawing has a name, or the figure of this package called so.
+
+    Raises:
+        SenseiError: there is none.
+    """
+    from sensei.analysis.figures import registry
+
+    return registry.figure_of(study, name)
+
+
+def jobs(stage: Stage, study: Study) -> list[Job]:
+    """Every job of a stage: all combinations of its axes that the study has."""
+    named: list[dict[str, Any]] = [{}]
+    for axis in (axis for axis in Job.__dataclass_fields__ if axis in stage.axes):
+        named = [{**names, axis: value} for names in named for value in _values(study, axis, names.get("environment"))]
+    return [Job.of(names) for names in named]
+
+
+def _values(study: Study, axis: str, environment: str | None) -> Iterable[Any]:
+    """What an axis ranges over, in one environment where that plays a part."""
+    if axis == "environment":
+        return study.environments
+    if axis == "figure":
+        return figures_of(study)
+    assert environment is not None, f"axis {axis} needs axis environment before it"
+    return {
+        "task": study.settings[environment].environment.tasks,
+        "method": study.explore,
+        "annotator": study.annotators_of(environment),
+        "seed": study.seeds_of(environment),
+        "shard": range(study.settings[environment].pairs.shards),
+        "share": [1],
+    }[axis]

@@ -1,0 +1,168 @@
+"""What is listed is imported and what is imported is listed; each software environment holds all that its stages import."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers import ROOT, environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from sensei.core.plugins import module_of, names
+from sensei.core.provenance import closure
+from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.load import load_study
+from sensei.study.models.study import Study
+from sensei.study.slices import AGENTS, ANNOTATORS, ENVIRONMENTS, FIGURES, SOURCES, jobs
+from sensei.study.stages import STAGES
+
+# Used without being imported: package -> the file that uses it, and the words by which.
+USED = {
+    "import-linter": ("Makefile", "lint-imports"),
+    "pytest-timeout": ("pyproject.toml", "timeout = "),
+    "pytest-xdist": ("Makefile", "--numprocesses"),
+    "ruff": ("Makefile", "ruff check"),
+    "setuptools": ("sensei/envs/minihack/levels.py", "pkg_resources"),
+    "snakefmt": ("Makefile", "snakefmt"),
+    "snakemake-executor-plugin-slurm": ("workflow/profiles/slurm/config.yaml", "executor: slurm"),
+    "tensorboard": ("sensei/training/logger.py", "torch.utils.tensorboard"),
+}
+PEERS = ROOT / "sensei" / "bench" / "peers.py"  # runs in the interpreter of another implementation
+STUDIES = list(CONFIG_FOLDER.glob("*.yaml"))
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """Top-level modules that a file imports anywhere, the standard library's left out."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":  # of a workflow: its grammar is not Python's
+        found = re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE)
+    else:
+        found = []
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                found += [alias.name.partition(".")[0] for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.append(node.module.partition(".")[0])
+    return frozenset(found) - sys.stdlib_module_names
+
+
+def distributions(modules: set[str]) -> set[str]:
+    """Packages that hold modules."""
+    held = importlib.metadata.packages_distributions()
+    unknown = {name for name in modules if name not in held} - {"sensei", "fakes", "helpers"}
+    assert not unknown, f"no installed package holds {unknown}"
+    return {canonicalize_name(name) for module in modules - {"sensei"} for name in held.get(module, ())}
+
+
+def listed(*extras: str) -> set[str]:
+    """Packages that pyproject.toml lists, those of some extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = [*project["dependencies"], *(text for extra in extras for text in project["optional-dependencies"][extra])]
+    return {canonicalize_name(Requirement(text).name) for text in texts}
+
+
+def test_what_the_package_imports_is_listed_and_what_is_listed_is_used():
+    sources = [*(ROOT / "sensei").rglob("*.py"), *(ROOT / "workflow").rglob("*.smk"), ROOT / "Snakefile"]
+    found = distributions({module for path in sources if path != PEERS for module in imported(path)})
+    ours = listed("robodesk", "vlm", "tensorboard", "cluster")
+    assert found <= ours, f"imported and not listed: {found - ours}"
+    assert ours <= found | set(USED), f"listed and not imported: {ours - found - set(USED)}"
+
+
+def test_what_the_tests_import_is_listed_and_what_is_listed_for_them_is_used():
+    found = distributions({module for path in (ROOT / "tests").rglob("*.py") for module in imported(path)})
+    everything = listed("robodesk", "vlm", "tensorboard", "cluster", "dev")
+    assert found <= everything, f"imported and not listed: {found - everything}"
+    for_tests = listed("dev") - listed()
+    assert for_tests <= found | set(USED), f"listed and not used: {for_tests - found - set(USED)}"
+
+
+@pytest.mark.parametrize("package", USED)
+def test_what_is_used_without_being_imported_is_used_where_it_is_said(package):
+    file, words = USED[package]
+    assert words in (ROOT / file).read_text(encoding="utf-8")
+
+
+# Software environments ----------------------------------------------------------------------------------------
+
+
+def rules() -> dict[str, str]:
+    """Stage -> the software environment of its rule."""
+    found = {}
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for text in re.split(r"\n *(?:use )?rule ", path.read_text())[1:]:
+            stage, software = re.search(r'STAGES\["([\w-]+)"\]', text), re.search(r'envs/(\w+)\.yaml"', text)
+            if stage and software:
+                found[stage[1]] = software[1]
+    return found
+
+
+def roots(stage: str) -> set[str]:
+    """Modules of every job of a stage in any study that is shipped, with every plugin there is."""
+    table, found = STAGES[stage], set()
+    for path in STUDIES:
+        study: Study = load_study(path)
+        for job in jobs(table, study) if table.needs_study else jobs(table, study)[:1]:
+            found |= set(table.code(study, job))
+    plugins = {"explore": (ENVIRONMENTS, AGENTS, SOURCES), "learn": (ENVIRONMENTS, AGENTS, SOURCES)}
+    plugins |= {"annotate": (ANNOTATORS,), "figure": (FIGURES,)}
+    return found | {module_of(name, *room) for room in plugins.get(stage, ()) for name in names(*room[:2])}
+
+
+def held_by(software: str) -> set[str]:
+    """Packages of a software environment, with all that they need."""
+    content = yaml.safe_load((ROOT / "envs" / f"{software}.yaml").read_text())
+    todo, reached = [canonicalize_name(Requirement(pin).name) for pin in content["dependencies"][-1]["pip"]], set()
+    while todo:
+        name = todo.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        for text in importlib.metadata.requires(name) or []:
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                todo.append(canonicalize_name(requirement.name))
+    return reached
+
+
+def test_every_stage_has_a_software_environment():
+    assert set(rules()) == set(STAGES)
+
+
+HIDING = """
+import importlib, importlib.abc, sys
+visible, third_party, ours = {visible!r}, {third_party!r}, {ours!r}
+
+class Hide(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in third_party and top not in visible:
+            raise ModuleNotFoundError(f"No module named {{top!r}} in this software environment", name=top)
+
+sys.meta_path.insert(0, Hide())
+for name in ours:
+    importlib.import_module(name)
+"""
+
+
+@pytest.mark.parametrize("software", sorted({path.stem for path in (ROOT / "envs").glob("*.yaml")}))
+def test_a_software_environment_holds_all_that_its_stages_import(software, tmp_path):
+    held, kept = importlib.metadata.packages_distributions(), held_by(software)
+    modules = {name for stage, used in rules().items() if used == software for name in closure(roots(stage)) if name.startswith("sensei.")}
+    modules |= {"sensei.cli.main", "sensei.study.stages", "sensei.study.folder"}  # the command line that starts every stage
+    files = {name: ROOT.joinpath(*name.split(".")) for name in modules}
+    imports = {top for path in files.values() for top in imported(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))}
+    lacking = {name for name in imports if name in held and not kept & {canonicalize_name(each) for each in held[name]}}
+    assert not lacking, f"envs/{software}.yaml lacks what its stages import: {sorted(lacking)}"
+    visible = {module for module, packages in held.items() if kept & {canonicalize_name(each) for each in packages}}
+    code = HIDING.format(visible=visible, third_party=set(held) - {"sensei"}, ours=sorted(modules))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

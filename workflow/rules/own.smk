@@ -1,0 +1,26 @@
+"""Stages that a study names itself, under `stages:`; one rule each."""
+
+for called, stage in OWN_STAGES.items():
+
+    rule:
+        name:
+            stage.name
+        input:
+            unpack(inputs(stage)),
+        output:
+            **outputs(stage),
+        log:
+            log_of(stage),
+        conda:
+            "../../envs/figures.yaml"
+        threads: 1
+        resources:
+            mem_mb=4000,
+            runtime=60,
+        params:
+            code=code(stage),
+            settings=settings(stage),
+        message:
+            f"{called}"
+        shell:
+            command(stage, called)

@@ -7,10 +7,9 @@ its exploration maximises, each by its module here or as "package.module:Class".
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 
-from sensei.core.errors import SenseiError
+from sensei.core.messages import validate
 from sensei.core.plugins import find
 from sensei.replay.step import Spaces
 from sensei.study.models.exploration import SOURCES, Method
@@ -108,11 +107,5 @@ def make_source(name: str, world_model: WorldModel, spaces: Spaces, settings: Se
         SenseiError: there is none, or its options are wrong.
     """
     kind = find(name, *SOURCES)
-    try:
-        options = kind.Options(**method.options.get(name, {}))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, ("options", name, *fault["loc"])))
-        known = ", ".join(kind.Options.model_fields) or "none"
-        raise SenseiError(f"`{key}` of a method: {fault['msg']}", found=fault["input"], expected=f"options of {name}: {known}") from error
+    options = validate(kind.Options, method.options.get(name, {}), f"method {method.title}", under=("options", name))
     return kind(Made(world_model, spaces, settings, method, options))

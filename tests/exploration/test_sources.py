@@ -58,8 +58,8 @@ def test_a_source_outside_the_repository_is_learned_and_maximised(novelty, tmp_p
 
 def test_its_options_are_checked(novelty):
     for wrong, said in (
-        ({"outputs": "many"}, "options.novelty:Novelty.outputs.*found many"),
-        ({"layers": 3}, "options of .*: outputs, learning"),
+        ({"outputs": "many"}, r"method Novelty: `options\.novelty:Novelty\.outputs`.*found 'many'"),
+        ({"layers": 3}, r"unknown key `options\.novelty:Novelty\.layers`: expected one of clip, epsilon, learning_rate, outputs"),
     ):
         with pytest.raises(SenseiError, match=said):
             agent_of(novelty, options={NAME: wrong})

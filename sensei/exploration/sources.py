@@ -93,7 +93,9 @@ class Source(nn.Module):
 
     def reward(self, rollout: Rollout) -> torch.Tensor:
         """float [horizon, rows]: entry t for the step that leads to state t + 1. Gradients may pass, for continuous actions."""
-        raise NotImplementedError
+        of_states = self.state_reward(rollout)
+        assert of_states is not None, f"{type(self).__name__} has neither `reward` nor `state_reward`"
+        return of_states[1:]
 
     def state_reward(self, rollout: Rollout) -> torch.Tensor | None:
         """The same of a source that rewards a state wherever it is reached, for every state: float [horizon + 1, rows]; else None."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from fakes.agents import dreamer
+from fakes.agents import HORIZON, ROWS, dreamer
 from fakes.toys import agent_tensors, lines, toy_study
 from helpers import ROOT
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ from sensei.replay.step import Spaces
 from sensei.study.models.exploration import SOURCES, ExplorationConfig, Method
 from sensei.study.models.study import Study
 from sensei.training.runs import explore
+from sensei.world_model.rssm import State
 
 GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").partition("## A new reward source")[2]
 CODE, METHOD = (re.search(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)[1] for language in ("python", "yaml"))
@@ -96,6 +97,17 @@ def test_a_source_without_a_weight_is_refused_before_anything_runs(novelty):
     content["learn"] = ["dreamerv3"]
     with pytest.raises(ValidationError, match="no source of method novelty has a weight in toy_counting; give one of novelty:Novelty"):
         Study(**content)
+
+
+def test_a_reward_is_one_number_for_every_imagined_step():
+    agent = dreamer(True)
+    size = agent.world_model.size
+    start = State(torch.randn(ROWS, size.deter), torch.randint(size.classes, (ROWS, size.stoch)))
+    dream = agent.exploration.imagine(agent.world_model.rssm, start, torch.Generator().manual_seed(0))
+    assert {source.reward(dream).shape for source in agent.sources.values()} == {(HORIZON, ROWS)}
+    of_states = {name: source.state_reward(dream) for name, source in agent.sources.items()}
+    assert of_states["extrinsic"] is of_states["disagreement"] is None
+    assert torch.equal(of_states["semantic"][1:], agent.sources["semantic"].reward(dream))
 
 
 def test_sources_read_the_world_model_and_do_not_own_it():

@@ -133,8 +133,11 @@ def held_by(software: str) -> set[str]:
     return reached
 
 
-def test_every_stage_has_a_software_environment():
+def test_every_stage_has_a_software_environment_which_says_so():
     assert set(rules()) == set(STAGES)
+    for path in (ROOT / "envs").glob("*.yaml"):
+        said = re.match(r"# [^:]*: ([a-z, -]+)\.\n", path.read_text(encoding="utf-8"))[1].split(", ")
+        assert sorted(said) == sorted(stage for stage, software in rules().items() if software == path.stem), path.name
 
 
 HIDING = """

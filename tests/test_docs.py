@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,10 @@ from fakes.guide import blocks
 from helpers import ROOT
 
 from sensei.cli.main import app
+from sensei.replay.episodes import episode_name
 from sensei.study.layout import CONFIG_FOLDER, Layout, manifest_of
 from sensei.study.models.study import Settings
+from sensei.study.stages import STAGES
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "README.md"]
 METHOD = ROOT / "docs" / "method.md"
@@ -24,10 +27,11 @@ SETTINGS = [
     *(ROOT / name for name in ("Makefile", "Snakefile", "pyproject.toml", "environment.yml", ".ci/run")),
 ]
 ROOTS = [ROOT, *(ROOT / name for name in ("sensei", "tests", "docs", "config", "workflow", "sensei/analysis"))]
-FILE = re.compile(r"(?<![\w/.{<~-])((?:\.\./)*[\w.-]+(?:/[\w.*{}-]+)*\.(?:py|smk|c|ya?ml|md|csv|lock|toml|json|png|sh|rst|html))(?![\w/])")
+ENDS = "py|smk|c|ya?ml|md|csv|lock|toml|json|png|sh|rst|html|parquet|npz|safetensors|sqlite|jsonl|pt|mp4"
+FILE = re.compile(rf"(?<![\w/.{{<~-])((?:\.\./)*[\w.-]+(?:/[\w.*{{}}-]+)*\.(?:{ENDS}))(?![\w/])")
 MODULE = re.compile(r"(?<![\w.])(sensei(?:\.\w+)+)")
-THE_READERS = {"gpu.json", "replies.csv", "mine.csv"}  # what commands in the documents write, and what a reader has already
-THEIRS = {"qpos_objects", "ANTIALIAS"}  # names of Robodesk's package and of Pillow
+THE_READERS = {"gpu.json", "replies.csv", "first_times.csv", "mine.csv"}  # what is written in the documents, and what a reader has
+NOT_OURS = {"qpos_objects", "ANTIALIAS", "FILE"}  # names of Robodesk's package and of Pillow; "any file"
 SPOKEN = ("description", "help", "hint")  # arguments whose strings people read
 
 
@@ -78,7 +82,7 @@ def exists(name: str, where: str) -> bool:
     last = name.rpartition("/")[2]
     if last in made() | THE_READERS or last.endswith(manifest_of("").name) or module_exists(name):
         return True
-    places, pattern = [*ROOTS, (ROOT / where).parent], re.sub(r"\{[^}]*\}|<[^>]*>", "*", name)
+    places, pattern = [*ROOTS, (ROOT / where).parent], re.sub(r"\{[^}]*\}|<[^>]*>|\bNAME\b", "*", name)
     if "*" in pattern:
         return any(any(place.glob(pattern)) for place in places if not pattern.startswith(".."))
     return any((place / name).exists() for place in places) or ("/" not in name and name in names_of_files())
@@ -91,7 +95,7 @@ def made() -> set[str]:
     labels = study.labels("e", "a")
     parts = [study, study.explore("e", "m", 0), study.collect("e", 0), study.pairs("e"), labels, labels.model, study.reward("e", "a")]
     values = [getattr(part, name) for part in parts for name, kind in vars(type(part)).items() if isinstance(kind, property)]
-    return {value.name for value in values if isinstance(value, Path)}
+    return {value.name for value in [*values, labels.shard(0)] if isinstance(value, Path)} | {episode_name(3, 12)}
 
 
 @cache
@@ -128,8 +132,8 @@ def test_every_name_and_every_key_that_a_document_gives_exists():
 
 def known(span: str) -> bool:
     """Whether what stands in backticks exists, if it is `Class.attribute`, `Class(argument=)`, `section.key` or `module.name`."""
-    if argument := re.match(r"(\w+)\((\w+)=\)", span):
-        return argument[2] in classes().get(argument[1], ())
+    if (argument := re.match(r"(\w+)\((\w+)=\)", span)) and argument[1] in classes():
+        return argument[2] in classes()[argument[1]]
     dotted = re.match(r"(\w+)\.(\w+)", span)
     if dotted is None or FILE.fullmatch(span):
         return True
@@ -143,7 +147,7 @@ def known(span: str) -> bool:
 
 def test_every_name_in_the_table_of_the_paper_exists():
     named = {word for span in spans(METHOD.read_text(encoding="utf-8")) for word in re.findall(r"[A-Za-z_]{4,}", span)}
-    lost = {word for word in named - identifiers() - THEIRS if "_" in word or word[0].isupper()}
+    lost = {word for word in named - identifiers() - NOT_OURS if "_" in word or word[0].isupper()}
     assert not lost, f"docs/method.md names what the package does not know: {sorted(lost)}"
 
 
@@ -151,8 +155,8 @@ def spans(text: str) -> Iterator[str]:
     """Everything in backticks, code blocks apart; ".name" is completed with the owner of the span before it in the line."""
     for line in re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines():
         owner = ""
-        for span in re.findall(r"`([^`]+)`", line):
-            span = owner + span if re.match(r"\.[a-z_]\w*$", span) else span
+        for written in re.findall(r"`([^`]+)`", line):
+            span = owner + written if re.match(r"\.[a-z_]\w*$", written) else written
             owner = dotted[1] if (dotted := re.match(r"([A-Za-z_]\w*)(?:\.\w|$)", span)) else owner
             yield span
 
@@ -215,6 +219,26 @@ def has(name: str, names: frozenset[str]) -> bool:
     return first in names and (not rest or rest.partition(".")[0] in classes().get(first, ()))
 
 
+def test_the_rooms_and_stages_of_the_table_are_those_there_are():
+    text = METHOD.read_text(encoding="utf-8").partition("### Rooms")[2].partition("### Seeds")[0]
+    rooms, stages = text.split("### Stages")
+    named = [room.removesuffix(".py").strip("/").replace("/", ".") for row in rooms.split("\n| `")[1:] for room in first_cell(row)]
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][0]
+    layers = [layer.removeprefix("sensei.") for line in reversed(contract["layers"]) for layer in line.split(" | ")]
+    inside = [name for name in named if name in layers]
+    assert sorted(inside, key=layers.index) == inside, "from the lowest layer up, as pyproject.toml has them"
+    assert {path.name for path in (ROOT / "sensei").iterdir() if path.is_dir() and path.name[0] != "_"} == {
+        name.partition(".")[0] for name in named
+    }
+    rows = re.findall(r"^\| `([\w-]+)` \| ([a-z, ]*?) ?\|", stages, re.MULTILINE)
+    assert rows == [(name, ", ".join(stage.axes)) for name, stage in STAGES.items()]
+
+
+def first_cell(row: str) -> list[str]:
+    """What is in backticks in the first cell of a row of a table, whose first backtick is gone."""
+    return re.findall(r"`([^`]+)`", f"`{row.partition(' |')[0]}")
+
+
 # The paper, and where else a reader is sent -------------------------------------------------------------------------
 
 
@@ -222,8 +246,8 @@ def test_what_is_cited_of_the_paper_is_in_it():
     """Of the paper sections 1 to 5, appendices A to F, nine equations, 27 figures; else a section of docs/method.md that there is."""
     headings = re.findall(r"^## (\d+) ", METHOD.read_text(encoding="utf-8"), re.MULTILINE)
     wrong = []
-    for where, said in texts():
-        said = " ".join(said.split())
+    for where, text in texts():
+        said = " ".join(text.split())
         wrong += [f"{where}: {found}" for found in re.findall(r"(?:of|from) (?:the|its|the paper's) notes|Appendix (?![A-F]\b)\w+", said)]
         for kind, most in (("Eq", 9), ("Fig(?:ure)?", 27)):
             wrong += [f"{where}: {kind} {number}" for number in re.findall(rf"\b{kind}s?\.? (\d+)", said) if int(number) > most]
@@ -266,7 +290,8 @@ def test_every_command_that_is_shown_exists_with_its_options():
 def test_every_option_in_a_hint_is_one_of_some_command():
     known = options(typer.main.get_command(app)) | {"--configfile", "--unlock"}
     for path in (ROOT / "sensei").rglob("*.py"):
-        hints = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.keyword) and node.arg == "hint"]
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        hints = [node for node in nodes if isinstance(node, ast.keyword) and node.arg == "hint"]
         parts = [part.value for hint in hints for part in ast.walk(hint) if is_text(part)]
         assert {option for part in parts for option in re.findall(r"--[a-z][\w-]*", part)} <= known, path.relative_to(ROOT)
 

@@ -19,7 +19,10 @@ from sensei.study.layout import CONFIG_FOLDER, Layout, manifest_of
 from sensei.study.models.study import Settings
 from sensei.study.stages import STAGES
 
-DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / folder / "README.md" for folder in ("", "results", "sensei/analysis/published"))]
+DOCUMENTS = [
+    *sorted((ROOT / "docs").glob("*.md")),
+    *(ROOT / folder / "README.md" for folder in ("", "results", "sensei/analysis/published")),
+]
 METHOD = ROOT / "docs" / "method.md"
 CODE = [path for folder in ("sensei", "tests", "workflow") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".smk", ".c")]
 SETTINGS = [

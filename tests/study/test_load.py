@@ -91,7 +91,7 @@ def test_paper_study_is_appendix_b(key):
     for environment, expected in zip(("minihack_keyroom_s15", "minihack_keychest"), APPENDIX_B[key], strict=True):
         value = study.settings[environment].model_dump()
         for part in key.split("."):
-            value = value[part]
+            value = value.get(part, 0)  # a reward source without a weight has weight 0
         assert value == expected, environment
 
 

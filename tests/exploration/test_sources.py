@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from fakes.agents import dreamer
+from fakes.agents import HORIZON, ROWS, dreamer
 from fakes.guide import shown
 from fakes.toys import agent_tensors, lines, toy_study
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from sensei.replay.step import Spaces
 from sensei.study.models.exploration import SOURCES, ExplorationConfig, Method
 from sensei.study.models.study import Study
 from sensei.training.runs import explore
+from sensei.world_model.rssm import State
 
 CODE, METHOD = shown("novelty.py"), shown("config/methods/novelty.yaml")
 NAME = "novelty:Novelty"
@@ -56,8 +57,8 @@ def test_a_source_outside_the_repository_is_learned_and_maximised(novelty, tmp_p
 
 def test_its_options_are_checked(novelty):
     for wrong, said in (
-        ({"outputs": "many"}, "options.novelty:Novelty.outputs.*found many"),
-        ({"layers": 3}, "options of .*: outputs, learning"),
+        ({"outputs": "many"}, r"method Novelty: `options\.novelty:Novelty\.outputs`.*found 'many'"),
+        ({"layers": 3}, r"unknown key `options\.novelty:Novelty\.layers`: expected one of clip, epsilon, learning_rate, outputs"),
     ):
         with pytest.raises(SenseiError, match=said):
             agent_of(novelty, options={NAME: wrong})
@@ -94,6 +95,17 @@ def test_a_source_without_a_weight_is_refused_before_anything_runs(novelty):
     content["learn"] = ["dreamerv3"]
     with pytest.raises(ValidationError, match="no source of method novelty has a weight in toy_counting; give one of novelty:Novelty"):
         Study(**content)
+
+
+def test_a_reward_is_one_number_for_every_imagined_step():
+    agent = dreamer(True)
+    size = agent.world_model.size
+    start = State(torch.randn(ROWS, size.deter), torch.randint(size.classes, (ROWS, size.stoch)))
+    dream = agent.exploration.imagine(agent.world_model.rssm, start, torch.Generator().manual_seed(0))
+    assert {source.reward(dream).shape for source in agent.sources.values()} == {(HORIZON, ROWS)}
+    of_states = {name: source.state_reward(dream) for name, source in agent.sources.items()}
+    assert of_states["extrinsic"] is of_states["disagreement"] is None
+    assert torch.equal(of_states["semantic"][1:], agent.sources["semantic"].reward(dream))
 
 
 def test_sources_read_the_world_model_and_do_not_own_it():

@@ -62,11 +62,8 @@ APPENDIX_B = {
     "training.replay_capacity": (1_000_000, 1_000_000),
     "training.prefill": (1024, 1024),
     "exploration.percentile": (90, 90),
-    "exploration.explore.semantic": (0.3, 0.25),
-    "exploration.explore.disagreement": (1, 1),
-    "exploration.explore.extrinsic": (0, 0),
-    "exploration.go.semantic": (1, 1),
-    "exploration.go.disagreement": (0.1, 0.05),
+    "exploration.explore": ({"semantic": 0.3, "disagreement": 1}, {"semantic": 0.25, "disagreement": 1}),  # and chi is 0
+    "exploration.go": ({"semantic": 1, "disagreement": 0.1}, {"semantic": 1, "disagreement": 0.05}),
     "pairs.number": (100_000, 100_000),
     "reward.architecture": ("paper", "paper"),
     "reward.hidden": (512, 512),

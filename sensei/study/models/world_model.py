@@ -8,7 +8,7 @@ from sensei.study.models.section import Section
 
 
 class WorldModelConfig(Section):
-    """World model (paper Eqs. 1-4, sizes of Appendix B; the other constants are those of DreamerV3 and the released code)."""
+    """World model (paper Eqs. 1 to 4, Appendix B)."""
 
     size: Literal["tiny", "XS", "S", "M", "L", "XL"] = Field("S", description="network preset, see sensei/world_model/sizes.py")
     image_size: int = Field(64, ge=16, multiple_of=8, description="side of the agent's picture in pixels (paper: 64)")

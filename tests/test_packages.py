@@ -148,8 +148,11 @@ def file_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def test_every_stage_has_a_software_environment():
+def test_every_stage_has_a_software_environment_which_says_so():
     assert set(rules()) == set(STAGES)
+    for path in (ROOT / "envs").glob("*.yaml"):
+        said = re.match(r"# [^:]*: ([a-z, -]+)\.\n", path.read_text(encoding="utf-8"))[1].split(", ")
+        assert sorted(said) == sorted(stage for stage, software in rules().items() if software == path.stem), path.name
 
 
 HIDING = """

@@ -185,7 +185,7 @@ def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor family, system, cores of this process, and, once torch is imported, its threads and graphics card."""
+    """Processor family, system, cores of this process, and, once torch is imported, its threads and its GPU."""
     torch = sys.modules.get("torch")
     cuda = torch is not None and torch.cuda.is_available()
     return {

@@ -1,14 +1,13 @@
 """A reward source is one file, found by its name; one of a stranger, as it stands in docs/extending.md, trains on a toy."""
 
-import re
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from fakes.agents import HORIZON, ROWS, dreamer
+from fakes.guide import shown
 from fakes.toys import agent_tensors, lines, toy_study
-from helpers import ROOT
 from pydantic import ValidationError
 
 from sensei.agents.dreamer import DreamerAgent
@@ -21,8 +20,7 @@ from sensei.study.models.study import Study
 from sensei.training.runs import explore
 from sensei.world_model.rssm import State
 
-GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").partition("## A new reward source")[2]
-CODE, METHOD = (re.search(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)[1] for language in ("python", "yaml"))
+CODE, METHOD = shown("novelty.py"), shown("config/methods/novelty.yaml")
 NAME = "novelty:Novelty"
 
 

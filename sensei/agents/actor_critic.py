@@ -17,7 +17,7 @@ from sensei.exploration.sources import Rollout
 from sensei.exploration.switch import Switch
 from sensei.kernels.categorical import draw, straight_through
 from sensei.study.models.behaviour import BehaviourConfig
-from sensei.world_model.distributions import BINS, categorical_entropy, log_probabilities, two_hot_loss, two_hot_mean
+from sensei.world_model.distributions import BINS, categorical_entropy, log_probabilities, two_hot_losses, two_hot_mean
 from sensei.world_model.networks import BatchedMLP
 from sensei.world_model.rssm import RSSM, State, one_hot
 from sensei.world_model.sizes import Size
@@ -146,8 +146,8 @@ class Behaviour(nn.Module):
         horizon, rows = weight.shape
         with torch.no_grad():
             slow = two_hot_mean(self.slow_critic(*(part[: horizon * rows] for part in frozen)).unflatten(1, (horizon, rows)))
-        loss = two_hot_loss(logits, returns) + self.config.slow_weight * two_hot_loss(logits, slow)
-        loss = (weight * loss).mean((1, 2)).sum()
+        to_returns, to_slow = two_hot_losses(logits, torch.stack([returns, slow]))
+        loss = (weight * (to_returns + self.config.slow_weight * to_slow)).mean((1, 2)).sum()
         metrics = {"critic_gradient": self.optimisers["critic"].step(loss), "critic_loss": loss.detach()}
         with torch.no_grad():
             torch._foreach_lerp_(list(self.slow_critic.parameters()), list(self.critic.parameters()), self.config.slow_rate)

@@ -16,6 +16,7 @@ from sensei.envs.step import Has, fields
 from sensei.exploration.extrinsic import Extrinsic
 from sensei.exploration.sources import Made, Rollout, make_source
 from sensei.exploration.switch import Switch
+from sensei.kernels.measure import decide
 from sensei.replay.step import Spaces
 from sensei.study.models.exploration import ExplorationConfig, Method
 from sensei.study.models.study import Settings
@@ -55,6 +56,8 @@ class DreamerAgent(nn.Module, Agent):
         self.generators = {name: torch_generator(seed, "agent", name, device=self.device) for name in ("observe", "imagine", "act")}
         self.optimisers = self._optimisers()
         compile = settings.training.compile
+        if compile != "off" and self.device.type == "cpu":
+            decide()
         if compile == "full":
             self.compile_parts()
         drawn = [self.generators[name] for name in ("observe", "imagine")]

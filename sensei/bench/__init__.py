@@ -8,7 +8,7 @@ import importlib
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("annotate", "environment", "gpu", "loop", "update")
+COMMANDS = ("annotate", "environment", "gpu", "kernels", "loop", "update")
 
 
 class Lazy(TyperGroup):

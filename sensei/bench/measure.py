@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,39 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from sensei.core.errors import SenseiError
 from sensei.core.files import write_json
+from sensei.core.machine import processor
 from sensei.core.provenance import hardware, package_versions
 
+ISA = {
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "avx512": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "MKL_ENABLE_INSTRUCTIONS": "AVX512"},
+}
+Isa = Annotated[str | None, typer.Option(help=f"instruction set not to go beyond, {' or '.join(ISA)}; by default the processor's best")]
 Json = Annotated[Path | None, typer.Option("--json", help="also write the result to this file")]
 PACKAGES = ("torch", "numpy", "gymnasium", "nle", "minihack", "mujoco", "dm_control", "robodesk", "openai")
+
+
+def limit_instructions(isa: str | None) -> None:
+    """Let PyTorch, oneDNN and MKL, and so our kernels, go no further than an instruction set, here and in what is started from here.
+
+    Raises:
+        SenseiError: there is none of that name, or torch has been imported and has chosen already.
+    """
+    if isa is None:
+        return
+    if isa not in ISA:
+        raise SenseiError("unknown instruction set", found=isa, expected=f"one of {', '.join(ISA)}")
+    os.environ |= ISA[isa]
+    if "torch" in sys.modules and not _limited(isa):
+        raise SenseiError(f"torch computes beyond {isa} already", hint="limit instructions in a process of its own")
+
+
+def _limited(isa: str) -> bool:
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability().lower() in (isa, "default")
 
 
 def timed(function: Callable[[], Any], repeats: int, warmup: int = 1) -> dict[str, float]:
@@ -41,7 +70,7 @@ def machine(threads: int | None = None) -> dict[str, Any]:
     facts = hardware()
     return {
         **facts,
-        "processor": _processor(),
+        "processor": processor(),
         "threads": threads or facts["threads"],
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
@@ -63,11 +92,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(part) for part in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sensei.bench.measure import Json, emit, machine, summary
+from sensei.bench.measure import Isa, Json, emit, limit_instructions, machine, summary
 from sensei.bench.workload import BATCHES, HORIZON, IMAGE, ours, workload
 from sensei.core.errors import SenseiError
 
@@ -31,6 +31,7 @@ def update(
     against: Annotated[list[Path], typer.Option(help="checkout of a peer to time in the same run; may be given more than once")] = (),
     peer_python: Annotated[str, typer.Option(help="interpreter that has the peers' packages")] = sys.executable,
     batch: Annotated[str | None, typer.Option(help="batch x length, e.g. 8x32; by default the preset's")] = None,
+    horizon: Annotated[int, typer.Option(min=1, help="steps imagined")] = HORIZON,
     image: Annotated[int, typer.Option(help="side of the picture in pixels; peers take 64 only")] = IMAGE,
     starts: Annotated[int | None, typer.Option(help="states imagined from; by default every state of the batch")] = None,
     members: Annotated[int, typer.Option(help="members of the ensemble (the peers' default; the paper's is 8)")] = 10,
@@ -40,14 +41,16 @@ def update(
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 on cuda")] = "float32",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
     repeats: Annotated[int, typer.Option(min=1, help="updates timed of each")] = 10,
+    isa: Isa = None,
     same_allocator: Annotated[bool, typer.Option(help="give every implementation the allocator settings of ours")] = False,
     json: Json = None,
 ) -> None:
     """Milliseconds of one update; with --against, of a peer's DreamerV3 on the same batch, update by update in turn."""
+    limit_instructions(isa)
     if size not in BATCHES:
         raise SenseiError("bench update: unknown --size", found=size, expected=f"one of {', '.join(BATCHES)}")
     shape = tuple(map(int, batch.split("x"))) if batch else BATCHES[size]
-    options = {"image_size": image, "starts": starts, "members": members, "tasks": tasks}
+    options = {"image_size": image, "horizon": horizon, "starts": starts, "members": members, "tasks": tasks}
     options |= {"compile": compile, "device": device, "precision": precision, "threads": threads}
     from sensei.bench.floor import floor, peaks
 
@@ -58,8 +61,8 @@ def update(
         commands = {"ours": OURS} | {_name(folder): _peer(folder, peer_python) for folder in against}
         results[name] = side_by_side(work, commands, repeats, same_allocator) | {"floor": floor(work, measured)}
         _compare(results[name], shape[0] * shape[1])
-    described = {"size": size, "batch": list(shape), "horizon": HORIZON, "repeats": repeats, "same_allocator": same_allocator, **options}
-    emit({"bench": "update", **described, "peaks": measured, "results": results, "machine": machine(threads)}, json)
+    described = {"size": size, "batch": list(shape), "horizon": horizon, "isa": isa, "repeats": repeats, "same_allocator": same_allocator}
+    emit({"bench": "update", **described, **options, "peaks": measured, "results": results, "machine": machine(threads)}, json)
 
 
 def side_by_side(work: dict[str, Any], commands: dict[str, list[str]], repeats: int, same_allocator: bool) -> dict[str, Any]:

@@ -23,7 +23,6 @@ def workload(size: str, shape: tuple[int, int], method: str, **options: Any) -> 
         "method": method,
         "batch": shape[0],
         "length": shape[1],
-        "horizon": HORIZON,
         "discrete": discrete,
         "actions": actions,
         "image": rng.integers(0, 256, (*shape, side, side, 3), dtype=np.uint8),

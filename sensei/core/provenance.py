@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sensei.core.files import sha256, write_json
+from sensei.core.machine import COMPUTED_WITH
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIG = PACKAGE.parent / "config"
@@ -155,6 +156,7 @@ def write_manifests(
         "packages": package_versions(),
         "hardware": hardware(),
         "compiler": compiler(),
+        "computed_with": dict(COMPUTED_WITH),
         "wall_seconds": round(wall_seconds, 1),
     }
     hashes = {path: sha256(path) for path in inputs}

@@ -2,8 +2,8 @@
 
 import torch
 
-from sensei.kernels.choice import in_c
-from sensei.kernels.library import MOST_BINS, MOST_CLASSES, call, threads
+from sensei.kernels.choice import call, ours
+from sensei.kernels.library import MOST_BINS, MOST_CLASSES, threads
 
 
 def mixed(logits: torch.Tensor, uniform_mix: float) -> torch.Tensor:
@@ -29,7 +29,7 @@ def sample_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Te
 def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Classes drawn from mixed categoricals, and the probabilities: float [..., classes], [...] -> int64 [...], float [..., classes]."""
     classes = logits.shape[-1]
-    if classes > MOST_CLASSES or _wants_gradient(logits) or not in_c(logits, uniform):
+    if classes > MOST_CLASSES or _wants_gradient(logits) or not ours("draw", logits, uniform):
         probabilities = mixed(logits, uniform_mix)
         return sample_index(probabilities.detach(), uniform), probabilities
     index, probabilities = torch.empty(uniform.shape, dtype=torch.int64), torch.empty(logits.shape)
@@ -47,7 +47,7 @@ def straight_through(index: torch.Tensor, probabilities: torch.Tensor) -> torch.
 def two_hot_mean(logits: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Mean of values float [bins] under the softmax of logits float [..., bins] -> [...]."""
     bins = logits.shape[-1]
-    if bins > MOST_BINS or _wants_gradient(logits) or not in_c(logits, values):
+    if bins > MOST_BINS or _wants_gradient(logits) or not ours("two_hot_mean", logits, values):
         return torch.softmax(logits.float(), -1) @ values
     logits, mean = logits.contiguous(), torch.empty(logits.shape[:-1])
     values = torch.nn.functional.pad(values, (0, MOST_BINS - bins))
@@ -56,19 +56,19 @@ def two_hot_mean(logits: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
 
 
 def two_hot_loss(logits: torch.Tensor, below: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy with a target of mass 1 - share on bin `below` and share on the next.
+    """Cross-entropy with targets of mass 1 - share on bin `below` and share on the next; the bins are passed once for all targets.
 
     Args:
         logits: float [..., bins], or log-probabilities.
-        below: int64 [...], less than bins - 1.
-        share: float [...], without gradient where the kernel is to be used.
+        below: int64 [targets, ...], less than bins - 1.
+        share: float [targets, ...], without gradient where the kernel is to be used.
 
     Returns:
-        float [...], in nats.
+        float [targets, ...], in nats.
     """
-    if logits.shape[-1] > MOST_BINS or share.requires_grad or not in_c(logits, share):
-        log_p, index = torch.log_softmax(logits.float(), -1), below.unsqueeze(-1)
-        lower, upper = log_p.gather(-1, index).squeeze(-1), log_p.gather(-1, index + 1).squeeze(-1)
+    if logits.shape[-1] > MOST_BINS or share.requires_grad or not ours("two_hot_loss", logits, share):
+        log_p = torch.log_softmax(logits.float(), -1).expand(len(below), *logits.shape)
+        lower, upper = (log_p.gather(-1, index.unsqueeze(-1)).squeeze(-1) for index in (below, below + 1))
         return -torch.lerp(lower, upper, share)
     return _TwoHotLoss.apply(logits.contiguous(), below.contiguous(), share.contiguous())
 
@@ -80,8 +80,8 @@ def _wants_gradient(logits: torch.Tensor) -> bool:
 class _TwoHotLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: torch.Tensor, below: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-        loss, scale = torch.empty_like(share), torch.empty_like(share)
-        ctx.layout = share.numel(), logits.shape[-1], threads(logits.numel())
+        loss, scale = torch.empty_like(share), torch.empty(share.shape[1:])
+        ctx.layout = len(share), scale.numel(), logits.shape[-1], threads(logits.numel())
         ctx.save_for_backward(logits, below, share, scale)
         call("two_hot_loss", logits, below, share, loss, scale, *ctx.layout)
         return loss

@@ -1,34 +1,147 @@
-"""Which code computes an operation: ours, or PyTorch's own operations, which are the reference."""
+"""Which code computes an operation: ours, or PyTorch's own operations, which are the reference.
+
+A decision names the instruction set of our kernels in C and the operations that ours computes. With one decision results are equal to the
+bit on one machine, so it belongs to what a run is made from. Before one is taken (`measure.decide`, `use`) ours computes all it can.
+"""
 
 import contextlib
+import ctypes
+import functools
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 
-from sensei.kernels.library import compiled
+from sensei.core.machine import COMPUTED_WITH
+from sensei.kernels import library
 
-_only = threading.local()  # has `pytorch` where the thread is to use PyTorch's own operations only
+IN_C = {
+    *(
+        "norm_silu narrow",
+        "norm_silu middle",
+        "norm_silu wide",
+        "gated",
+        "scan narrow",
+        "scan wide",
+        "draw",
+        "two_hot_mean",
+        "two_hot_loss",
+    ),
+    *("from_picture 8", "from_picture 16", "to_picture 8", "to_picture 16", "picture_error", "gather"),
+}
+# Ways of ours that are made of other operations of PyTorch's.
+BY_PYTORCH = {"transposed 3", "transposed 8", "transposed 16", "product small", "product large", "products", "gather_rows"}
+OPERATIONS = frozenset(IN_C | BY_PYTORCH)
+log = logging.getLogger("sensei.kernels")
 
 
-def ours(*tensors: torch.Tensor) -> bool:
-    """Whether ways of our own through PyTorch apply to these tensors: float32 on a CPU, neither compiled by torch nor under autocast."""
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or getattr(_only, "pytorch", False):
+class Decision(NamedTuple):
+    """What computes what.
+
+    Attributes:
+        instructions: a key of `library.INSTRUCTIONS`; None where no kernels in C are to be used.
+        ours: operations that ours computes; PyTorch's own the others.
+    """
+
+    instructions: str | None
+    ours: frozenset[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for manifests and checkpoints."""
+        return {"instructions": self.instructions, "ours": sorted(self.ours)}
+
+
+class _Only(threading.local):
+    pytorch = False  # whether the thread is to use PyTorch's own operations only
+
+
+_only, _taken = _Only(), []  # the decision in use, if one has been taken
+
+
+def decision() -> Decision:
+    """The one in use."""
+    return _taken[0] if _taken else everything()
+
+
+@functools.cache
+def everything() -> Decision:
+    """Ours wherever it can be had on this machine."""
+    best = library.available()[0]
+    return Decision(best, OPERATIONS) if library.load(best) else Decision(None, frozenset(BY_PYTORCH))
+
+
+def taken() -> bool:
+    """Whether one has been taken in this process."""
+    return bool(_taken)
+
+
+def take(chosen: Decision) -> None:
+    """Use a decision from now on, in the whole process; manifests of what it writes name it."""
+    _taken[:] = [chosen]
+    COMPUTED_WITH["kernels"] = chosen.as_json()
+
+
+def forget() -> None:
+    """As before any has been taken."""
+    _taken.clear()
+
+
+def use(recorded: dict[str, Any]) -> None:
+    """Take the decision that a run began with (`Decision.as_json`), and say in the log what this machine cannot do as recorded."""
+    instructions, ours = recorded["instructions"], frozenset(recorded["ours"]) & OPERATIONS
+    if instructions is not None and (instructions not in library.available() or library.load(instructions) is None):
+        here = everything()
+        log.warning(
+            "this run computed with %s, which this machine has not: it goes on with %s, and its results may differ by rounding",
+            instructions,
+            here.instructions or "PyTorch's own operations",
+        )
+        instructions, ours = here.instructions, ours & here.ours
+    if lost := set(recorded["ours"]) - OPERATIONS:
+        log.warning("this version has no kernels for %s: results may differ by rounding", ", ".join(sorted(lost)))
+    take(Decision(instructions, ours))
+
+
+def ours(operation: str, *tensors: torch.Tensor) -> bool:
+    """Whether ours computes this operation on these tensors: float32 on a CPU, neither compiled by torch nor under autocast."""
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or _only.pytorch or operation not in decision().ours:
         return False
     return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
-
-
-def in_c(*tensors: torch.Tensor) -> bool:
-    """Whether our kernels in C apply: as `ours`, and they could be compiled."""
-    return ours(*tensors) and compiled() is not None
 
 
 @contextlib.contextmanager
 def pytorch_only() -> Iterator[None]:
     """Use PyTorch's own operations only, in this thread: `compile: off`, the reference of tests, what its counter of arithmetic knows."""
-    before = getattr(_only, "pytorch", False)
-    _only.pytorch = True
+    before, _only.pytorch = _only.pytorch, True
     try:
         yield
     finally:
         _only.pytorch = before
+
+
+@contextlib.contextmanager
+def taking(chosen: Decision) -> Iterator[None]:
+    """Use a decision in a block only."""
+    before = list(_taken)
+    take(chosen)
+    try:
+        yield
+    finally:
+        _taken[:] = before
+
+
+def call(name: str, *arguments: torch.Tensor | int | float | ctypes.Structure | None) -> None:
+    """Call a kernel in C: tensors (or None) and structures are its pointers, int its long, float its double."""
+    getattr(library.load(decision().instructions), name)(*_arguments(arguments))
+
+
+def _arguments(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield ctypes.c_void_p(value.data_ptr())
+        elif isinstance(value, ctypes.Structure):
+            yield ctypes.byref(value)
+        else:
+            yield value if value is None else (ctypes.c_long if isinstance(value, int) else ctypes.c_double)(value)

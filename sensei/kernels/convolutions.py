@@ -9,19 +9,18 @@ import torch
 import torch.nn.functional as F
 
 from sensei.kernels import pictures
-from sensei.kernels.choice import in_c, ours
-from sensei.kernels.library import call, threads
+from sensei.kernels.choice import ours
 
-FEW = 16  # channels up to which this pays
+FEW = 3, 8, 16  # channels for which this may pay
 LAST = torch.channels_last
 
 
 def down(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """float [N, inputs, H, W], [outputs, inputs, 4, 4] -> [N, outputs, H / 2, W / 2]."""
     outputs, inputs = weight.shape[:2]
-    if inputs == 3 and not x.requires_grad and pictures.serves(x, outputs, x.shape[-1] // 2):
+    if inputs == 3 and not x.requires_grad and pictures.serves("from_picture", x, outputs, x.shape[-1] // 2):
         return pictures.FromPicture.apply(x, weight)
-    if inputs <= FEW and x.requires_grad and ours(x):
+    if x.requires_grad and _pays(x, inputs):
         return _Down.apply(x, weight)
     return F.conv2d(x, weight, stride=2, padding=1)
 
@@ -29,11 +28,17 @@ def down(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 def up(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """float [N, inputs, H, W], [inputs, outputs, 4, 4], [outputs] -> [N, outputs, 2 H, 2 W]."""
     inputs, outputs = weight.shape[:2]
-    if outputs == 3 and bias is not None and pictures.serves(x, inputs, x.shape[-1]):
+    if outputs == 3 and bias is not None and pictures.serves("to_picture", x, inputs, x.shape[-1]):
         return pictures.ToPicture.apply(x, weight, bias)
-    if outputs <= FEW and ours(x):
+    if _pays(x, outputs):
         return _Up.apply(x, weight, bias)
     return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
+
+
+def _pays(x: torch.Tensor, channels: int) -> bool:
+    """Whether to put pixels of so many channels side by side: those of the next larger number that was measured decide."""
+    few = next((few for few in FEW if channels <= few), None)
+    return few is not None and ours(f"transposed {few}", x)
 
 
 def _side_by_side(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -42,21 +47,10 @@ def _side_by_side(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | No
     # Row 2 i + s - 1 of the output gets input row i - 1 + p by kernel row 2 (1 - p) + s; columns alike.
     kernel = weight.reshape(inputs, outputs, 2, 2, 2, 2).flip((2, 4)).permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, 2, 2)
     bias = None if bias is None else bias.repeat(4)
-    return interleave(F.conv2d(x, kernel.contiguous(memory_format=LAST), bias, padding=1))
-
-
-def interleave(x: torch.Tensor) -> torch.Tensor:
-    """Four channel groups as the four pixels of a place, the border left out.
-
-    float [N, 4 channels, H + 1, W + 1] -> [N, channels, 2 H, 2 W], both in channels-last memory.
-    """
-    rows, channels, height, width = len(x), x.shape[1] // 4, *x.shape[2:]
-    if not in_c(x) or not x.is_contiguous(memory_format=LAST):
-        y = x.permute(0, 2, 3, 1).view(rows, height, width, 2, 2, channels).transpose(2, 3)
-        return y.reshape(rows, 2 * height, 2 * width, channels)[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
-    y = torch.empty(rows, 2 * height - 2, 2 * width - 2, channels)
-    call("interleave", x, y, rows, height - 1, width - 1, channels, threads(y.numel()))
-    return y.permute(0, 3, 1, 2)
+    y = F.conv2d(x, kernel.contiguous(memory_format=LAST), bias, padding=1).permute(0, 2, 3, 1)
+    rows, height, width, _ = y.shape
+    y = y.view(rows, height, width, 2, 2, outputs).transpose(2, 3).reshape(rows, 2 * height, 2 * width, outputs)
+    return y[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
 
 
 def _backward(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, transposed: bool, wanted: tuple[bool, bool, bool]):

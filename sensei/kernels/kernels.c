@@ -1,35 +1,48 @@
 /* What PyTorch does in many small steps on a CPU, done in one pass over memory; bound and described in the modules beside it.
 
-   Every function works on float32 in vectors of 16 lanes, whatever the processor's own width. Rows are shared out among a fixed number of
-   threads, and sums over rows are kept apart per thread, so a result depends on the number of threads only and never on their order.
-   Nothing here assumes finite numbers: NaN and infinity come out as they would of PyTorch. */
+   Every function works on float32 in vectors of LANES numbers, what the instruction set compiled for has in a register: 16 (AVX-512), 8
+   (AVX2), 4 (NEON, and plain C, of which the compiler makes what there is). Rows are shared out among a fixed number of threads, and sums
+   over rows are kept apart per thread, so a result depends on instruction set and number of threads only, never on their order.
+   Nothing here assumes finite numbers: NaN and infinity come out as they would of PyTorch.
+
+   LANES, EPSILON of LayerNorm, CLASSES and BINS, the most that are served, are given to the compiler by library.py. */
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#else
-static int omp_get_thread_num(void) { return 0; }
+#ifdef __AVX2__
+#include <immintrin.h>
 #endif
 
-#define LANES 16
-/* EPSILON of LayerNorm, CLASSES and BINS, the most that are served, are given to the compiler by library.py. */
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+#define WHOLE(width) ((width) / LANES) /* vectors in so many numbers */
 
-typedef float vector __attribute__((vector_size(64)));
-typedef int32_t integers __attribute__((vector_size(64)));
-typedef float unaligned __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float vector __attribute__((vector_size(4 * LANES)));
+typedef int32_t integers __attribute__((vector_size(4 * LANES)));
+typedef float unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
-static inline vector load(const float *from) { return *(const unaligned *)from; }
-static inline void store(float *to, vector v) { *(unaligned *)to = v; }
-static inline vector all(float x) { return x - (vector){0}; }
-static inline vector choose(integers where, vector a, vector b) { return (vector)((where & (integers)a) | (~where & (integers)b)); }
+INLINE vector load(const float *from) { return *(const unaligned *)from; }
+INLINE void store(float *to, vector v) { *(unaligned *)to = v; }
+INLINE vector all(float x) { return x - (vector){0}; }
+INLINE vector choose(integers where, vector a, vector b) { return (vector)((where & (integers)a) | (~where & (integers)b)); }
+
+/* The larger and the smaller of two; a NaN in the second stays. */
+#if defined __AVX512F__ && LANES == 16
+INLINE vector most(vector a, vector b) { return (vector)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vector least(vector a, vector b) { return (vector)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif defined __AVX2__ && LANES == 8
+INLINE vector most(vector a, vector b) { return (vector)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE vector least(vector a, vector b) { return (vector)_mm256_min_ps((__m256)a, (__m256)b); }
+#else
+INLINE vector most(vector a, vector b) { return choose(a > b, a, b); }
+INLINE vector least(vector a, vector b) { return choose(a < b, a, b); }
+#endif
 
 /* e^x to 2 ulp between -87 and 88, where float32 ends: 2^n e^r with |r| < 0.35, e^r by a polynomial. */
-static inline vector exponential(vector x) {
+INLINE vector exponential(vector x) {
     const vector magic = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer and leaves that in the low bits */
-    x = choose(x < -87.0f, all(-87.0f), x);
-    x = choose(x > 88.0f, all(88.0f), x);
+    x = least(all(88.0f), most(all(-87.0f), x));
     vector n = x * 1.44269504088896341f + magic;
     integers power = ((integers)n - (integers)magic + 127) << 23;
     n -= magic;
@@ -42,28 +55,42 @@ static inline vector exponential(vector x) {
     return (p * r * r + r + 1.0f) * (vector)power;
 }
 
-static inline vector sigmoid(vector x) { return 1.0f / (1.0f + exponential(-x)); }
-static inline vector hyperbolic_tangent(vector x) { return 2.0f * sigmoid(2.0f * x) - 1.0f; }
+INLINE vector sigmoid(vector x) { return 1.0f / (1.0f + exponential(-x)); }
+INLINE vector hyperbolic_tangent(vector x) { return 2.0f * sigmoid(2.0f * x) - 1.0f; }
 
 /* Sum over lanes, in every lane; if halves, over each half of 8 by itself. */
-static inline vector total(vector v, int halves) {
-    v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-    v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-    return halves ? v : v + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+#if LANES == 16
+#define SHUFFLED(v, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) __builtin_shufflevector(v, v, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
+#elif LANES == 8
+#define SHUFFLED(v, a, b, c, d, e, f, g, h, ...) __builtin_shufflevector(v, v, a, b, c, d, e, f, g, h)
+#else
+#define SHUFFLED(v, a, b, c, d, ...) __builtin_shufflevector(v, v, a, b, c, d)
+#endif
+
+INLINE vector total(vector v, int halves) {
+    (void)halves;
+    v += SHUFFLED(v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    v += SHUFFLED(v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+#if LANES > 4
+    v += SHUFFLED(v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+#endif
+#if LANES > 8
+    if (!halves) v += SHUFFLED(v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+#endif
+    return v;
 }
 
-static inline vector reciprocal_root(vector v) {
+INLINE vector reciprocal_root(vector v) {
     for (int lane = 0; lane < LANES; lane++) v[lane] = 1.0f / sqrtf(v[lane]);
     return v;
 }
 
-/* LayerNorm of one row of `vectors` times 16 numbers, or of two rows of 8 side by side (halves). */
+/* LayerNorm of one row of `vectors` times LANES numbers, or of two rows of 8 side by side (halves; 16 lanes only). */
 typedef struct {
     vector mean, scale;
 } statistics;
 
-static inline statistics measure(const float *x, long vectors, int halves) {
+INLINE statistics measure(const float *x, long vectors, int halves) {
     const float share = 1.0f / (halves ? 8 : vectors * LANES);
     vector sum = {0}, square = {0};
     for (long i = 0; i < vectors; i++) sum += load(x + i * LANES);
@@ -78,7 +105,7 @@ static inline statistics measure(const float *x, long vectors, int halves) {
 }
 
 /* Gradient of LayerNorm's input; gx holds the gradient of its normalised and weighted output on entry. Adds to those of weight and bias. */
-static inline void norm_back(const float *restrict x, const float *restrict weight, float *restrict gx, float *restrict gw,
+INLINE void norm_back(const float *restrict x, const float *restrict weight, float *restrict gx, float *restrict gw,
                              float *restrict gb, statistics s, long vectors, int halves) {
     const float share = 1.0f / (halves ? 8 : vectors * LANES);
     vector sum = {0}, product = {0};
@@ -97,7 +124,7 @@ static inline void norm_back(const float *restrict x, const float *restrict weig
         store(gx + i, (load(gx + i) - sum - (load(x + i) - s.mean) * s.scale * product) * s.scale);
 }
 
-static inline void silu_row(const float *x, const float *weight, const float *bias, float *y, long vectors, int halves) {
+INLINE void silu_row(const float *x, const float *weight, const float *bias, float *y, long vectors, int halves) {
     statistics s = measure(x, vectors, halves);
     for (long i = 0; i < vectors * LANES; i += LANES) {
         vector z = (load(x + i) - s.mean) * s.scale * load(weight + i) + load(bias + i);
@@ -105,7 +132,7 @@ static inline void silu_row(const float *x, const float *weight, const float *bi
     }
 }
 
-static inline void silu_row_back(const float *restrict x, const float *restrict weight, const float *restrict bias,
+INLINE void silu_row_back(const float *restrict x, const float *restrict weight, const float *restrict bias,
                                  const float *restrict gy, float *restrict gx, float *restrict gw, float *restrict gb, long vectors,
                                  int halves) {
     statistics s = measure(x, vectors, halves);
@@ -126,7 +153,7 @@ static inline void silu_row_back(const float *restrict x, const float *restrict 
     default: CALL(vectors);     \
     }
 
-/* Rows [0, rows) of one head of width 16 n. */
+/* Rows [0, rows) of one head. */
 static void silu_rows(const float *x, const float *w, const float *b, float *y, long rows, long vectors, long stride) {
 #define CALL(n) \
     for (long row = 0; row < rows; row++) silu_row(x + row * stride, w, b, y + row * n * LANES, n, 0)
@@ -143,6 +170,7 @@ static void silu_rows_back(const float *x, const float *w, const float *b, const
 #undef CALL
 }
 
+#if LANES > 8
 /* Two rows of 8 at a time; an odd last one is done beside a row of zeros. */
 static void silu_pairs(const float *x, const float *w, const float *b, float *y, long rows) {
     float ww[LANES], bb[LANES], xx[LANES] = {0}, yy[LANES];
@@ -167,68 +195,49 @@ static void silu_pairs_back(const float *x, const float *w, const float *b, cons
     }
     for (int i = 0; i < LANES; i++) gw[i % 8] += gww[i], gb[i % 8] += gbb[i];
 }
+#endif
 
-static inline long smaller(long a, long b) { return a < b ? a : b; }
-static inline long larger(long a, long b) { return a > b ? a : b; }
+INLINE long smaller(long a, long b) { return a < b ? a : b; }
+INLINE long larger(long a, long b) { return a > b ? a : b; }
 
-/* For each head that has rows among this thread's share of all heads' rows: `head`, and its rows `from` up to `to`. */
+/* For each head that has rows among a thread's share of all heads' rows: `head`, and its rows `from` up to `to`. There are as many shares as
+   threads were asked for, however many the system gives. */
 #define SHARE(heads, rows, threads)                                                                                            \
-    const long all_rows = (heads) * (rows), thread = omp_get_thread_num();                                                     \
-    const long begin = all_rows * thread / (threads), end = all_rows * (thread + 1) / (threads);                               \
-    for (long head = begin / (rows), from, to; head * (rows) < end; head++)                                                    \
-        if (from = larger(begin, head * (rows)) - head * (rows), to = smaller(end, (head + 1) * (rows)) - head * (rows), to > from)
+    _Pragma("omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)")                                      \
+    for (long thread = 0; thread < (threads); thread++)                                                                        \
+        for (long begin = (heads) * (rows) * thread / (threads), end = (heads) * (rows) * (thread + 1) / (threads),            \
+                  head = begin / (rows), from, to;                                                                             \
+             head * (rows) < end; head++)                                                                                      \
+            if (from = larger(begin, head * (rows)) - head * (rows), to = smaller(end, (head + 1) * (rows)) - head * (rows), to > from)
 
 /* y [heads, rows, width] = SiLU(LayerNorm(x)); x has its own strides over heads and rows; weight and bias are [heads, width]. */
 void norm_silu(const float *x, const float *weight, const float *bias, float *y, long heads, long rows, long width, long head_stride,
                long row_stride, long threads) {
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        SHARE(heads, rows, threads) {
-            const float *in = x + head * head_stride + from * row_stride, *w = weight + head * width, *b = bias + head * width;
-            float *out = y + (head * rows + from) * width;
-            if (width == 8)
-                silu_pairs(in, w, b, out, to - from);
-            else
-                silu_rows(in, w, b, out, to - from, width / LANES, row_stride);
-        }
+    SHARE(heads, rows, threads) {
+        const float *in = x + head * head_stride + from * row_stride, *w = weight + head * width, *b = bias + head * width;
+        float *out = y + (head * rows + from) * width;
+#if LANES > 8
+        if (width == 8)
+            silu_pairs(in, w, b, out, to - from);
+        else
+#endif
+            silu_rows(in, w, b, out, to - from, width / LANES, row_stride);
     }
 }
 
 /* Gradients: gx laid out as x, sums [threads, 2, heads, width] (weight, bias; zero on entry). */
 void norm_silu_back(const float *x, const float *weight, const float *bias, const float *gy, float *gx, float *sums, long heads, long rows,
                     long width, long head_stride, long row_stride, long threads) {
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        SHARE(heads, rows, threads) {
-            const long place = head * head_stride + from * row_stride;
-            const float *w = weight + head * width, *b = bias + head * width, *out = gy + (head * rows + from) * width;
-            float *gw = sums + (2 * thread * heads + head) * width, *gb = gw + heads * width;
-            if (width == 8)
-                silu_pairs_back(x + place, w, b, out, gx + place, gw, gb, to - from);
-            else
-                silu_rows_back(x + place, w, b, out, gx + place, gw, gb, to - from, width / LANES, row_stride);
-        }
-    }
-}
-
-/* Four pictures side by side as one: from [rows, height + 1, width + 1, 2, 2, channels] to [rows, 2 height, 2 width, channels]. */
-static inline void put_together(const float *from, float *to, long rows, long height, long width, long channels, long threads) {
-    const long line = (width + 1) * 4 * channels;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (long place = 0; place < rows * 2 * height; place++) {
-        const long row = place / (2 * height), y = place % (2 * height) + 1;
-        const float *in = from + (row * (height + 1) + y / 2) * line + y % 2 * 2 * channels;
-        float *out = to + place * 2 * width * channels;
-        for (long x = 1; x <= 2 * width; x++, out += channels) memcpy(out, in + (x / 2 * 4 + x % 2) * channels, channels * sizeof(float));
-    }
-}
-
-void interleave(const float *from, float *to, long rows, long height, long width, long channels, long threads) {
-    switch (channels) {
-    case 3: put_together(from, to, rows, height, width, 3, threads); break;
-    case 8: put_together(from, to, rows, height, width, 8, threads); break;
-    case 16: put_together(from, to, rows, height, width, 16, threads); break;
-    default: put_together(from, to, rows, height, width, channels, threads);
+    SHARE(heads, rows, threads) {
+        const long place = head * head_stride + from * row_stride;
+        const float *w = weight + head * width, *b = bias + head * width, *out = gy + (head * rows + from) * width;
+        float *gw = sums + (2 * thread * heads + head) * width, *gb = gw + heads * width;
+#if LANES > 8
+        if (width == 8)
+            silu_pairs_back(x + place, w, b, out, gx + place, gw, gb, to - from);
+        else
+#endif
+            silu_rows_back(x + place, w, b, out, gx + place, gw, gb, to - from, width / LANES, row_stride);
     }
 }
 
@@ -237,7 +246,7 @@ typedef struct {
     vector reset, drive, candidate, update;
 } gates;
 
-static inline gates open_gates(const float *x, const float *weight, const float *bias, statistics s, long units, long i) {
+INLINE gates open_gates(const float *x, const float *weight, const float *bias, statistics s, long units, long i) {
     vector z[3];
     for (int part = 0; part < 3; part++) {
         const long at = part * units + i;
@@ -279,40 +288,42 @@ void recur(const float *x, const float *weight, const float *bias, const float *
 /* sums is [threads, 2, 3 units], zero on entry. */
 void recur_back(const float *x, const float *weight, const float *bias, const float *h, const float *gnext, float *gx, float *gh,
                 float *sums, long rows, long units, long threads) {
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        SHARE(1L, rows, threads) {
-            float *gw = sums + thread * 6 * units;
-            for (long row = from; row < to; row++)
-                recur_row_back(x + row * 3 * units, weight, bias, h + row * units, gnext + row * units, gx + row * 3 * units,
-                               gh + row * units, gw, gw + 3 * units, units);
-        }
+    SHARE(1L, rows, threads) {
+        float *gw = sums + thread * 6 * units;
+        for (long row = from; row < to; row++)
+            recur_row_back(x + row * 3 * units, weight, bias, h + row * units, gnext + row * units, gx + row * 3 * units,
+                           gh + row * units, gw, gw + 3 * units, units);
     }
 }
 
-/* Categorical draws, 16 at a time, one a lane. Logits of `classes` each become probabilities with `mix` of the uniform distribution, and a
-   class is drawn by inverting their running sum. probabilities and onehot may be null. */
-
+/* Categorical draws, one a lane. Logits of `classes` each become probabilities with `mix` of the uniform distribution, and a class is drawn by
+   inverting their running sum. probabilities and onehot may be null. */
 static void draw_block(const float *logits, const float *uniform, float *probabilities, float *onehot, int64_t *index, long draws,
                        long classes, float mix) {
-    vector p[CLASSES], sum = {0}, most = all(-INFINITY), at = {0}, running = {0};
-    for (long lane = 0; lane < draws; lane++) at[lane] = uniform[lane];
-    for (long k = 0; k < classes; k++) {
-        p[k] = (vector){0};
-        for (long lane = 0; lane < draws; lane++) p[k][lane] = logits[lane * classes + k];
-        most = choose(p[k] <= most, most, p[k]); /* a NaN stays */
+    float turned[CLASSES][LANES] = {0}, places[LANES] = {0};
+    vector p[CLASSES], sum = {0}, largest = all(-INFINITY), running = {0};
+    for (long lane = 0; lane < draws; lane++) {
+        places[lane] = uniform[lane];
+        for (long k = 0; k < classes; k++) turned[k][lane] = logits[lane * classes + k];
     }
-    for (long k = 0; k < classes; k++) sum += p[k] = exponential(p[k] - most);
+    for (long k = 0; k < classes; k++) {
+        p[k] = load(turned[k]);
+        largest = most(largest, p[k]); /* a NaN stays */
+    }
+    for (long k = 0; k < classes; k++) sum += p[k] = exponential(p[k] - largest);
     const vector share = (1.0f - mix) / sum;
     for (long k = 0; k < classes; k++) running += p[k] = p[k] * share + mix / classes;
-    const vector target = at * running;
+    const vector target = load(places) * running;
     integers chosen = {0};
     running = (vector){0};
-    for (long k = 0; k < classes; k++) chosen -= (running += p[k]) <= target;
+    for (long k = 0; k < classes; k++) {
+        chosen -= (running += p[k]) <= target;
+        store(turned[k], p[k]);
+    }
     for (long lane = 0; lane < draws; lane++) {
         index[lane] = smaller(chosen[lane], classes - 1);
         if (probabilities)
-            for (long k = 0; k < classes; k++) probabilities[lane * classes + k] = p[k][lane];
+            for (long k = 0; k < classes; k++) probabilities[lane * classes + k] = turned[k][lane];
         if (onehot)
             for (long k = 0; k < classes; k++) onehot[lane * classes + k] = k == index[lane];
     }
@@ -329,11 +340,13 @@ void draw(const float *logits, const float *uniform, float *probabilities, float
 /* Convolutions of kernel 4, stride 2 and padding 1 between pictures of 3 colours [side, side, 3] and maps [half, half, channels], channels
    being a multiple of 8: the first of the encoder and the last of the decoder, which have the most pixels and of which no library
    makes use of the narrow shape. Each picture is first copied into a frame of zeros, so that all places are alike. */
-typedef float eight __attribute__((vector_size(32)));
-typedef float eight_unaligned __attribute__((vector_size(32), aligned(4), may_alias));
+#define EIGHT (LANES < 8 ? 8 / LANES : 1) /* parts that 8 numbers are taken in */
+typedef float part __attribute__((vector_size(32 / EIGHT)));
+typedef float part_unaligned __attribute__((vector_size(32 / EIGHT), aligned(4), may_alias));
 #define COLOURS 3
 #define PATCH 12 /* numbers of one row of a patch: 4 pixels */
-#define FRAMED(side) (((side) + 2) * ((side) + 2) * COLOURS + LANES)
+#define FRAMED(side) (((side) + 2) * ((side) + 2) * COLOURS + SPARE)
+#define SPARE 16 /* numbers behind it that may be read */
 
 static void frame(const float *picture, float *framed, long side, long channels) {
     const long line = side * channels, wide = line + 2 * channels;
@@ -343,7 +356,7 @@ static void frame(const float *picture, float *framed, long side, long channels)
         memcpy(to, picture + y * line, line * sizeof(float));
         memset(to + line, 0, 2 * channels * sizeof(float)); /* the end of this line and the begin of the next */
     }
-    memset(framed + (side + 1) * wide + channels, 0, (wide - channels + (channels == COLOURS ? LANES : 0)) * sizeof(float));
+    memset(framed + (side + 1) * wide + channels, 0, (wide - channels + (channels == COLOURS ? SPARE : 0)) * sizeof(float));
 }
 
 /* Picture to map; weight is [4, 12, channels]. Eight places, 4 x 2, at a time. */
@@ -356,25 +369,30 @@ void picture_down(const float *picture, const float *weight, float *map, long ro
         for (long y = 0; y < half; y += 2)
             for (long x = 0; x < half; x += 4)
                 for (long c = 0; c < channels; c += 8) {
-                    eight sum[2][4] = {0};
+                    part sum[2][4][EIGHT] = {0};
                     for (long k = 0; k < 4; k++)
                         for (long p = 0; p < PATCH; p++) {
-                            const eight w = *(const eight_unaligned *)(weight + (k * PATCH + p) * channels + c);
+                            const part_unaligned *w = (const part_unaligned *)(weight + (k * PATCH + p) * channels + c);
                             const float *at = framed + (2 * y + k) * wide + 2 * x * COLOURS + p;
-                            for (int i = 0; i < 4; i++) {
-                                sum[0][i] += at[2 * i * COLOURS] * w;
-                                sum[1][i] += at[2 * wide + 2 * i * COLOURS] * w;
+                            UNROLL for (int e = 0; e < EIGHT; e++) {
+                                const part by = w[e];
+                                UNROLL for (int i = 0; i < 4; i++) {
+                                    sum[0][i][e] += at[2 * i * COLOURS] * by;
+                                    sum[1][i][e] += at[2 * wide + 2 * i * COLOURS] * by;
+                                }
                             }
                         }
                     for (int j = 0; j < 2; j++)
                         for (int i = 0; i < 4; i++)
-                            *(eight_unaligned *)(map + ((row * half + y + j) * half + x + i) * channels + c) = sum[j][i];
+                            for (int e = 0; e < EIGHT; e++)
+                                ((part_unaligned *)(map + ((row * half + y + j) * half + x + i) * channels + c))[e] = sum[j][i][e];
                 }
     }
 }
 
 /* Map to picture; each of half + 1 places a side makes 2 x 2 pixels from 2 x 2 of the map. weight is [2, 2, channels, 16]: 6 numbers of the
    upper row of pixels, 2 zeros, 6 of the lower one, 2 zeros; start is the bias in the same form. */
+#define AT_ONCE (LANES > 8 ? 8 : 4) /* places */
 void picture_up(const float *map, const float *weight, const float *start, float *picture, long rows, long half, long channels,
                 long threads) {
     const long side = 2 * half, wide = (side + 2) * COLOURS, line = (half + 2) * channels;
@@ -383,20 +401,24 @@ void picture_up(const float *map, const float *weight, const float *start, float
         float framed[(half + 2) * line], made[FRAMED(side)];
         frame(map + row * half * half * channels, framed, half, channels);
         for (long y = 0; y <= half; y++)
-            for (long begin = 0; begin <= half; begin += 8) {
-                const long x = smaller(begin, half - 7); /* the last eight may overlap those before */
-                vector sum[8];
-                for (int i = 0; i < 8; i++) sum[i] = load(start);
+            for (long begin = 0; begin <= half; begin += AT_ONCE) {
+                const long x = smaller(begin, half + 1 - AT_ONCE); /* the last ones may overlap those before */
+                vector sum[AT_ONCE][WHOLE(16)];
+                UNROLL for (int i = 0; i < AT_ONCE; i++)
+                    UNROLL for (int v = 0; v < WHOLE(16); v++) sum[i][v] = load(start + v * LANES);
                 for (long k = 0; k < 2; k++)
                     for (long p = 0; p < 2 * channels; p++) {
-                        const vector w = load(weight + (k * 2 * channels + p) * LANES);
                         const float *at = framed + (y + k) * line + x * channels + p;
-                        for (int i = 0; i < 8; i++) sum[i] += at[i * channels] * w;
+                        UNROLL for (int v = 0; v < WHOLE(16); v++) {
+                            const vector w = load(weight + (k * 2 * channels + p) * 16 + v * LANES);
+                            UNROLL for (int i = 0; i < AT_ONCE; i++) sum[i][v] += at[i * channels] * w;
+                        }
                     }
-                for (int i = 0; i < 8; i++) {
-                    float *to = made + 2 * y * wide + 2 * (x + i) * COLOURS;
-                    *(eight_unaligned *)to = __builtin_shufflevector(sum[i], sum[i], 0, 1, 2, 3, 4, 5, 6, 7);
-                    *(eight_unaligned *)(to + wide) = __builtin_shufflevector(sum[i], sum[i], 8, 9, 10, 11, 12, 13, 14, 15);
+                for (int i = 0; i < AT_ONCE; i++) {
+                    float *to = made + 2 * y * wide + 2 * (x + i) * COLOURS, numbers[16];
+                    for (int v = 0; v < WHOLE(16); v++) store(numbers + v * LANES, sum[i][v]);
+                    memcpy(to, numbers, 8 * sizeof(float));
+                    memcpy(to + wide, numbers + 8, 8 * sizeof(float));
                 }
             }
         for (long y = 0; y < side; y++)
@@ -404,35 +426,38 @@ void picture_up(const float *map, const float *weight, const float *start, float
     }
 }
 
-/* Gradient of either's weight: sums [threads, 4, channels, 16], of which 12 numbers are meant. */
+/* Gradient of either's weight: sums [threads, 4, channels, 16], of which 12 numbers are meant. So many rows of the kernel, vectors of a row and
+   channels are summed at a time as registers hold. */
+#define KERNEL_ROWS (LANES > 8 ? 2 : 1)
+#define ROW_VECTORS (LANES > 4 ? WHOLE(16) : WHOLE(PATCH))
+#define SOME (LANES == 8 ? 4 : 8)
+
 void picture_weight(const float *picture, const float *map, float *sums, long rows, long half, long channels, long threads) {
     const long side = 2 * half, wide = (side + 2) * COLOURS;
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        SHARE(1L, rows, threads) {
-            float framed[FRAMED(side)], *mine = sums + thread * 4 * channels * LANES;
-            for (long row = from; row < to; row++) {
-                frame(picture + row * side * side * COLOURS, framed, side, COLOURS);
-                for (long k = 0; k < 4; k += 2)
-                    for (long c = 0; c < channels; c += 8) {
-                        vector sum[2][8] = {0};
-                        for (long y = 0; y < half; y++)
-                            for (long x = 0; x < half; x++) {
-                                const float *patch = framed + (2 * y + k) * wide + 2 * x * COLOURS;
-                                const float *by = map + ((row * half + y) * half + x) * channels + c;
-                                const vector upper = load(patch), lower = load(patch + wide);
-                                for (int i = 0; i < 8; i++) {
-                                    sum[0][i] += by[i] * upper;
-                                    sum[1][i] += by[i] * lower;
+    SHARE(1L, rows, threads) {
+        float framed[FRAMED(side)], *mine = sums + thread * 4 * channels * 16;
+        for (long row = from; row < to; row++) {
+            frame(picture + row * side * side * COLOURS, framed, side, COLOURS);
+            for (long k = 0; k < 4; k += KERNEL_ROWS)
+                for (long c = 0; c < channels; c += SOME) {
+                    vector sum[KERNEL_ROWS][SOME][ROW_VECTORS] = {0};
+                    for (long y = 0; y < half; y++)
+                        for (long x = 0; x < half; x++) {
+                            const float *patch = framed + (2 * y + k) * wide + 2 * x * COLOURS;
+                            const float *by = map + ((row * half + y) * half + x) * channels + c;
+                            UNROLL for (int j = 0; j < KERNEL_ROWS; j++)
+                                UNROLL for (int v = 0; v < ROW_VECTORS; v++) {
+                                    const vector numbers = load(patch + j * wide + v * LANES);
+                                    UNROLL for (int i = 0; i < SOME; i++) sum[j][i][v] += by[i] * numbers;
                                 }
+                        }
+                    for (int j = 0; j < KERNEL_ROWS; j++)
+                        for (int i = 0; i < SOME; i++)
+                            for (int v = 0; v < ROW_VECTORS; v++) {
+                                float *into = mine + ((k + j) * channels + c + i) * 16 + v * LANES;
+                                store(into, load(into) + sum[j][i][v]);
                             }
-                        for (int j = 0; j < 2; j++)
-                            for (int i = 0; i < 8; i++) {
-                                float *to = mine + ((k + j) * channels + c + i) * LANES;
-                                store(to, load(to) + sum[j][i]);
-                            }
-                    }
-            }
+                }
         }
     }
 }
@@ -442,30 +467,32 @@ void picture_weight(const float *picture, const float *map, float *sums, long ro
     {                                                                                                                          \
         vector sum[R][V] = {0};                                                                                                \
         for (long k = 0; k < inner; k++)                                                                                       \
-            for (int v = 0; v < V; v++) {                                                                                      \
+            UNROLL for (int v = 0; v < V; v++) {                                                                               \
                 const vector w = load(b + k * columns + column + v * LANES);                                                   \
-                for (int r = 0; r < R; r++) sum[r][v] += a[(row + r) * stride + k] * w;                                        \
+                UNROLL for (int r = 0; r < R; r++) sum[r][v] += a[(row + r) * stride + k] * w;                                 \
             }                                                                                                                  \
         for (int r = 0; r < R; r++)                                                                                            \
             for (int v = 0; v < V; v++) store(c + (row + r) * columns + column + v * LANES, sum[r][v]);                        \
     }
+#define BLOCK_ROWS (LANES > 8 ? 8 : 4)
+#define BLOCK_VECTORS (LANES > 4 ? 2 : 4)
 
 static void multiply(const float *a, long stride, const float *b, float *c, long rows, long inner, long columns, long threads) {
     const int together = threads > 1 && rows * inner * columns > 1 << 20;
 #pragma omp parallel for num_threads(threads) if (together)
-    for (long column = 0; column < columns; column += 2 * LANES) {
+    for (long column = 0; column < columns; column += BLOCK_VECTORS * LANES) {
         long row = 0;
-        if (column + LANES < columns) {
-            for (; row + 8 <= rows; row += 8) BLOCK(8, 2)
-            for (; row < rows; row++) BLOCK(1, 2)
-        } else {
-            for (; row + 8 <= rows; row += 8) BLOCK(8, 1)
+        if (column + BLOCK_VECTORS * LANES <= columns) {
+            for (; row + BLOCK_ROWS <= rows; row += BLOCK_ROWS) BLOCK(BLOCK_ROWS, BLOCK_VECTORS)
+            for (; row < rows; row++) BLOCK(1, BLOCK_VECTORS)
+        } else { /* 16 columns are left, and a vector has as many */
+            for (; row + BLOCK_ROWS <= rows; row += BLOCK_ROWS) BLOCK(BLOCK_ROWS, 1)
             for (; row < rows; row++) BLOCK(1, 1)
         }
     }
 }
 
-static inline void add(float *to, const float *from, long count) {
+INLINE void add(float *to, const float *from, long count) {
     for (long i = 0; i < count; i++) to[i] += from[i];
 }
 
@@ -572,61 +599,97 @@ void scan_back(const Scan *s, const ScanBack *g) {
     }
 }
 
-/* Two-hot regression over `bins` (at most 256) logits a row: a copy of the row, filled up with -inf, and log of the sum of exponentials. */
-
-static inline float spread_out(const float *logits, float *row, long bins) {
-    vector most = all(-INFINITY), sum = {0};
+/* Two-hot regression over `bins` logits a row (at most BINS): a copy of the row, filled up with -inf, and its largest number. */
+INLINE float filled_up(const float *logits, float *row, long bins) {
+    vector largest = all(-INFINITY);
     memcpy(row, logits, bins * sizeof(float));
     for (long i = bins; i < BINS; i++) row[i] = -INFINITY;
-    for (long i = 0; i < BINS; i += LANES) most = choose(load(row + i) > most, load(row + i), most);
-    float largest = most[0];
-    for (int lane = 1; lane < LANES; lane++) largest = most[lane] > largest ? most[lane] : largest;
-    for (long i = 0; i < BINS; i += LANES) sum += exponential(load(row + i) - largest);
-    return largest + logf(total(sum, 0)[0]);
+    for (long i = 0; i < BINS; i += LANES) largest = most(load(row + i), largest);
+    float one = largest[0];
+    for (int lane = 1; lane < LANES; lane++) one = largest[lane] > one ? largest[lane] : one;
+    return one;
 }
 
-/* Mean of `values` [256] (zeros beyond bins) under each row's softmax. */
+/* Mean of `values` [BINS] (zeros beyond bins) under each row's softmax. */
 void two_hot_mean(const float *logits, const float *values, float *mean, long rows, long bins, long threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (long r = 0; r < rows; r++) {
         float row[BINS];
-        const float scale = spread_out(logits + r * bins, row, bins);
-        vector sum = {0};
-        for (long i = 0; i < BINS; i += LANES) sum += exponential(load(row + i) - scale) * load(values + i);
-        mean[r] = total(sum, 0)[0];
+        const float largest = filled_up(logits + r * bins, row, bins);
+        vector sum = {0}, weighted = {0};
+        for (long i = 0; i < BINS; i += LANES) {
+            const vector power = exponential(load(row + i) - largest);
+            sum += power;
+            weighted += power * load(values + i);
+        }
+        mean[r] = total(weighted, 0)[0] / total(sum, 0)[0];
     }
 }
 
-/* Negative log-likelihood where the target's mass is 1 - share on bin `below` and share on the next. */
-void two_hot_loss(const float *logits, const int64_t *below, const float *share, float *loss, float *scale, long rows, long bins,
-                  long threads) {
+/* Negative log-likelihood of each of `targets` [targets, rows], whose mass is 1 - share on bin `below` and share on the next. */
+void two_hot_loss(const float *logits, const int64_t *below, const float *share, float *loss, float *scale, long targets, long rows,
+                  long bins, long threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (long r = 0; r < rows; r++) {
         float row[BINS];
-        scale[r] = spread_out(logits + r * bins, row, bins);
-        loss[r] = scale[r] - row[below[r]] * (1 - share[r]) - row[below[r] + 1] * share[r];
+        const float largest = filled_up(logits + r * bins, row, bins);
+        vector sum = {0};
+        for (long i = 0; i < BINS; i += LANES) sum += exponential(load(row + i) - largest);
+        scale[r] = largest + logf(total(sum, 0)[0]);
+        for (long t = r; t < targets * rows; t += rows)
+            loss[t] = scale[r] - row[below[t]] * (1 - share[t]) - row[below[t] + 1] * share[t];
     }
 }
 
 void two_hot_back(const float *logits, const int64_t *below, const float *share, const float *scale, const float *gloss, float *glogits,
-                  long rows, long bins, long threads) {
+                  long targets, long rows, long bins, long threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (long r = 0; r < rows; r++) {
-        float row[BINS];
+        float row[BINS], all_of_it = 0;
+        for (long t = r; t < targets * rows; t += rows) all_of_it += gloss[t];
         memcpy(row, logits + r * bins, bins * sizeof(float));
         memset(row + bins, 0, (BINS - bins) * sizeof(float));
-        for (long i = 0; i < BINS; i += LANES) store(row + i, exponential(load(row + i) - scale[r]) * gloss[r]);
-        row[below[r]] -= gloss[r] * (1 - share[r]);
-        row[below[r] + 1] -= gloss[r] * share[r];
+        for (long i = 0; i < BINS; i += LANES) store(row + i, exponential(load(row + i) - scale[r]) * all_of_it);
+        for (long t = r; t < targets * rows; t += rows) {
+            row[below[t]] -= gloss[t] * (1 - share[t]);
+            row[below[t] + 1] -= gloss[t] * share[t];
+        }
         memcpy(glogits + r * bins, row, bins * sizeof(float));
     }
 }
 
-/* Squared error of each predicted picture against bytes, which stand for b / 255 - 0.5; `size` numbers each, a multiple of 16. */
-typedef uint8_t bytes __attribute__((vector_size(16), aligned(1), may_alias));
+/* base + the rows of weight [variables classes, outputs] that index [rows, variables] selects, one of each variable's `classes`; outputs is a
+   multiple of 16, base may be null. */
+INLINE void gathered(const float *base, const float *weight, const int64_t *index, float *to, long variables, long classes, long outputs,
+                     long column, int vectors) {
+    vector sum[vectors];
+    for (int v = 0; v < vectors; v++) sum[v] = base ? load(base + column + v * LANES) : (vector){0};
+    for (long i = 0; i < variables; i++) {
+        const float *row = weight + (i * classes + index[i]) * outputs + column;
+        UNROLL for (int v = 0; v < vectors; v++) sum[v] += load(row + v * LANES);
+    }
+    for (int v = 0; v < vectors; v++) store(to + column + v * LANES, sum[v]);
+}
 
-static inline vector missed(const float *predicted, const uint8_t *image) {
-    return load(predicted) - (__builtin_convertvector(*(const bytes *)image, vector) * (1.0f / 255) - 0.5f);
+void gather(const float *base, const float *weight, const int64_t *index, float *to, long rows, long variables, long classes, long outputs,
+            long threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long r = 0; r < rows; r++) {
+        const float *from = base ? base + r * outputs : 0;
+        long column = 0;
+        for (; column + 8 * LANES <= outputs; column += 8 * LANES)
+            gathered(from, weight, index + r * variables, to + r * outputs, variables, classes, outputs, column, 8);
+        for (; column < outputs; column += LANES)
+            gathered(from, weight, index + r * variables, to + r * outputs, variables, classes, outputs, column, 1);
+    }
+}
+
+/* Squared error of each predicted picture against bytes, which stand for b / 255 - 0.5; `size` numbers each, a multiple of 16. */
+typedef uint8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+
+INLINE vector missed(const float *predicted, const uint8_t *image) {
+    const integers numbers = __builtin_convertvector(*(const bytes *)image, integers);
+    return load(predicted) - (__builtin_convertvector(numbers, vector) * (1.0f / 255) - 0.5f);
 }
 
 void picture_error(const float *predicted, const uint8_t *image, float *error, long rows, long size, long threads) {

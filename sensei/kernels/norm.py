@@ -3,8 +3,10 @@
 import torch
 import torch.nn.functional as F
 
-from sensei.kernels.choice import in_c
-from sensei.kernels.library import EPSILON, LANES, call, threads
+from sensei.kernels.choice import call, ours
+from sensei.kernels.library import EPSILON, VECTOR, threads
+
+NARROW, MIDDLE = 8, 64  # widths of rows
 
 
 def norm_silu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -18,11 +20,16 @@ def norm_silu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torc
         float as x.
     """
     width = x.shape[-1]
-    if not (width == LANES // 2 or width % LANES == 0) or x.numel() == 0 or not in_c(x, weight, bias):
+    if not (width == NARROW or width % VECTOR == 0) or x.numel() == 0 or not ours(operation(width), x, weight, bias):
         return _by_pytorch(x, weight, bias)
     if weight.dim() == 1:
         return _NormSiLU.apply(x.reshape(1, -1, width), weight.view(1, -1), bias.view(1, -1)).view(x.shape)
     return _NormSiLU.apply(x, weight, bias)
+
+
+def operation(width: int) -> str:
+    """What `choice` calls it: how much there is to gain depends on how many rows a register holds."""
+    return f"norm_silu {'narrow' if width == NARROW else 'middle' if width <= MIDDLE else 'wide'}"
 
 
 def _by_pytorch(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -40,7 +47,7 @@ class _NormSiLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         # Rows of 8 are taken two at a time and must touch.
-        if x.stride(-1) != 1 or (x.shape[-1] < LANES and not x.is_contiguous()):
+        if x.stride(-1) != 1 or (x.shape[-1] == NARROW and not x.is_contiguous()):
             x = x.contiguous()
         y = torch.empty(x.shape)
         ctx.layout = (*x.shape, x.stride(0), x.stride(1), threads(x.numel()))

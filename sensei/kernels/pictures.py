@@ -2,15 +2,15 @@
 
 import torch
 
-from sensei.kernels.choice import in_c
-from sensei.kernels.library import LANES, call, threads
+from sensei.kernels.choice import call, ours
+from sensei.kernels.library import VECTOR, threads
 
 NARROW = (8, 16)  # channels for which these convolutions are faster than PyTorch's
 
 
-def serves(x: torch.Tensor, channels: int, half: int) -> bool:
-    """Whether the kernels take maps of [half, half, channels] and their pictures of twice the side."""
-    return channels in NARROW and half % 4 == 0 and 8 <= half <= 64 and in_c(x)
+def serves(operation: str, x: torch.Tensor, channels: int, half: int) -> bool:
+    """Whether a kernel takes maps of [half, half, channels] and their pictures of twice the side: `from_picture` or `to_picture`."""
+    return channels in NARROW and half % 4 == 0 and 8 <= half <= 64 and ours(f"{operation} {channels}", x)
 
 
 class FromPicture(torch.autograd.Function):
@@ -80,7 +80,7 @@ def centred(image: torch.Tensor) -> torch.Tensor:
 
 def picture_error(predicted: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     """Squared error summed over each picture: float [N, H, W, 3] against `centred` uint8 [N, H, W, 3] -> [N]."""
-    if predicted[0].numel() % LANES or not in_c(predicted):
+    if predicted[0].numel() % VECTOR or not ours("picture_error", predicted):
         missed = (predicted - centred(image)).flatten(1).float()
         return torch.linalg.vecdot(missed, missed)
     return _PictureError.apply(predicted.contiguous(), image.contiguous())

@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from sensei.kernels.categorical import sample_index, straight_through
-from sensei.kernels.choice import in_c
-from sensei.kernels.library import EPSILON, LANES, MOST_CLASSES, call, threads
+from sensei.kernels.choice import call, ours
+from sensei.kernels.library import EPSILON, MOST_CLASSES, VECTOR, threads
 from sensei.kernels.products import product
+
+NARROW = 256  # width of the memory up to which its matrices stay in a cache
 
 
 class Cell(Protocol):
@@ -46,7 +48,7 @@ def gated(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, deter: torc
     Returns:
         float [rows, deter].
     """
-    if deter.shape[-1] % LANES or not in_c(x, weight, deter):
+    if deter.shape[-1] % VECTOR or not ours("gated", x, weight, deter):
         reset, candidate, update = torch.nn.functional.layer_norm(x, weight.shape, weight, bias, EPSILON).chunk(3, -1)
         candidate = torch.tanh(torch.sigmoid(reset) * candidate)
         return torch.lerp(deter, candidate, torch.sigmoid(update - 1))
@@ -100,7 +102,8 @@ def scan(
         *(cell.from_deter.weight, hidden, hidden_bias, cell.posterior_output.weight, cell.posterior_output.bias),
     )
     widths = embedded.shape[-1], len(start), uniform.shape[-1] * classes
-    if any(width % LANES for width in widths) or classes > MOST_CLASSES or not in_c(uniform, *leaves):
+    operation = f"scan {'narrow' if len(start) <= NARROW else 'wide'}"
+    if any(width % VECTOR for width in widths) or classes > MOST_CLASSES or not ours(operation, uniform, *leaves):
         return _by_pytorch(cell, embedded, acted, keep.unsqueeze(-1), uniform, start, start_projection)
     turned = [part.transpose(0, 1).contiguous() for part in (keep, uniform, embedded, acted)]
     memory, onehot, index, probabilities = _Scan.apply(classes, cell.uniform_mix, *turned, *leaves[2:])

@@ -17,6 +17,7 @@ from sensei.agents.contract import Agent
 from sensei.core.errors import SenseiError
 from sensei.core.plugins import find
 from sensei.envs.vector.environment import VectorEnvironment
+from sensei.kernels import choice
 from sensei.replay.step import spaces_of
 from sensei.reward.scorer import RewardScorer
 from sensei.study.models.exploration import AGENTS
@@ -186,6 +187,7 @@ class Loop:
         files = self.run.files
         state = {
             "identity": self.run.identity(),
+            "kernels": choice.decision().as_json() if choice.taken() else None,
             "step": self.step,
             "updates": self.updates,
             "evaluations": self.evaluator.number if self.evaluator else 0,
@@ -203,6 +205,8 @@ class Loop:
     def _restore(self, state: dict[str, Any]) -> None:
         files = self.run.files
         checkpoint.check_identity(files.state, state["identity"], self.run.identity())
+        if state["kernels"] is not None:
+            choice.use(state["kernels"])
         self.step, self.updates, self.saved_step = state["step"], state["updates"], state["step"]
         if self.evaluator is not None:
             self.evaluator.number = state["evaluations"]

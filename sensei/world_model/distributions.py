@@ -30,10 +30,14 @@ def two_hot_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     Returns:
         float [...], in nats.
     """
-    position = (symlog(target).clamp(-LIMIT, LIMIT) + LIMIT) * ((BINS - 1) / (2 * LIMIT))
+    return two_hot_losses(logits, target.unsqueeze(0))[0]
+
+
+def two_hot_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The same of several scalars under one distribution: float [..., 255], [targets, ...] -> [targets, ...]."""
+    position = (symlog(targets).clamp(-LIMIT, LIMIT) + LIMIT) * ((BINS - 1) / (2 * LIMIT))
     below = position.floor().clamp(max=BINS - 2)
-    upper_share = position - below
-    return categorical.two_hot_loss(logits, below.long(), upper_share)
+    return categorical.two_hot_loss(logits, below.long(), (position - below).float())
 
 
 def two_hot_mean(logits: torch.Tensor) -> torch.Tensor:

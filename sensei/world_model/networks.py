@@ -99,7 +99,7 @@ class BatchedMLP(nn.Module):
         """
         x = product(deter, self.from_deter.flatten(1))
         weight = self.from_stoch.flatten(1)
-        x = x + (product(stoch, weight) if stoch.is_floating_point() else gather_rows(stoch, weight))
+        x = x + product(stoch, weight) if stoch.is_floating_point() else gather_rows(stoch, weight, x)
         if self.from_extra is not None:
             x = x + extra @ self.from_extra.flatten(1)
         x = x.view(-1, self.heads, self.units).transpose(0, 1)

@@ -12,7 +12,8 @@ from sensei.bench.floor import floor
 from sensei.bench.workload import BATCHES, ours, workload
 from sensei.kernels.choice import pytorch_only
 
-OPTIONS = {"image_size": 16, "starts": 8, "members": 2, "tasks": 3, "compile": "off", "device": "cpu", "precision": "float32", "threads": 1}
+OPTIONS = {"image_size": 16, "horizon": 15, "starts": 8, "members": 2, "tasks": 3}
+OPTIONS |= {"compile": "off", "device": "cpu", "precision": "float32", "threads": 1}
 
 
 @pytest.mark.slow

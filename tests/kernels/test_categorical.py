@@ -42,3 +42,11 @@ def test_two_hot_regression(rows, scale):
     ours = distributions.two_hot_mean(logits.detach())
     with pytorch_only():
         np.testing.assert_allclose(ours, distributions.two_hot_mean(logits.detach()), rtol=1e-3, atol=1e-5)
+
+
+def test_losses_of_several_targets_are_those_of_each():
+    logits, targets = leaf(3, 6, 255), 10 * leaf(2, 3, 6, seed=1).detach()
+    ours, plain = both_ways(lambda: distributions.two_hot_losses(logits, targets), logits)
+    assert_close(ours, plain)
+    one_by_one = [distributions.two_hot_loss(logits, target) for target in targets]
+    assert_close([ours[0]], [torch.stack(one_by_one).detach()])

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("in_c")
 def test_convolutions_between_pictures_and_few_channels(channels, half):
     picture, map = leaf(3, 3, 2 * half, 2 * half).detach(), leaf(3, channels, half, half)
     down, up = Down(3, channels), Up(channels, 3, bias=True)
-    assert serves(picture, channels, half)
+    assert serves("from_picture", picture, channels, half)
     assert_close(*both_ways(lambda: down(picture), *down.parameters()))
     assert_close(*both_ways(lambda: up(map), map, *up.parameters()))
 

@@ -31,3 +31,14 @@ def test_gathered_rows_get_the_gradient_of_the_dense_product():
     index = torch.randint(4, (9, 3), generator=torch.Generator().manual_seed(0))
     assert weight.numel() // 3 <= products.SCATTER
     assert_close(*both_ways(lambda: gather_rows(index, weight), weight))
+
+
+@pytest.mark.parametrize("outputs", [5, 16, 144])
+@pytest.mark.parametrize("learned", [True, False])
+def test_gathered_rows_are_added_to_a_base(outputs, learned):
+    weight, base = leaf(12, outputs).requires_grad_(learned), leaf(9, outputs, seed=1)
+    index = torch.randint(4, (9, 3), generator=torch.Generator().manual_seed(0))
+    assert_close(*both_ways(lambda: gather_rows(index, weight, base), base, *([weight] if learned else [])))
+    vectors = torch.nn.functional.one_hot(index, 4).flatten(1).float()
+    with torch.no_grad():
+        np.testing.assert_allclose(gather_rows(index, weight, base), base + vectors @ weight, atol=1e-5)

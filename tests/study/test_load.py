@@ -177,3 +177,10 @@ def test_merge_keeps_what_is_not_changed_and_takes_what_is(base, changes):
 
 def test_config_folder_is_the_checkout(root):
     assert root / "config" == Path(CONFIG_FOLDER)
+
+
+@pytest.mark.parametrize("word", ["off", "'off'", "false"])
+def test_compile_off_may_be_written_as_a_word(word):
+    content = yaml.safe_load((CONFIG_FOLDER / "smoke.yaml").read_text(encoding="utf-8"))
+    content["training"] = content.get("training", {}) | {"compile": yaml.safe_load(word)}
+    assert load_study(content, source="a test").settings["minihack_keyroom_s5"].training.compile == "off"

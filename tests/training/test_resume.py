@@ -19,6 +19,7 @@ from helpers import environment
 
 from sensei.core.errors import SenseiError
 from sensei.core.files import sha256
+from sensei.kernels import choice
 from sensei.replay.episodes import load_episode
 from sensei.training import checkpoint
 from sensei.training.loop import Loop
@@ -141,6 +142,15 @@ def test_a_resumed_run_really_starts_from_its_checkpoint(whole, tmp_path, monkey
     monkeypatch.setattr(Loop, "_restore", lambda self, state: (resumed.append(state["step"]), restore(self, state)))
     explore_at_random(tmp_path)
     assert len(resumed) == 1 and 120 <= resumed[0] < 180, "the last checkpoint before the interruption"
+
+
+def test_a_resumed_run_keeps_what_its_operations_are_computed_by(whole, tmp_path):
+    began = choice.Decision(choice.everything().instructions, frozenset({"draw", "gated", "product large"}))
+    with choice.taking(began):
+        interrupt(explore_and_keep, tmp_path, whole(explore_and_keep)[1] // 2)
+    with choice.taking(choice.everything()):
+        explore_and_keep(tmp_path)
+        assert choice.decision() == began
 
 
 @pytest.mark.parametrize("carry_out", [explore_and_keep, learn_ppo])

@@ -1,8 +1,8 @@
 """The loop that acts, stores and learns."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sensei.study.models.section import Section
 
@@ -35,3 +35,9 @@ class TrainingConfig(Section):
         "auto", description="off: plain PyTorch; auto: what pays, a CUDA graph on a GPU and C kernels on a CPU; full: torch.compile as well"
     )
     tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def off_is_a_word(cls, value: Any) -> Any:
+        """Other readers of YAML than ours take `off` for false."""
+        return "off" if value is False else value

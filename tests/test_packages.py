@@ -28,6 +28,7 @@ USED = {
     "import-linter": ("Makefile", "lint-imports"),
     "pytest-timeout": ("pyproject.toml", "timeout = "),
     "pytest-xdist": ("Makefile", "--numprocesses"),
+    "pyarrow": ("sensei/replay/episodes.py", "to_parquet"),
     "ruff": ("Makefile", "ruff check"),
     "setuptools": ("sensei/envs/minihack/levels.py", "pkg_resources"),
     "snakefmt": ("Makefile", "snakefmt"),
@@ -35,18 +36,18 @@ USED = {
     "tensorboard": ("sensei/training/logger.py", "torch.utils.tensorboard"),
 }
 PEERS = ROOT / "sensei" / "bench" / "peers.py"  # runs in the interpreter of another implementation
-STUDIES = list(CONFIG_FOLDER.glob("*.yaml"))
+OURS = {"sensei", "fakes", "helpers"}
 
 
 @cache
-def imported(path: Path) -> frozenset[str]:
-    """Top-level modules that a file imports anywhere, the standard library's left out."""
+def imported(path: Path, at_the_top: bool = False) -> frozenset[str]:
+    """Top-level modules that a file imports, anywhere or only when it is imported itself; the standard library's left out."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":  # of a workflow: its grammar is not Python's
         found = re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE)
     else:
-        found = []
-        for node in ast.walk(ast.parse(text)):
+        found, tree = [], ast.parse(text)
+        for node in tree.body if at_the_top else ast.walk(tree):
             if isinstance(node, ast.Import):
                 found += [alias.name.partition(".")[0] for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -57,9 +58,9 @@ def imported(path: Path) -> frozenset[str]:
 def distributions(modules: set[str]) -> set[str]:
     """Packages that hold modules."""
     held = importlib.metadata.packages_distributions()
-    unknown = {name for name in modules if name not in held} - {"sensei", "fakes", "helpers"}
+    unknown = {name for name in modules if name not in held} - OURS
     assert not unknown, f"no installed package holds {unknown}"
-    return {canonicalize_name(name) for module in modules - {"sensei"} for name in held.get(module, ())}
+    return {canonicalize_name(name) for module in modules - OURS for name in held.get(module, ())}
 
 
 def listed(*extras: str) -> set[str]:
@@ -94,6 +95,7 @@ def test_what_is_used_without_being_imported_is_used_where_it_is_said(package):
 # Software environments ----------------------------------------------------------------------------------------
 
 
+@cache
 def rules() -> dict[str, str]:
     """Stage -> the software environment of its rule."""
     found = {}
@@ -105,16 +107,23 @@ def rules() -> dict[str, str]:
     return found
 
 
-def roots(stage: str) -> set[str]:
-    """Modules of every job of a stage in any study that is shipped, with every plugin there is."""
-    table, found = STAGES[stage], set()
-    for path in STUDIES:
-        study: Study = load_study(path)
+@cache
+def studies() -> tuple[Study, ...]:
+    """Every study that is shipped."""
+    return tuple(load_study(path) for path in CONFIG_FOLDER.glob("*.yaml"))
+
+
+@cache
+def roots(stage: str) -> tuple[set[str], set[str]]:
+    """(modules, modules that are but asked for facts) of every job of a stage in any study that is shipped, with every plugin there is."""
+    table, found, facts = STAGES[stage], set(), set()
+    for study in studies():
         for job in jobs(table, study) if table.needs_study else jobs(table, study)[:1]:
             found |= set(table.code(study, job))
+            facts |= set(table.facts(study, job))
     plugins = {"explore": (ENVIRONMENTS, AGENTS, SOURCES), "learn": (ENVIRONMENTS, AGENTS, SOURCES)}
     plugins |= {"annotate": (ANNOTATORS,), "figure": (FIGURES,)}
-    return found | {module_of(name, *room) for room in plugins.get(stage, ()) for name in names(*room[:2])}
+    return found | {module_of(name, *room) for room in plugins.get(stage, ()) for name in names(*room[:2])}, facts
 
 
 def held_by(software: str) -> set[str]:
@@ -133,21 +142,32 @@ def held_by(software: str) -> set[str]:
     return reached
 
 
-def test_every_stage_has_a_software_environment():
+def file_of(module: str) -> Path:
+    """The file of a module of the package."""
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def test_every_stage_has_a_software_environment_which_says_so():
     assert set(rules()) == set(STAGES)
+    for path in (ROOT / "envs").glob("*.yaml"):
+        said = re.match(r"# [^:]*: ([a-z, -]+)\.\n", path.read_text(encoding="utf-8"))[1].split(", ")
+        assert sorted(said) == sorted(stage for stage, software in rules().items() if software == path.stem), path.name
 
 
 HIDING = """
-import importlib, importlib.abc, sys
+import importlib, importlib.machinery, sys
 visible, third_party, ours = {visible!r}, {third_party!r}, {ours!r}
 
-class Hide(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        top = name.partition(".")[0]
-        if top in third_party and top not in visible:
-            raise ModuleNotFoundError(f"No module named {{top!r}} in this software environment", name=top)
+class Visible(importlib.machinery.PathFinder):
+    # Finds what is not hidden, and what a visible package brings in a folder of its own.
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        found, top = super().find_spec(name, path, target), name.partition(".")[0]
+        return found if top not in third_party or top in visible or (found and "_vendor" in str(found.origin)) else None
 
-sys.meta_path.insert(0, Hide())
+sys.meta_path[:] = [Visible if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
+sys.path_importer_cache.clear()
 for name in ours:
     importlib.import_module(name)
 """
@@ -155,14 +175,23 @@ for name in ours:
 
 @pytest.mark.parametrize("software", sorted({path.stem for path in (ROOT / "envs").glob("*.yaml")}))
 def test_a_software_environment_holds_all_that_its_stages_import(software, tmp_path):
-    held, kept = importlib.metadata.packages_distributions(), held_by(software)
-    modules = {name for stage, used in rules().items() if used == software for name in closure(roots(stage)) if name.startswith("sensei.")}
-    modules |= {"sensei.cli.main", "sensei.study.stages", "sensei.study.folder"}  # the command line that starts every stage
-    files = {name: ROOT.joinpath(*name.split(".")) for name in modules}
-    imports = {top for path in files.values() for top in imported(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))}
+    kept, locked = held_by(software), {canonicalize_name(line.partition("==")[0]) for line in (ROOT / "requirements.lock").open()}
+    installed = importlib.metadata.packages_distributions()
+    held = {module: packages for module, packages in installed.items() if locked & {canonicalize_name(each) for each in packages}}
+    modules = {"sensei.cli.main", "sensei.study.stages", "sensei.study.folder"}  # the command line that starts every stage
+    asked = set()
+    for stage, used in rules().items():
+        if used == software:
+            code, facts = roots(stage)
+            modules |= set(closure(code))
+            asked |= set(closure((), facts))
+    modules, asked = ({name for name in each if name.startswith("sensei.")} for each in (modules, asked - modules))
+    imports = {top for name in modules for top in imported(file_of(name))} | {
+        top for name in asked for top in imported(file_of(name), True)
+    }
     lacking = {name for name in imports if name in held and not kept & {canonicalize_name(each) for each in held[name]}}
     assert not lacking, f"envs/{software}.yaml lacks what its stages import: {sorted(lacking)}"
     visible = {module for module, packages in held.items() if kept & {canonicalize_name(each) for each in packages}}
-    code = HIDING.format(visible=visible, third_party=set(held) - {"sensei"}, ours=sorted(modules))
+    code = HIDING.format(visible=visible, third_party=set(held), ours=sorted(modules | asked))
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

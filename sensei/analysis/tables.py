@@ -127,7 +127,7 @@ def reward_model(study: Study, cards: list[dict]) -> pd.DataFrame:
     pairs: accuracy_* against the annotator's own labels, oracle_* against the oracle's.
 
     Args:
-        cards: reward cards in the order of `labelled`.
+        cards: reward cards in the order of `Study.labelled`.
     """
     rows = []
     for (environment, annotator), card in zip(study.labelled(), cards, strict=True):

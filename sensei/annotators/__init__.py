@@ -1,1 +1,1 @@
-"""From episodes to preference labels: pairs, annotators, raw replies, agreement."""
+"""Who says which of two pictures is more interesting: oracles, CLIP, vision-language models, labels from files; their raw replies."""

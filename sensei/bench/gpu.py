@@ -1,4 +1,4 @@
-"""One command for a machine with a graphics card: updates eager and compiled, peers beside ours, and the loop with several runs.
+"""One command for a machine with a GPU: updates eager and compiled, peers beside ours, and the loop with several runs.
 
 Each measurement is a process of its own, so that peak memory is its own and a failing one does not take the others with it.
 """
@@ -31,7 +31,7 @@ def gpu(
     """Time of an update at S and M, eager and compiled, and the loop on MiniHack at train ratio 512 with 1, 2 and 4 runs."""
     deadline = time.monotonic() + 60 * minutes
     results = {name: _measure(name, arguments, deadline) for name, arguments in plan(against or [], device, quick).items()}
-    import torch  # after the measurements: for the name of the card
+    import torch  # after the measurements: for the name of the GPU
 
     torch.cuda.is_available()
     emit({"bench": "gpu", "device": device, "quick": quick, **results, "machine": machine()}, json)

@@ -66,7 +66,7 @@ def summary(milliseconds: list[float]) -> dict[str, float]:
 
 
 def machine(threads: int | None = None) -> dict[str, Any]:
-    """Processor, cores, threads, graphics card, load, Python and package versions."""
+    """Processor, cores, threads, GPU, load, Python and package versions."""
     facts = hardware()
     return {
         **facts,

@@ -10,7 +10,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,36 +44,50 @@ PACKAGES = (
 )
 
 
-def fingerprint(roots: Iterable[str]) -> str:
+def fingerprint(roots: Iterable[str], facts: Iterable[str] = ()) -> str:
     """Hash of the code behind modules: syntax trees without docstrings, imports followed inside their own packages and ours.
 
     Comments, docstrings and formatting do not change it. Files other than Python in the folder of a module of ours that counts (C source,
     tables, templates) count with their bytes. What a registry finds by name is not followed: it has to be among the roots.
+
+    Args:
+        facts: modules of which only what they import at the top counts: classes that are asked what they say of themselves.
     """
-    return hashlib.sha256(repr(sorted(closure(roots).items())).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(sorted(closure(roots, facts).items())).encode()).hexdigest()[:16]
 
 
-def closure(roots: Iterable[str]) -> dict[str, str]:
+def closure(roots: Iterable[str], facts: Iterable[str] = ()) -> dict[str, str]:
     """What `fingerprint` hashes: module, or file beside it -> hash."""
     files: dict[str, str] = {}
-    for root in roots:
-        assert _source(root) is not None, f"there is no module {root}"
-        _follow(root, files, (OURS, root.partition(".")[0]))
+    for follow, modules in ((_everything, roots), (_at_the_top, facts)):
+        for root in modules:
+            assert _source(root) is not None, f"there is no module {root}"
+            _follow(root, files, (OURS, root.partition(".")[0]), follow)
     return files
 
 
-def _follow(module: str, files: dict[str, str], packages: tuple[str, ...]) -> None:
+def _follow(module: str, files: dict[str, str], packages: tuple[str, ...], follow: Callable[[ast.Module], Iterable[ast.AST]]) -> None:
     """Add `module`, the data beside it and all that it imports inside `packages` to `files`."""
     if module in (OURS, *files) or module.startswith(NOT_CODE) or (path := _source(module)) is None:
         return
-    files[module], imports = _read(path, module)
+    files[module], imports = _read(path, module, follow)
     if path.is_relative_to(PACKAGE):
         for file in path.parent.iterdir():
             if file.is_file() and file.suffix not in (".py", ".pyc"):
                 files[str(file.relative_to(PACKAGE))] = sha256(file)
     for name in imports:
         if name.partition(".")[0] in packages:
-            _follow(name, files, packages)
+            _follow(name, files, packages, follow)
+
+
+def _everything(tree: ast.Module) -> Iterable[ast.AST]:
+    """Where imports count: anywhere."""
+    return ast.walk(tree)
+
+
+def _at_the_top(tree: ast.Module) -> Iterable[ast.AST]:
+    """Where imports count: outside of functions and classes."""
+    return tree.body
 
 
 def _source(module: str) -> Path | None:
@@ -89,19 +103,19 @@ def _source(module: str) -> Path | None:
 
 
 @functools.cache
-def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]]:
-    """(hash of the syntax tree, names imported from the package) of one file."""
+def _read(path: Path, module: str, follow: Callable[[ast.Module], Iterable[ast.AST]]) -> tuple[str, tuple[str, ...]]:
+    """(hash of the syntax tree, names imported) of one file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imports = tuple(dict.fromkeys(_imports(tree, module)))
+    imports = tuple(dict.fromkeys(_imports(follow(tree), module)))
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
 
 
-def _imports(tree: ast.Module, module: str) -> Iterator[str]:
-    """Modules that `tree` imports anywhere, packages above them included."""
-    for node in ast.walk(tree):
+def _imports(nodes: Iterable[ast.AST], module: str) -> Iterator[str]:
+    """Modules that statements of `module` import, packages above them included."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -173,7 +187,7 @@ def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor family, system, cores of this process, and, once torch is imported, its threads and graphics card."""
+    """Processor family, system, cores of this process, and, once torch is imported, its threads and its GPU."""
     torch = sys.modules.get("torch")
     cuda = torch is not None and torch.cuda.is_available()
     return {

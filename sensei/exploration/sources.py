@@ -7,10 +7,9 @@ its exploration maximises, each by its module here or as "package.module:Class".
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 
-from sensei.core.errors import SenseiError
+from sensei.core.messages import validate
 from sensei.core.plugins import find
 from sensei.replay.step import Spaces
 from sensei.study.models.exploration import SOURCES, Method
@@ -94,7 +93,9 @@ class Source(nn.Module):
 
     def reward(self, rollout: Rollout) -> torch.Tensor:
         """float [horizon, rows]: entry t for the step that leads to state t + 1. Gradients may pass, for continuous actions."""
-        raise NotImplementedError
+        of_states = self.state_reward(rollout)
+        assert of_states is not None, f"{type(self).__name__} has neither `reward` nor `state_reward`"
+        return of_states[1:]
 
     def state_reward(self, rollout: Rollout) -> torch.Tensor | None:
         """The same of a source that rewards a state wherever it is reached, for every state: float [horizon + 1, rows]; else None."""
@@ -108,11 +109,5 @@ def make_source(name: str, world_model: WorldModel, spaces: Spaces, settings: Se
         SenseiError: there is none, or its options are wrong.
     """
     kind = find(name, *SOURCES)
-    try:
-        options = kind.Options(**method.options.get(name, {}))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, ("options", name, *fault["loc"])))
-        known = ", ".join(kind.Options.model_fields) or "none"
-        raise SenseiError(f"`{key}` of a method: {fault['msg']}", found=fault["input"], expected=f"options of {name}: {known}") from error
+    options = validate(kind.Options, method.options.get(name, {}), f"method {method.title}", under=("options", name))
     return kind(Made(world_model, spaces, settings, method, options))

@@ -1,1 +1,1 @@
-"""Experience: episodes on disk (`store`) and the buffer that training samples from (`buffer`)."""
+"""Experience: episodes on disk (`episodes`) and the buffer that training samples from (`buffer`)."""

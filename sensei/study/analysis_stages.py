@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sensei.core.files import atomic
+from sensei.envs.registry import family
 from sensei.study.layout import Layout, log_beside, published_figure
 from sensei.study.models.study import Study
 from sensei.study.slices import families, figure_of, figures_of, of_analysis
@@ -57,7 +58,12 @@ class Figure(Stage):
         return of_analysis(study)
 
     def code(self, study: Study, job: Job) -> list[str]:
-        return [type(figure_of(study, job.figure)).__module__, *families(study, study.environments)]
+        figure = figure_of(study, job.figure)
+        drawn = [name for name in study.environments if figure.draws_states and family(study.settings[name].environment).renders_states]
+        return [type(figure).__module__, *families(study, drawn)]
+
+    def facts(self, study: Study, job: Job) -> list[str]:
+        return families(study, study.environments)
 
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
         from sensei.analysis.figures.contract import make
@@ -84,7 +90,10 @@ class Tables(Stage):
         return of_analysis(study)
 
     def code(self, study: Study, job: Job) -> list[str]:
-        return ["sensei.analysis.tables", *families(study, study.environments)]
+        return ["sensei.analysis.tables"]
+
+    def facts(self, study: Study, job: Job) -> list[str]:
+        return families(study, study.environments)
 
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
         from sensei.analysis.tables import make
@@ -110,7 +119,10 @@ class Report(Stage):
 
     def code(self, study: Study, job: Job) -> list[str]:
         figures = [type(figure).__module__ for figure in figures_of(study).values()]
-        return ["sensei.analysis.report", *figures, *families(study, study.environments)]
+        return ["sensei.analysis.report", *figures]
+
+    def facts(self, study: Study, job: Job) -> list[str]:
+        return families(study, study.environments)
 
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
         from sensei.analysis.report import build

@@ -94,11 +94,11 @@ def jobs(stage: Stage, study: Study) -> list[Job]:
     """Every job of a stage: all combinations of its axes that the study has."""
     named: list[dict[str, Any]] = [{}]
     for axis in (axis for axis in Job.__dataclass_fields__ if axis in stage.axes):
-        named = [{**names, axis: value} for names in named for value in _values(study, axis, names.get("environment"))]
+        named = [{**names, axis: value} for names in named for value in _values(stage, study, axis, names.get("environment"))]
     return [Job.of(names) for names in named]
 
 
-def _values(study: Study, axis: str, environment: str | None) -> Iterable[Any]:
+def _values(stage: Stage, study: Study, axis: str, environment: str | None) -> Iterable[Any]:
     """What an axis ranges over, in one environment where that plays a part."""
     if axis == "environment":
         return study.environments
@@ -107,7 +107,7 @@ def _values(study: Study, axis: str, environment: str | None) -> Iterable[Any]:
     assert environment is not None, f"axis {axis} needs axis environment before it"
     return {
         "task": study.settings[environment].environment.tasks,
-        "method": study.explore,
+        "method": study.learn if "task" in stage.axes else study.explore,
         "annotator": study.annotators_of(environment),
         "seed": study.seeds_of(environment),
         "shard": range(study.settings[environment].pairs.shards),

@@ -12,7 +12,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.plugins import find
 from sensei.core.process import stage as frame
 from sensei.core.provenance import fingerprint
-from sensei.study.layout import Layout, log_beside
+from sensei.study.layout import RESULTS, Layout, log_beside
 from sensei.study.models.study import Study
 
 Paths = dict[str, Path | list[Path]]
@@ -82,8 +82,15 @@ class Stage:
         return {}
 
     def code(self, study: Study, job: Job) -> list[str]:
-        """Modules that it calls; what they import inside the package follows by itself, what a registry finds by name does not."""
-        raise NotImplementedError
+        """Modules that it calls; what they import inside the package follows by itself, what a registry finds by name does not.
+
+        The module of a stage that a study names counts without being named here, and what it imports with it.
+        """
+        return []
+
+    def facts(self, study: Study, job: Job) -> list[str]:
+        """Modules whose classes it only asks what they say of themselves: families of environments."""
+        return []
 
     def seed(self, study: Study, job: Job) -> int | None:
         """The seed of what it draws; None if it draws nothing."""
@@ -101,10 +108,9 @@ class Stage:
 
     def fingerprint(self, study: Study, job: Job) -> str:
         """Hash of the code behind a job."""
-        return fingerprint(dict.fromkeys([type(self).__module__] if not self._ours() else []) | dict.fromkeys(self.code(study, job)))
-
-    def _ours(self) -> bool:
-        return type(self).__module__.startswith("sensei.")
+        module = type(self).__module__
+        own = [] if module.startswith("sensei.") else [module]
+        return fingerprint([*own, *self.code(study, job)], self.facts(study, job))
 
 
 def own_stage(name: str) -> Stage:
@@ -116,17 +122,21 @@ def own_stage(name: str) -> Stage:
     return find(name, "sensei.study", "Stage", "stage")()
 
 
-def carry_out(stage: Stage, study: Study, study_path: Path, job: Job, threads: int = 1, given: dict[str, Path] | None = None) -> None:
+def carry_out(
+    stage: Stage, study: Study | None, study_path: Path | None, job: Job, threads: int = 1, given: dict[str, Path] | None = None
+) -> None:
     """Do one job: inputs are there, outputs are written, manifests tell of both.
 
     Args:
+        study, study_path: None for a stage that needs no study.
         given: values of the stage's `own` options.
 
     Raises:
         SenseiError: what is asked for is not in the study, an input is missing, or as the stage says.
     """
-    check_names(study, study_path, job)
-    files, given = Layout.of(study_path), dict(given or {})
+    if stage.needs_study:
+        check_names(study, study_path, job)
+    files, given = Layout.of(study_path or RESULTS), dict(given or {})
     outputs = stage.outputs(files, job)
     if folder := given.pop("folder", None):
         outputs = stage.written_to(folder, outputs)
@@ -138,7 +148,7 @@ def carry_out(stage: Stage, study: Study, study_path: Path, job: Job, threads: i
     hint = "".join(f", or name another with `--{name}`" for name in inputs if name in stage.own)
     with frame(
         stage.name,
-        inputs=[study_path, *flat(inputs)],
+        inputs=[*([study_path] if study_path else []), *flat(inputs)],
         outputs=list(outputs.values()),
         settings=stage.settings(study, job),
         seed=stage.seed(study, job),

@@ -178,7 +178,10 @@ class Annotate(Stage):
         }
 
     def code(self, study: Study, job: Job) -> list[str]:
-        return ["sensei.annotators.shards", annotator_code(study, job), *families(study, [job.environment])]
+        return ["sensei.annotators.shards", annotator_code(study, job)]
+
+    def facts(self, study: Study, job: Job) -> list[str]:
+        return families(study, [job.environment])
 
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
         from sensei.annotators.contract import Assignment
@@ -209,7 +212,10 @@ class Merge(Stage):
         return {"order": study.settings[job.environment].labels.order}
 
     def code(self, study: Study, job: Job) -> list[str]:
-        return ["sensei.preferences.labels", *families(study, [job.environment])]
+        return ["sensei.preferences.labels"]
+
+    def facts(self, study: Study, job: Job) -> list[str]:
+        return families(study, [job.environment])
 
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
         from sensei.preferences.labels import merge_shards

@@ -1,1 +1,1 @@
-"""Loops that act, store and learn; checkpoints, evaluation, logs and videos."""
+"""The loop that acts, stores and learns; checkpoints, evaluation, logs and videos."""

@@ -87,7 +87,7 @@ class Episodes:
                 save_episode(self.keep / episode_name(worker, self.numbers[worker]), self._episode(worker))
 
     def table(self) -> pd.DataFrame:
-        """One row an episode, the unfinished ones last (columns as in the results' README)."""
+        """One row an episode, the unfinished ones last: worker, episode, finished, first_step, last_step, length, returns, events."""
         finished = {(row["worker"], row["episode"]) for row in self.finished}
         running = [row for row in self.current if row and (row["worker"], row["episode"]) not in finished]
         table = pd.DataFrame([*self.finished, *running])

@@ -53,7 +53,7 @@ class Run:
 
     @property
     def stream(self) -> str:
-        """Random stream of its environments; "task" since before the phase was called `learn`, and part of every seed."""
+        """Random stream of its environments, a part of the seed of every episode."""
         return "explore" if self.phase == "explore" else "task"
 
     @property

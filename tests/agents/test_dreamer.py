@@ -40,7 +40,7 @@ def test_rewards_are_of_the_next_state_and_disagreement_of_the_step(discrete):
 @pytest.mark.parametrize("discrete", [True, False])
 @pytest.mark.parametrize("phase", ["explore", "learn"])
 def test_bfloat16_gives_nearly_the_same_update(discrete, phase, monkeypatch):
-    """The precision of the paper study, on the CPU, since tests must pass without a graphics card; some samples fall otherwise."""
+    """The precision of the paper study, on the CPU, since tests must pass without a GPU; some samples fall otherwise."""
     rng = np.random.default_rng(0)
     arrays = random_batch(4, 8, 16, 1, ACTIONS)._asdict()
     arrays["action"] = rng.integers(ACTIONS, size=(4, 8)) if discrete else rng.uniform(-1, 1, (4, 8, ACTIONS)).astype(np.float32)

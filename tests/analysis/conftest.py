@@ -40,10 +40,13 @@ def layout(tmp_path_factory, study) -> Layout:
 
 @pytest.fixture(scope="session")
 def drawn() -> Callable[[str, Study, Layout], Drawing]:
-    """Draw a figure by its name."""
+    """Draw a figure by its name; what was drawn from a folder is not drawn from it again."""
+    made: dict[tuple[str, Path], Drawing] = {}
 
     def draw(name: str, study: Study, layout: Layout) -> Drawing:
-        return drawing(figure(name), study, figure(name).inputs(study, layout))
+        if (name, layout.root) not in made:
+            made[name, layout.root] = drawing(figure(name), study, figure(name).inputs(study, layout))
+        return made[name, layout.root]
 
     return draw
 

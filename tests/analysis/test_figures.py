@@ -1,6 +1,5 @@
 """What holds for every figure: it is found, it reads what it declares, it can be read, and equal data give equal bytes."""
 
-import re
 import subprocess
 import sys
 
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from fakes.analysis_tree import OF_ROBODESK, make_study, write_study
-from helpers import ROOT
+from fakes.guide import shown
 from PIL import Image
 
 from sensei.analysis import published, style
@@ -23,8 +22,7 @@ from sensei.study.layout import Layout, published_figure
 
 FIGURES = names(*ROOM)
 OF_MINIHACK = [name for name in FIGURES if name not in OF_ROBODESK]
-GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").partition("## Your own figure")[2]
-CODE, YAML = re.search(r"```python\n(.*?)```.*?```yaml\n(.*?)```", GUIDE, re.DOTALL).groups()
+CODE = shown("chosen_epochs.py")
 
 
 @pytest.mark.parametrize("name", OF_MINIHACK)
@@ -52,7 +50,7 @@ def test_what_was_not_declared_cannot_be_read(study, layout):
 def test_the_figure_of_the_guide_is_drawn_from_outside_the_package(study, layout, tmp_path, monkeypatch):
     (tmp_path / "chosen_epochs.py").write_text(CODE)
     monkeypatch.syspath_prepend(tmp_path)
-    own = study.model_copy(update=yaml.safe_load(YAML))
+    own = study.model_copy(update={"figures": yaml.safe_load(shown("config/mine.yaml"))["figures"]})
     found = figures_of(own)
     assert list(found) == ["interactions", "learn", "chosen_epochs"]
     drawn, (pdf, png, csv) = found["chosen_epochs"], layout.figure("chosen_epochs")
@@ -110,6 +108,7 @@ def test_published_figures_are_legible(number, legible):
     legible(drawing.figure)
 
 
+@pytest.mark.slow
 def test_equal_data_give_equal_bytes(study, layout, tmp_path):
     for name in OF_MINIHACK:
         made = [Layout(tmp_path / folder).figure(name) for folder in ("once", "twice")]
@@ -139,6 +138,7 @@ def test_one_seed_is_drawn_without_an_interval(name, tmp_path, drawn, legible):
     legible(drawing.figure)
 
 
+@pytest.mark.slow
 def test_published_figures_show_every_published_value(tmp_path):
     written = draw_published(tmp_path)
     assert written == [path for number in published_figures() for path in published_figure(number, tmp_path)]

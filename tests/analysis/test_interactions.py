@@ -84,6 +84,7 @@ def test_an_environment_that_was_not_published_has_no_published_panel(of_robodes
         assert set(numbers["source"]) == {"ours"}
 
 
+@pytest.mark.slow
 def test_robodesk_figures_are_legible_and_keep_published_values_apart(of_robodesk, drawn_from, legible):
     study, scores = of_robodesk()
     for name, panels in (("interactions", 3 * 6), ("task_rewards", 2 * 18), ("open_drawer_light", 2), ("learn", 2 * 3)):

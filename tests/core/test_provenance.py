@@ -12,7 +12,7 @@ import pytest
 
 from sensei.core import provenance
 from sensei.core.files import sha256
-from sensei.core.provenance import fingerprint, instruction_set, write_manifests
+from sensei.core.provenance import closure, fingerprint, instruction_set, write_manifests
 from sensei.study.layout import manifest_of
 
 RUNS = '''"""Runs."""
@@ -99,6 +99,13 @@ def test_an_edit_changes_exactly_the_stages_that_depend_on_it(package, file, old
     before = {stage: fingerprint(roots) for stage, roots in ROOTS.items()}
     edit(package / file, old, new)
     assert {stage for stage, roots in ROOTS.items() if fingerprint(roots) != before[stage]} == stages
+
+
+def test_of_facts_only_what_is_imported_at_the_top_counts(package):
+    (package / "envs/maze.py").write_text("from sensei.envs import desk\n\n\ndef begin():\n    from sensei.agents import ppo\n")
+    provenance._read.cache_clear()
+    assert {"sensei.envs.maze", "sensei.envs.desk"} <= set(closure([], ["sensei.envs.maze"]))
+    assert "sensei.agents.ppo" in closure(["sensei.envs.maze"]) and "sensei.agents.ppo" not in closure([], ["sensei.envs.maze"])
 
 
 def test_a_module_of_another_repository_counts_with_what_it_imports_there(package, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """Families are found by their place or by "package.module:Class", lightly; what is true of one is said by its class."""
 
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from helpers import ROOT, environment
+from fakes.guide import shown
+from helpers import environment
 
 import sensei.envs
 from sensei.core import plugins
@@ -22,8 +22,7 @@ from sensei.envs.vector.environment import VectorEnvironment
 from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.models.environment import EnvironmentConfig
 
-GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").partition("## A new family of environments")[2]
-CODE, ABOUT = (re.search(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)[1] for language in ("python", "yaml"))
+CODE, ABOUT = shown("rooms.py"), shown("config/envs/corridor.yaml")
 REDRAWN = """
 
 class Redrawn(Corridor):

@@ -96,9 +96,8 @@ def shard_of(files: Layout) -> Path:
 
 def command(files: Layout, *more: str) -> list[object]:
     """The command line that asks about the only shard."""
-    asked = files.pairs(ENVIRONMENT)
-    return [sys.executable, "-m", "sensei", "annotate", "--study", files.study, "--environment", ENVIRONMENT, "--annotator", ANNOTATOR,
-            "--shard", "0", "--pairs", asked.pairs, "--frames", asked.frames, "--output", shard_of(files), *more]  # fmt: skip
+    words = ["annotate", "--study", files.study, "--environment", ENVIRONMENT, "--annotator", ANNOTATOR]
+    return [sys.executable, "-m", "sensei", *words, *(more or ("--shard", "0"))]
 
 
 def told(address: str, faults: dict[str, float]) -> None:

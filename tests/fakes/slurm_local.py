@@ -1,6 +1,6 @@
 """A real SLURM on this machine, started from nothing, and a study submitted through the slurm profile. Run by hand, as root:
 
-    python tests/workflow/slurm_local.py [--cores 2] [--study smoke]
+    python tests/fakes/slurm_local.py [--cores 2] [--study smoke]
 
 Needs Debian's slurm-wlm. Writes /etc/slurm/slurm.conf and gres.conf (only if they are not there) because the job step of Snakemake's
 executor plugin drops SLURM_CONF; removes them and stops the daemons at the end. Prints job numbers, states and the wall time.

@@ -71,7 +71,7 @@ def test_no_two_stages_write_the_same_file(smoke):
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_knows_its_code(stage, smoke):
     job = jobs(STAGES[stage], smoke)[0]
-    modules = closure(STAGES[stage].code(smoke, job))
+    modules = closure(STAGES[stage].code(smoke, job), STAGES[stage].facts(smoke, job))
     assert modules and not any(name.startswith(("sensei.study", "sensei.cli", "sensei.bench")) for name in modules)
 
 

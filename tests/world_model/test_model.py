@@ -1,4 +1,4 @@
-"""World model: its losses by hand, where gradients go, shapes and sizes (paper sections 7.1 and 7.2)."""
+"""World model: its losses by hand, where gradients go, shapes and sizes (docs/method.md, section 1)."""
 
 import numpy as np
 import pytest

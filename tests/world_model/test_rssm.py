@@ -1,4 +1,4 @@
-"""The recurrent model against a plain step-by-step version written from section 7.1 of the paper's notes, on the same weights."""
+"""The recurrent model against a plain step-by-step version written from Eqs. 1 to 3 and DreamerV3, on the same weights."""
 
 import numpy as np
 import pytest

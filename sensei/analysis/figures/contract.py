@@ -23,11 +23,13 @@ class Figure(ABC):
         title: what it shows, a line above it on the report's page.
         name: of its files, results/{study}/figures/{name}.pdf; by default that of its module.
         published: the figures of the paper that `draw_published` draws.
+        draws_states: whether it has environments draw states again.
     """
 
     title: ClassVar[str]
     name: ClassVar[str]
     published: ClassVar[tuple[int, ...]] = ()
+    draws_states: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)

@@ -47,7 +47,7 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, task: str, me
         runs = chosen[chosen["method"] == method].pivot(index="step", columns="seed", values="value").dropna()
         smoothing = window if len(runs) >= FEWEST * window else 1
         values = statistics.moving_average(runs.to_numpy().T, smoothing)  # [seeds, steps]
-        low, high = statistics.bootstrap_band(values, generator(0, "downstream", environment, task, method))  # the stream's old name
+        low, high = statistics.bootstrap_band(values, generator(0, "downstream", environment, task, method))  # by another name: other bands
         same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": smoothing}
         means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
         tables.append(means.assign(drawn="mean", band="95 % bootstrap", **same))

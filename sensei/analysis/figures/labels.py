@@ -1,5 +1,6 @@
 """How good the labels are: their shares, order bias and agreement, and how well a reward model learns from how many of them."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,9 @@ class Labels(Figure):
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """Labels and card of every annotator, and the cards of the reward models that learned from them or from a share of them."""
-        pairs = study.labelled()
-        files = [layout.labels(*names) for names in pairs]
-        models = {f"learned from {share}": [layout.reward(*names, share).card for names in pairs] for share in SHARES}
-        return {"labels": [file.labels for file in files], "cards": [file.card for file in files], **models}
+        files = [layout.labels(*names) for names in study.labelled()]
+        learned = [layout.reward(*names, share).card for names, share in product(study.labelled(), SHARES)]
+        return {"labels": [file.labels for file in files], "cards": [file.card for file in files], "learned": learned}
 
     def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
         """Everything the figure shows, `COLUMNS`; `measure` is one of share (of the code `other`), order_bias, swap_consistency, accuracy
@@ -45,12 +45,12 @@ class Labels(Figure):
         """
         rows, pairs = [], study.labelled()
         tables = {names: read_labels(path) for names, path in zip(pairs, inputs["labels"], strict=True)}
-        for place, (environment, name) in enumerate(pairs):
-            own = _own(read_label_card(inputs["cards"][place]))
+        learned = dict(zip(product(pairs, SHARES), inputs["learned"], strict=True))
+        for (environment, name), card in zip(pairs, inputs["cards"], strict=True):
+            own = _own(read_label_card(card))
             agreed = _agreements(name, {other: table for (where, other), table in tables.items() if where == environment})
-            cards = [(share, read_reward_card(inputs[f"learned from {share}"][place])) for share in SHARES]
-            learned = [row for share, card in cards for row in _learned(card, share)]
-            rows += [(environment, name, *row) for row in (*own, *agreed, *learned)]
+            models = [row for share in SHARES for row in _learned(read_reward_card(learned[(environment, name), share]), share)]
+            rows += [(environment, name, *row) for row in (*own, *agreed, *models)]
         rows += [(PUBLISHED, *row) for row in _published()]
         return pd.DataFrame(rows, columns=COLUMNS)
 

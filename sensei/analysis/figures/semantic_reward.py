@@ -51,6 +51,7 @@ class SemanticReward(Figure):
     """
 
     title = "semantic reward along one episode, with screenshots (paper Fig. 4)"
+    draws_states = True
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """Per environment the first annotator's reward model, the events of the collecting run and the index of its episodes."""

@@ -34,8 +34,8 @@ def inputs(study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
     return {
         "figures": [png for _, png, _ in map(layout.figure, figures_of(study))],
         "tables": [csv for csv, _ in map(layout.table, TABLES)],
-        "label cards": [files.card for files in labels],
-        "reward cards": [files.card for files in rewards],
+        "label_cards": [files.card for files in labels],
+        "reward_cards": [files.card for files in rewards],
         "videos": [video for _, _, video in _filmed(study, layout)],
         "scores": layout.scores,
         "metrics": [run.metrics for run in runs],
@@ -59,7 +59,7 @@ def build(study: Study, layout: Layout) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template("template.html")
     figures = figures_of(study).values()
-    others = [*files["tables"], *files["label cards"], *files["reward cards"], files["scores"], *files["metrics"]]
+    others = [*files["tables"], *files["label_cards"], *files["reward_cards"], files["scores"], *files["metrics"]]
     return template.render(
         study=study,
         colour=style.colour,
@@ -115,7 +115,7 @@ def _table(table: Table, csv: Path, study: Study) -> dict[str, Any]:
 def _cards(study: Study, files: Inputs) -> list[dict[str, Any]]:
     """The label card and the reward card of every environment and annotator."""
     cards = []
-    for (environment, annotator), labels, reward in zip(study.labelled(), files["label cards"], files["reward cards"], strict=True):
+    for (environment, annotator), labels, reward in zip(study.labelled(), files["label_cards"], files["reward_cards"], strict=True):
         title = f"{study.settings[environment].environment.title}, {annotator}"
         cards.append({"title": f"{title}: labels", "rows": flatten(read_label_card(labels))})
         cards.append({"title": f"{title}: reward model", "rows": flatten(read_reward_card(reward))})

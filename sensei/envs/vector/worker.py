@@ -1,4 +1,4 @@
-"""One environment in a process of its own; vector.py starts it.
+"""One environment in a process of its own; `environment.py` beside it starts it.
 
 The worker lives as long as its pipe: it ends when the parent closes the pipe or dies in whatever way.
 """

@@ -14,7 +14,7 @@ class EnvironmentConfig(Section):
     level: str = Field(description="name inside the family, e.g. KeyRoom-S15; for `pixels` a Gymnasium id")
     tasks: list[str] = Field(
         min_length=1,
-        description="tasks learned downstream, as named in paths and figures; exploration pays the first one's reward",
+        description="tasks that are learned after exploration, as named in paths and figures; exploration pays the first one's reward",
     )
     title: str = Field(description="name in figures")
     episode_steps: int = Field(ge=1, description="agent steps until the episode is truncated")

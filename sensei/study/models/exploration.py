@@ -79,7 +79,7 @@ class Method(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.sources and not self.agent("takes_sources"):
+        if not self.agent("takes_sources") and self.sources:
             raise ValueError(f"algorithm {self.algorithm} takes no `sources`; remove them")
         if repeated := [name for name in self.sources if self.sources.count(name) > 1]:
             raise ValueError(f"`sources` names {repeated[0]} twice; name each once")

@@ -8,7 +8,7 @@ from sensei.study.models.section import Section
 
 
 class RewardModelConfig(Section):
-    """Bradley-Terry reward model R_psi (paper section 6)."""
+    """Bradley-Terry reward model R_psi (paper Appendix B; docs/method.md, sections 1 and 3)."""
 
     architecture: Literal["paper", "small"] = Field("paper", description="small: half the channels and a quarter of the units")
     hidden: int = Field(512, ge=2, description="h: the head is h/2, h, 1")

@@ -8,7 +8,7 @@ from sensei.study.models.section import Section
 
 
 class WorldModelConfig(Section):
-    """World model (paper section 7.1 and 7.2 of the notes, Appendix B)."""
+    """World model (paper Eqs. 1 to 4, Appendix B)."""
 
     size: Literal["tiny", "XS", "S", "M", "L", "XL"] = Field("S", description="network preset, see sensei/world_model/sizes.py")
     image_size: int = Field(64, ge=16, multiple_of=8, description="side of the agent's picture in pixels (paper: 64)")

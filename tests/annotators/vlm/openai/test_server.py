@@ -56,7 +56,7 @@ def test_the_key_is_written_nowhere(tmp_path, address):
         told(address, faults)
         folder = tmp_path / str(number)
         folder.mkdir()
-        files = write_study(folder, 30, 10, max_unreadable=1.0, requests={"attempts": 3, "longest_wait": 0.1, "at_once": 4})
+        files = write_study(folder, 30, 10, max_unreadable=1.0, requests={"attempts": 8, "longest_wait": 0.1, "at_once": 4})
         with open(folder / "log", "wb") as log:
             result = subprocess.run(command(files), cwd=ROOT, env=environment(), stdout=log, stderr=log, check=False)
         assert (result.returncode == 0) == (number == 0)

@@ -235,10 +235,10 @@ def test_the_entry_file_stays_short():
 
 def test_every_rule_says_what_it_needs():
     for path in (ROOT / "workflow" / "rules").glob("*.smk"):
-        for rule in re.split(r"\nrule ", path.read_text())[1:]:
+        for rule in re.split(r"\n *rule\b", path.read_text())[1:]:
             for directive in ("output:", "log:", "threads:", "resources:", "mem_mb=", "runtime=", "params:", "message:", "shell:"):
                 assert f" {directive}" in rule, f"{path.name}: rule {rule.split(':')[0]} lacks {directive}"
-            assert "fingerprint(" in rule, rule.split(":")[0]
+            assert "code=code(" in rule, rule.split(":")[0]
             assert "retries:" not in rule and "checkpoint " not in rule
 
 

@@ -92,7 +92,12 @@ def command(stage, called=None):
 
 
 def _texts(paths):
-    return {name: [str(path) for path in value] if isinstance(value, list) else str(value) for name, value in paths.items()}
+    return {name: [_text(path) for path in value] if isinstance(value, list) else _text(value) for name, value in paths.items()}
+
+
+def _text(path):
+    """Below the working directory paths are relative, so that a finished study stays finished when its checkout is moved."""
+    return os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
 
 
 def run_cost(cost, stage):

@@ -47,8 +47,7 @@ def planned(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
     return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 
 
-def planned_jobs(result: subprocess.CompletedProcess[str]) -> set[tuple[str, str]]:
-    """(rule, its wildcards as text) of every job of a dry run; empty if there is nothing to do."""
+def planned_commands(result: subprocess.CompletedProcess[str]) -> set[tuple[str, str]]:
+    """(stage, its options as text) of every job of a dry run with `-p`; empty if there is nothing to do."""
     assert result.returncode == 0, result.stdout + result.stderr
-    blocks = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", result.stdout + result.stderr, re.MULTILINE)
-    return {(rule, found[1] if (found := re.search(r"wildcards: (.*)", body)) else "") for rule, body in blocks}
+    return set(re.findall(r"^ *python -m sensei ([\w-]+) --study \S+ *(.*?) > ", result.stdout + result.stderr, re.MULTILINE))

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, planned_jobs, snakemake
+from helpers import ROOT, planned_commands, snakemake
 
-SMOKE = ("-n", "--configfile", "config/smoke.yaml")
+SMOKE = ("-n", "-p", "--configfile", "config/smoke.yaml")
 NEW = {
     "sensei/annotators/coin.py": '''
 from sensei.annotators.contract import Annotator
@@ -43,8 +43,8 @@ def append(path: Path) -> None:
 
 
 def replanned(checkout: Path) -> set[tuple[str, str]]:
-    """(rule, names of the job) of everything that would be made again."""
-    return planned_jobs(snakemake(*SMOKE, cwd=checkout))
+    """(stage, options of the job) of everything that would be made again."""
+    return planned_commands(snakemake(*SMOKE, cwd=checkout))
 
 
 def test_a_new_annotator_environment_method_or_figure_makes_nothing_again(checkout):
@@ -57,25 +57,25 @@ def test_a_new_annotator_environment_method_or_figure_makes_nothing_again(checko
 def test_an_edit_of_ppo_makes_the_runs_of_ppo_again(checkout):
     append(checkout / "sensei/agents/ppo.py")
     jobs = replanned(checkout)
-    runs = {names for rule, names in jobs if rule in ("explore", "learn")}
-    assert len(runs) == 2 and all("method=ppo" in names for names in runs)
-    assert {rule for rule, _ in jobs} == {"learn", "tabulate", "figure", "tables", "report", "all"}
+    runs = {names for stage, names in jobs if stage in ("explore", "learn")}
+    assert len(runs) == 2 and all("--method ppo" in names for names in runs)
+    assert {stage for stage, _ in jobs} == {"learn", "tabulate", "figure", "tables", "report"}
 
 
 @pytest.mark.parametrize("file", ["simulation.py", "robodesk.py", "rendering.py"])
 def test_an_edit_of_robodesk_leaves_minihack_alone(checkout, file):
     append(checkout / "sensei/envs/robodesk" / file)
     jobs = replanned(checkout)
-    shared = {"tabulate", "figure", "tables", "report", "all"}
-    assert {rule for rule, _ in jobs} >= {"explore", "learn", "pairs"} | shared
-    assert all("environment=robodesk" in names for rule, names in jobs if rule not in shared)
+    shared = {"tabulate", "figure", "tables", "report"}
+    assert {stage for stage, _ in jobs} >= {"explore", "learn", "pairs"} | shared
+    assert all("--environment robodesk" in names for stage, names in jobs if stage not in shared)
 
 
 def test_an_edit_of_a_figure_draws_it_alone(checkout):
     append(checkout / "sensei/analysis/figures/labels.py")
     jobs = replanned(checkout)
-    assert {names for rule, names in jobs if rule == "figure"} == {"figure=labels"}
-    assert {rule for rule, _ in jobs} == {"figure", "report", "all"}
+    assert {names for stage, names in jobs if stage == "figure"} == {"--figure labels"}
+    assert {stage for stage, _ in jobs} == {"figure", "report"}
 
 
 def test_an_edit_of_the_openai_client_asks_nobody_else_again(checkout, change_study):
@@ -89,10 +89,10 @@ def test_an_edit_of_the_openai_client_makes_the_jobs_of_its_annotators_again(che
     assert finish.returncode == 0, finish.stdout + finish.stderr
     append(checkout / "sensei/annotators/vlm/openai/server.py")
     jobs = replanned(checkout)
-    asked = {names for rule, names in jobs if rule == "annotate"}
-    assert asked and all("annotator=local_server" in names for names in asked)
-    assert not {"explore", "learn", "collect", "pairs", "caption_clip"} & {rule for rule, _ in jobs}
-    assert all("annotator=local_server" in names for rule, names in jobs if rule in ("merge", "trust", "distil", "distil_part"))
+    asked = {names for stage, names in jobs if stage == "annotate"}
+    assert asked and all("--annotator local_server" in names for names in asked)
+    assert not {"explore", "learn", "collect", "pairs", "caption-clip"} & {stage for stage, _ in jobs}
+    assert all("--annotator local_server" in names for stage, names in jobs if stage in ("merge", "trust", "distil"))
 
 
 def test_the_stand_ins_are_the_stages_of_the_checkout():

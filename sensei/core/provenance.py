@@ -47,8 +47,9 @@ PACKAGES = (
 def fingerprint(roots: Iterable[str], facts: Iterable[str] = ()) -> str:
     """Hash of the code behind modules: syntax trees without docstrings, imports followed inside their own packages and ours.
 
-    Comments, docstrings and formatting do not change it. Files other than Python in the folder of a module of ours that counts (C source,
-    tables, templates) count with their bytes. What a registry finds by name is not followed: it has to be among the roots.
+    Comments, docstrings, descriptions of options and formatting do not change it. Files other than Python in the folder of a module of ours
+    that counts (C source, tables, templates) count with their bytes. What a registry finds by name is not followed: it has to be among the
+    roots.
 
     Args:
         facts: modules of which only what they import at the top counts: classes that are asked what they say of themselves.
@@ -110,6 +111,8 @@ def _read(path: Path, module: str, follow: Callable[[ast.Module], Iterable[ast.A
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
+        elif isinstance(node, ast.Call):  # nor does what an option is called in words
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
 
 

@@ -16,6 +16,7 @@ from sensei.core.provenance import closure, fingerprint, instruction_set, write_
 from sensei.study.layout import manifest_of
 
 RUNS = '''"""Runs."""
+OPTION = dict(description="in words", default=1)
 
 
 def explore(steps: int) -> int:
@@ -71,6 +72,7 @@ def edit(file: Path, old: str, new: str) -> None:
         ('"""Runs."""', '"""Better words."""'),
         ('"""Runs."""\n', ""),
         ("steps: int", "steps:int"),
+        ('description="in words"', 'description="in other words"'),
         ("    return dreamer", "\n    return dreamer"),
     ],
 )

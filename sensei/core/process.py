@@ -84,6 +84,11 @@ def keep_memory() -> None:
             libc.mallopt(option, value)
 
 
+def use_this_interpreter() -> None:
+    """Let `python` in child processes be the one that runs here, unless they put another before it on the PATH."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
 def _log_to_stderr() -> None:
     """Log to stderr, a line at a time, so that a log file can be followed while the stage runs."""
     sys.stderr.reconfigure(line_buffering=True)

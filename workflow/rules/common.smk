@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from sensei.core.errors import SenseiError
+from sensei.core.process import use_this_interpreter
 from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
 from sensei.study.folder import check_folder, record_study
 from sensei.study.layout import RESULTS, Layout
@@ -24,8 +25,7 @@ try:
 except SenseiError as error:
     sys.exit(f"Error: {error}")  # SystemExit, because Snakemake prints the traceback of any other exception
 
-# `python` in a rule is the one that runs Snakemake, unless the rule's own software environment puts another before it.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+use_this_interpreter()
 
 
 pathvars:
@@ -98,6 +98,12 @@ def _texts(paths):
 def _text(path):
     """Below the working directory paths are relative, so that a finished study stays finished when its checkout is moved."""
     return os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+
+
+def on_the_page(category):
+    """How a run's video stands in Snakemake's own report."""
+    labels = {name: f"{{{name}}}" for name in ("environment", "method", "seed")}
+    return {"video": lambda path: report(path, caption="../report/video.rst", category=category, labels=labels)}
 
 
 def run_cost(cost, stage):

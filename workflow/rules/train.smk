@@ -1,12 +1,6 @@
 """Runs that train: exploration without reward, then the task. Their checkpoints are no outputs: a failed job loses its outputs."""
 
 
-def on_the_page(category):
-    """How a run's video stands in Snakemake's own report."""
-    labels = {name: f"{{{name}}}" for name in ("environment", "method", "seed")}
-    return {"video": lambda path: report(path, caption="../report/video.rst", category=category, labels=labels)}
-
-
 rule explore:
     input:
         unpack(inputs(STAGES["explore"])),

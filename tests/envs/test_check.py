@@ -2,21 +2,12 @@
 
 import numpy as np
 import pytest
+from fakes.counting import CONFIG
 
 from sensei.core.errors import SenseiError
 from sensei.envs.check import check_environment
 from sensei.envs.contract import Outcome
 from sensei.envs.toy import Counting, KeyDoor
-from sensei.study.models.environment import EnvironmentConfig
-
-CONFIG = EnvironmentConfig(
-    family="sensei.envs.toy:Counting",
-    level="Counting",
-    tasks=["keydoor"],
-    title="T",
-    episode_steps=12,
-    events=["odd_step", "environment_reward"],
-)
 
 
 def ends_twice(self, action):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fakes.counting import CONFIG
 from gymnasium.spaces import Box, Discrete
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,16 +10,7 @@ from hypothesis import strategies as st
 from sensei.core.errors import SenseiError
 from sensei.envs.contract import check_actions
 from sensei.envs.toy import Counting, KeyDoor
-from sensei.study.models.environment import EnvironmentConfig
 
-CONFIG = EnvironmentConfig(
-    family="sensei.envs.toy:Counting",
-    level="Counting",
-    tasks=["keydoor"],
-    title="T",
-    episode_steps=12,
-    events=["odd_step", "environment_reward"],
-)
 BOX = Box(-1, 1, (2,), np.float32)
 
 

@@ -163,8 +163,10 @@ class Visible(importlib.machinery.PathFinder):
     # Finds what is not hidden, and what a visible package brings in a folder of its own.
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        found, top = super().find_spec(name, path, target), name.partition(".")[0]
-        return found if top not in third_party or top in visible or (found and "_vendor" in str(found.origin)) else None
+        if name.partition(".")[0] in visible or name.partition(".")[0] not in third_party:
+            return super().find_spec(name, path, target)
+        brought = [folder for folder in (sys.path if path is None else path) if "_vendor" in folder]
+        return super().find_spec(name, brought, target) if brought else None
 
 sys.meta_path[:] = [Visible if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
 sys.path_importer_cache.clear()

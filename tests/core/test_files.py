@@ -134,7 +134,7 @@ def test_the_temporary_file_keeps_the_suffix_and_the_folder(tmp_path):
 
 WRITER = """
 import sys, time
-from sensei.io import atomic
+from sensei.core.files import atomic
 with atomic(sys.argv[1]) as temporary:
     with open(temporary, "w") as file:
         file.write("half of it")

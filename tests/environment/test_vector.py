@@ -205,7 +205,8 @@ def test_an_unknown_level_is_the_same_clear_error_as_without_workers():
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process begun in the background ignores
 sys.path.append('..')
 from test_vector import VectorEnvironment, config, misbehaving
 import numpy as np

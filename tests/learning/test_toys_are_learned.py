@@ -36,7 +36,7 @@ DREAMER = {
 PPO = {
     "world_model": {"image_size": 40},
     "training": {
-        "learn_steps": 12_000,
+        "learn_steps": 24_000,
         "workers": 4,
         "evaluate_every": 2000,
         "evaluate_episodes": 16,

@@ -19,7 +19,7 @@ from sensei.bench.measure import Json, emit, machine
 from sensei.config import CONFIG_FOLDER, Study, load_study, merge, read_yaml
 from sensei.stage import keep_memory, limit_threads
 
-WARM_UPDATES = 3
+WARM_UPDATES = 8  # on a card a graph is made meanwhile
 ENVIRONMENTS = "environment processes"
 
 

@@ -53,7 +53,8 @@ def serve(build: Callable[[Workload], Step]) -> None:
             torch.cuda.synchronize()
         wall, busy = time.perf_counter() - begin, time.process_time() - busy
         memory = torch.cuda.max_memory_allocated() / 2**20 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        answer(milliseconds=1000 * wall, cpu_milliseconds=1000 * busy, peak_mb=memory)
+        reserved = {"reserved_mb": torch.cuda.max_memory_reserved() / 2**20} if cuda else {}
+        answer(milliseconds=1000 * wall, cpu_milliseconds=1000 * busy, peak_mb=memory, **reserved)
 
 
 def kind(folder: str | Path) -> str | None:

@@ -13,7 +13,8 @@ import typer
 from sensei.bench.measure import Json, emit, machine, summary
 from sensei.errors import SenseiError
 
-HORIZON, IMAGE, WARM_UP = 15, 64, 2
+HORIZON, IMAGE = 15, 64
+WARM_UP = {"cpu": 2, "cuda": 8}  # updates before the first that is timed; on a card a graph is made meanwhile
 BATCHES = {"tiny": (8, 32), "XS": (8, 32), "S": (16, 64), "M": (16, 64), "L": (16, 64), "XL": (16, 64)}
 METHODS = ("dreamerv3", "plan2explore")
 # glibc's settings that `sensei.stage.keep_memory` gives our own training stages.
@@ -40,6 +41,7 @@ def update(
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 on cuda")] = "float32",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
     repeats: Annotated[int, typer.Option(min=1, help="updates timed of each")] = 10,
+    floor: Annotated[bool, typer.Option(help="also find the floor: the arithmetic at the best rates measured here")] = True,
     same_allocator: Annotated[bool, typer.Option(help="give every implementation the allocator settings of ours")] = False,
     json: Json = None,
 ) -> None:
@@ -49,14 +51,15 @@ def update(
     shape = tuple(map(int, batch.split("x"))) if batch else BATCHES[size]
     options = {"image_size": image, "starts": starts, "members": members, "tasks": tasks}
     options |= {"compile": compile, "device": device, "precision": precision, "threads": threads}
-    from sensei.bench.floor import floor, peaks
+    from sensei.bench.floor import floor as floor_of
+    from sensei.bench.floor import peaks
 
-    measured = peaks(size, shape[0] * shape[1], device, threads)
+    measured = peaks(size, shape[0] * shape[1], device, threads, precision) if floor else None
     results = {}
     for name in method:
         work = workload(size, shape, name, **options)
         commands = {"ours": OURS} | {_name(folder): _peer(folder, peer_python) for folder in against}
-        results[name] = side_by_side(work, commands, repeats, same_allocator) | {"floor": floor(work, measured)}
+        results[name] = side_by_side(work, commands, repeats, same_allocator) | ({"floor": floor_of(work, measured)} if floor else {})
         _compare(results[name], shape[0] * shape[1])
     described = {"size": size, "batch": list(shape), "horizon": HORIZON, "repeats": repeats, "same_allocator": same_allocator, **options}
     emit({"bench": "update", **described, "peaks": measured, "results": results, "machine": machine(threads)}, json)
@@ -96,9 +99,11 @@ def workload(size: str, shape: tuple[int, int], method: str, **options: Any) -> 
 
 
 def ours(work: dict[str, Any]):
-    """(agent, one update of it) on a workload."""
+    """(agent, one update of it) on a workload, from memory as a training run has it."""
     from sensei.agents.dreamer import DreamerAgent, Spaces
     from sensei.config import Settings, load_study
+    from sensei.training.feed import Buffer
+    from sensei.world_model.model import Batch
 
     names = {"dreamerv3": "plan2explore", "plan2explore": "plan2explore", "sensei": "sensei"}
     axes = {"study": "bench", "seeds": [0], "environments": ["toy_counting"], "annotators": ["oracle"], "figures": ["interactions"]}
@@ -115,7 +120,8 @@ def ours(work: dict[str, Any]):
     phase = "task" if work["method"] == "dreamerv3" else "explore"
     spaces = Spaces(0, work["actions"], work["discrete"], work["tasks"])
     agent = DreamerAgent(spaces, settings, study.methods[method], study.weights("toy_counting", method), phase, 0, work["device"])
-    return agent, lambda: agent.update(work)
+    arrays = Buffer({name: work[name] for name in Batch._fields}, work["device"]).arrays
+    return agent, lambda: agent.update(arrays)
 
 
 def side_by_side(work: dict[str, Any], commands: dict[str, list[str]], repeats: int, same_allocator: bool) -> dict[str, Any]:
@@ -124,10 +130,11 @@ def side_by_side(work: dict[str, Any], commands: dict[str, list[str]], repeats: 
     answers: dict[str, list[dict]] = {name: [] for name in commands}
     workers = {name: _Worker(name, command, environment, work) for name, command in commands.items()}
     try:
-        for repeat in range(WARM_UP + repeats):
+        warm_up = WARM_UP[work.get("device", "cpu")]
+        for repeat in range(warm_up + repeats):
             for name, worker in workers.items():
                 answer = worker.ask()
-                answers[name] += [answer] if repeat >= WARM_UP else []
+                answers[name] += [answer] if repeat >= warm_up else []
     finally:
         for worker in workers.values():
             worker.close()
@@ -137,7 +144,8 @@ def side_by_side(work: dict[str, Any], commands: dict[str, list[str]], repeats: 
 def _summary(updates: list[dict[str, float]]) -> dict[str, float]:
     busy = summary([each["cpu_milliseconds"] for each in updates])
     times = summary([each["milliseconds"] for each in updates])
-    return times | {"cpu_median_ms": busy["median_ms"], "cpu_minimum_ms": busy["minimum_ms"], "peak_mb": updates[-1]["peak_mb"]}
+    memory = {name: value for name, value in updates[-1].items() if name.endswith("_mb")}
+    return times | {"cpu_median_ms": busy["median_ms"], "cpu_minimum_ms": busy["minimum_ms"]} | memory
 
 
 class _Worker:
@@ -200,8 +208,9 @@ def _compare(results: dict[str, Any], transitions: int) -> None:
     """Add transitions per second, the ratio to the fastest peer and the ratio to the floor."""
     mine = results["ours"]
     mine["transitions_per_second"] = 1000 * transitions / mine["median_ms"]
-    mine["times_the_floor"] = mine["median_ms"] / results["floor"]["milliseconds"]
-    mine["gflops_per_second"] = results["floor"]["gflops"] / mine["median_ms"] * 1000
+    if "floor" in results:
+        mine["times_the_floor"] = mine["median_ms"] / results["floor"]["milliseconds"]
+        mine["gflops_per_second"] = results["floor"]["gflops"] / mine["median_ms"] * 1000
     peers = {name: result for name, result in results.items() if name not in ("ours", "floor")}
     if peers:
         best = min(peers, key=lambda name: peers[name]["median_ms"])

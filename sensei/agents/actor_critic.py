@@ -88,7 +88,7 @@ class Actor(nn.Module):
         if self.discrete:
             log_p = log_probabilities(output, self.uniform_mix)
             return (log_p * action).sum(-1), categorical_entropy(log_p)
-        normal = torch.distributions.Normal(*self._normal(output))
+        normal = torch.distributions.Normal(*self._normal(output), validate_args=False)  # a check would wait for the device
         return normal.log_prob(action).sum(-1), normal.entropy().sum(-1)
 
     def _normal(self, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -156,7 +156,8 @@ class DreamerAgent(nn.Module):
             rollout = behaviour.imagine(self.world_model.rssm, start, self.generators["imagine"])
             with torch.set_grad_enabled(not self.spaces.discrete):
                 rewards = self._rewards(behaviour, rollout, alive)
-        return behaviour.update(rollout, rewards)
+        with self._autocast():  # anew: weights that were converted without gradient must not be used where there is one
+            return behaviour.update(rollout, rewards)
 
     def _rewards(self, behaviour: Behaviour, rollout: Rollout, alive: torch.Tensor) -> Rewards:
         """Predicted rewards of a rollout: those of a step at the next state, disagreement of the step itself."""

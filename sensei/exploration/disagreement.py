@@ -5,6 +5,7 @@ from torch import nn
 
 from sensei.world_model.networks import BatchedMLP
 from sensei.world_model.rssm import into_unit_box
+from sensei.world_model.products import dot
 from sensei.world_model.sizes import Size
 
 ROWS = 1024
@@ -29,7 +30,7 @@ class Ensemble(nn.Module):
             weight: float [rows]; a row of weight 0 teaches nothing.
         """
         error = self.heads(deter.detach(), index, into_unit_box(action)) - target.detach()
-        return (torch.linalg.vecdot(error, error).sum(0) * weight).sum() / weight.sum().clamp(min=1)
+        return (dot(error, error).sum(0) * weight).sum() / weight.sum().clamp(min=1)
 
     def disagreement(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor, kind: str) -> torch.Tensor:
         """Mean over latent dimensions of the members' variance (paper) or standard deviation (released code).

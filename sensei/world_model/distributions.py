@@ -46,7 +46,10 @@ def two_hot_mean(logits: torch.Tensor) -> torch.Tensor:
     """Mean of a symlog two-hot distribution, in the target's own scale: logits (or log-probabilities) float [..., 255] -> [...]."""
     bins = torch.linspace(-LIMIT, LIMIT, BINS, device=logits.device, dtype=torch.float32)
     mean = kernels.two_hot_mean(logits, bins)
-    return symexp(torch.softmax(logits.float(), -1) @ bins if mean is None else mean)
+    if mean is None:
+        with torch.autocast(logits.device.type, enabled=False):  # which would round the product
+            mean = torch.softmax(logits.float(), -1) @ bins
+    return symexp(mean)
 
 
 def log_probabilities(logits: torch.Tensor, uniform_mix: float) -> torch.Tensor:

@@ -8,7 +8,7 @@ from torch import nn
 
 from sensei.world_model import kernels
 from sensei.world_model.convolutions import Down, Up
-from sensei.world_model.products import by_hand, product, products
+from sensei.world_model.products import by_hand, dot, product, products
 
 NORM_EPSILON = 1e-3
 SCATTER = 2**13  # elements of a variable's rows above which their gradient is scattered
@@ -185,8 +185,8 @@ def picture_error(predicted: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     error = kernels.picture_error(predicted, image)
     if error is not None:
         return error
-    missed = (predicted - centred(image)).flatten(1).float()
-    return torch.linalg.vecdot(missed, missed)
+    missed = (predicted - centred(image)).flatten(1)
+    return dot(missed, missed)
 
 
 class ChannelNormSiLU(NormSiLU):

@@ -17,6 +17,9 @@ LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.
 
 def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """x @ weight + bias: float [..., inputs], [inputs, outputs], [outputs] -> [..., outputs]."""
+    if x.is_cuda:  # a parameter given as it is: autocast converts it once an update, a view of it every time
+        rows = x.reshape(-1, x.shape[-1])
+        return (torch.mm(rows, weight) if bias is None else torch.addmm(bias, rows, weight)).view(*x.shape[:-1], -1)
     if not _pays(x, weight, x.numel() * weight.shape[-1]):
         return torch.nn.functional.linear(x, weight.t(), bias)
     bias = None if bias is None else bias.unsqueeze(0)
@@ -28,6 +31,12 @@ def products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = 
     if not _pays(x, weight, x[0].numel() * weight.shape[-1]):
         return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
     return _Products.apply(x, weight, bias)
+
+
+def dot(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Sum of products over the last axis, float32 under autocast too, which would round it: float [..., n], [..., n] -> [...]."""
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.linalg.vecdot(x.float(), y.float())
 
 
 def by_hand(*tensors: torch.Tensor) -> bool:

@@ -142,10 +142,14 @@ class DreamerAgent(nn.Module):
             metrics["loss/ensemble"] = self._update_ensemble(batch, observed)
         start = State(observed.deter.flatten(0, 1), observed.index.flatten(0, 1))
         alive = 1 - batch.is_terminal.flatten().float()
-        for name, behaviour in (("task", self.task), ("explore", self.exploration)):
-            if behaviour is not None:
-                metrics |= {f"{name}/{key}": value for key, value in self._update_behaviour(behaviour, start, alive).items()}
-        return metrics
+        with self.learning.beside():
+            learned = {"task": self._update_behaviour(self.task, start, alive)}
+        if self.ensemble is not None:
+            metrics["loss/ensemble"] = self._update_ensemble(batch, observed)
+        if self.exploration is not None:
+            learned["explore"] = self._update_behaviour(self.exploration, start, alive)
+        self.learning.join()
+        return metrics | {f"{name}/{key}": value for name, values in learned.items() for key, value in values.items()}
 
     def _update_behaviour(self, behaviour: Behaviour, start: State, alive: torch.Tensor) -> dict[str, torch.Tensor]:
         starts = self.settings.behaviour.starts

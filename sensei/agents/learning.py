@@ -8,6 +8,7 @@ device, and on CUDA captures what was compiled.
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -29,7 +30,11 @@ class Learning:
     def __init__(self, agent: "DreamerAgent", compile: Compile):
         self.agent = agent
         self.plain = compile == "off"
-        self.captures = compile != "off" and agent.device.type == "cuda"
+        cuda = agent.device.type == "cuda"
+        self.captures = cuda and not self.plain
+        self.stream = torch.cuda.Stream(agent.device) if self.captures else None
+        if self.captures:
+            torch.backends.cudnn.benchmark = True  # shapes never change
         if compile == "full":
             compile_parts(agent)
         self.forget()
@@ -38,9 +43,22 @@ class Learning:
         """Where the agent learns or acts, the kernels it may use."""
         return library_kernels() if self.plain else contextlib.nullcontext()
 
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[None]:
+        """Where a part of an update goes that the rest need not wait for before `join`: on a card beside the rest; neither fills it."""
+        if self.stream is not None:
+            self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            yield
+
+    def join(self) -> None:
+        """What comes now waits for what is beside."""
+        if self.stream is not None:
+            torch.cuda.current_stream().wait_stream(self.stream)
+
     def forget(self) -> None:
         """Drop the graph: the tensors it points to have been replaced."""
-        self.graph, self.batch, self.metrics, self.updates = None, None, None, 0
+        self.graph, self.batch, self.names, self.metrics, self.updates = None, None, None, None, 0
 
     def __call__(self, batch: Batch) -> dict[str, torch.Tensor]:
         """One update; the scalars returned are not overwritten by the next one."""
@@ -52,9 +70,10 @@ class Learning:
         if self.graph is None and not self._capture(batch):
             return self.agent.learn(batch)
         for ours, given in zip(self.batch, batch, strict=True):
+            assert ours.shape == given.shape, f"an update of shape {list(ours.shape)} was captured, not {list(given.shape)}"
             ours.copy_(given, non_blocking=True)
         self.graph.replay()
-        return {name: value.clone() for name, value in self.metrics.items()}
+        return dict(zip(self.names, self.metrics.clone().unbind(), strict=True))
 
     def _aside(self, batch: Batch) -> dict[str, torch.Tensor]:
         """An update on a stream of its own, as a capture wants it to have happened before."""
@@ -76,7 +95,8 @@ class Learning:
             graph.register_generator_state(self.agent.generators[name])
         try:
             with torch.cuda.graph(graph):
-                self.metrics = self.agent.learn(self.batch)
+                metrics = self.agent.learn(self.batch)
+                self.names, self.metrics = tuple(metrics), torch.stack([value.float() for value in metrics.values()])
         except RuntimeError as error:
             log.warning("the update cannot be captured as a CUDA graph and is carried out op by op: %s", error)
             self.captures = False

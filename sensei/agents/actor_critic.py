@@ -15,6 +15,7 @@ from sensei.agents.optimiser import Optimiser
 from sensei.agents.returns import ReturnScale, lambda_return
 from sensei.config import BehaviourConfig, Source
 from sensei.exploration.switch import Switch
+from sensei.world_model import kernels
 from sensei.world_model.distributions import (
     categorical_entropy,
     draw,
@@ -119,6 +120,8 @@ class Behaviour(nn.Module):
         rows, horizon, discrete = len(start.deter), self.config.horizon, self.actor.discrete
         uniform = torch.rand((horizon, rows, rssm.size.stoch), generator=generator, device=generator.device)
         noise = self.actor.noise((horizon, rows), generator)
+        if kernels.card(start.deter):
+            return self._dream(rssm, start, uniform, noise)
         deter, stoch = start.deter, start.index if discrete else one_hot(start.index, rssm.size.classes)
         deters, stochs, actions = [deter], [stoch], []
         with torch.set_grad_enabled(not discrete):
@@ -129,6 +132,17 @@ class Behaviour(nn.Module):
                 deters.append(deter)
                 stochs.append(stoch)
             return Rollout(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
+
+    def _dream(self, rssm: RSSM, start: State, uniform: torch.Tensor, noise: torch.Tensor) -> Rollout:
+        """`imagine` in fewer and larger steps, on a graphics card; its randomness is given."""
+        from sensei.agents import dreaming  # needs Triton
+
+        dream, weights = dreaming.follow(rssm, self.actor, start, uniform, noise, (MIN_STD, MAX_STD))
+        if self.actor.discrete:
+            return Rollout(dream.deter, dream.index, dream.action)
+        states = dream.deter[:-1].flatten(0, 1), dream.index[:-1].flatten(0, 1)
+        actions = self.actor.sample(*states, noise.flatten(0, 1)).view_as(dream.action)
+        return Rollout(*dreaming.Backward.apply(actions, rssm, dream, weights))
 
     def update(self, rollout: Rollout, rewards: Rewards) -> dict[str, torch.Tensor]:
         """One step of actor and critics on a rollout; returns scalars to log."""

@@ -138,8 +138,6 @@ class DreamerAgent(nn.Module):
         metrics["model/gradient"] = self.optimiser.step(total)
         metrics |= {f"model/{name}": value for name, value in self.world_model.diagnostics(observed).items()}
         observed = Observed(*(part.detach() for part in observed))
-        if self.ensemble is not None:
-            metrics["loss/ensemble"] = self._update_ensemble(batch, observed)
         start = State(observed.deter.flatten(0, 1), observed.index.flatten(0, 1))
         alive = 1 - batch.is_terminal.flatten().float()
         with self.learning.beside():

@@ -1,9 +1,9 @@
 """How an update is carried out: op by op, as a replayed CUDA graph, by kernels of our own, or compiled.
 
-`off` uses PyTorch's operations alone. `auto` takes what pays: on CUDA the whole update, optimisers included, is captured once as a graph
-and then replayed, which removes the cost of launching thousands of small kernels; on a CPU the kernels of `world_model/kernels.c` and
-oneDNN's products, because what torch.compile makes of these networks was slower there (docs/performance.md). `full` compiles on either
-device, and on CUDA captures what was compiled.
+`off` uses PyTorch's operations alone. `auto` takes what pays: on CUDA the kernels of `world_model/triton_kernels.py`, and the whole update,
+optimisers included, is captured once as a graph and then replayed, which removes the cost of launching thousands of small kernels; on a
+CPU the kernels of `world_model/kernels.c` and oneDNN's products, because what torch.compile makes of these networks was slower there
+(docs/performance.md). `full` also compiles losses and rewards on either device, and on CUDA captures what was compiled.
 """
 
 import contextlib

@@ -31,6 +31,8 @@ def two_hot_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     Returns:
         float [...], in nats.
     """
+    if triton := kernels.card(logits):
+        return triton.two_hot_loss(logits, target)
     position = (symlog(target).clamp(-LIMIT, LIMIT) + LIMIT) * ((BINS - 1) / (2 * LIMIT))
     below = position.floor().clamp(max=BINS - 2)
     upper_share = position - below
@@ -44,6 +46,8 @@ def two_hot_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 def two_hot_mean(logits: torch.Tensor) -> torch.Tensor:
     """Mean of a symlog two-hot distribution, in the target's own scale: logits (or log-probabilities) float [..., 255] -> [...]."""
+    if triton := kernels.card(logits):
+        return triton.two_hot_mean(logits)
     bins = torch.linspace(-LIMIT, LIMIT, BINS, device=logits.device, dtype=torch.float32)
     mean = kernels.two_hot_mean(logits, bins)
     if mean is None:
@@ -88,6 +92,8 @@ def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tup
 
 def straight_through(index: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
     """One-hot sample whose gradient is that of the probabilities: int64 [...], float [..., classes] -> float [..., classes]."""
+    if triton := kernels.card(probabilities):
+        return triton.straight_through(index, probabilities)
     vectors = F.one_hot(index, probabilities.shape[-1]).to(probabilities.dtype)
     return vectors + probabilities - probabilities.detach() if probabilities.requires_grad else vectors
 

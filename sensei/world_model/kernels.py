@@ -13,11 +13,12 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
 from sensei.io import atomic
-from sensei.world_model.products import by_hand, product
+from sensei.world_model.products import by_card, by_hand, product
 
 SOURCE = Path(__file__).with_suffix(".c")
 # No flag that lets the compiler assume finite numbers: a NaN has to stay one.
@@ -33,6 +34,24 @@ log = logging.getLogger("sensei.world_model")
 def applies(*tensors: torch.Tensor) -> bool:
     """Whether the kernels can be used on these tensors, all of one update's kind."""
     return by_hand(*tensors) and library() is not None
+
+
+def card(*tensors: torch.Tensor) -> ModuleType | None:
+    """The kernels for a graphics card, where they can be used on these tensors."""
+    return triton_library() if by_card(*tensors) else None
+
+
+@functools.cache
+def triton_library() -> ModuleType | None:
+    """`triton_kernels`; None where Triton cannot be had, which is logged once."""
+    try:
+        from sensei.world_model import triton_kernels
+
+        triton_kernels.one_hot(torch.zeros(1, dtype=torch.int64, device="cuda"), 2)  # needs a C compiler too
+    except Exception as error:  # Triton and what it calls have errors of their own
+        log.warning("updates on the card use PyTorch's own operations, several times as slow: Triton does not work: %s", str(error)[-500:])
+        return None
+    return triton_kernels
 
 
 @functools.cache
@@ -102,6 +121,8 @@ def norm_silu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torc
 
     With weight and bias [heads, width] x is [heads, rows, width].
     """
+    if triton := card(x):
+        return triton.norm_silu(x, weight, bias)
     width = x.shape[-1]
     if not (width == LANES // 2 or width % LANES == 0) or x.numel() == 0 or not applies(x, weight, bias):
         return None
@@ -149,6 +170,8 @@ def interleave(x: torch.Tensor, channels: int) -> torch.Tensor | None:
 
 def recur(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, deter: torch.Tensor) -> torch.Tensor | None:
     """The GRU's next memory from the joint projection of its gates: float [rows, 3 deter], [3 deter], [3 deter], [rows, deter]."""
+    if triton := card(x, deter):
+        return triton.recur(x, weight, bias, deter)
     if deter.shape[-1] % LANES or not applies(x, weight, deter):
         return None
     return _Recur.apply(x.contiguous(), weight, bias, deter.contiguous())
@@ -173,7 +196,9 @@ class _Recur(torch.autograd.Function):
 
 
 def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """`distributions.draw` where no gradient is wanted: float [..., classes], [...] -> int64 [...], float [..., classes]."""
+    """`distributions.draw`, on a CPU where no gradient is wanted: float [..., classes], [...] -> int64 [...], float [..., classes]."""
+    if triton := card(logits):
+        return triton.draw(logits, uniform_mix, uniform)
     classes = logits.shape[-1]
     if classes > CLASSES or (torch.is_grad_enabled() and logits.requires_grad) or not applies(logits, uniform):
         return None
@@ -255,6 +280,8 @@ def scan(classes: int, uniform_mix: float, keep: torch.Tensor, uniform: torch.Te
         memory [batch, time, deter], one-hot states with straight-through gradient [batch, time, stoch * classes], classes int64
         [batch, time, stoch], probabilities [batch, time, stoch, classes].
     """
+    if triton := card(uniform, *leaves):
+        return triton.scan(classes, uniform_mix, keep, uniform, *leaves)
     embedded, start = leaves[0], leaves[2]
     widths = embedded.shape[-1], len(start), uniform.shape[-1] * classes
     if any(width % LANES for width in widths) or classes > CLASSES or not applies(uniform, *leaves):
@@ -353,6 +380,8 @@ def _last(x: torch.Tensor) -> torch.Tensor:
 
 def picture_error(predicted: torch.Tensor, image: torch.Tensor) -> torch.Tensor | None:
     """Squared error summed over each picture: float [N, H, W, 3] against `centred` uint8 [N, H, W, 3] -> [N]."""
+    if triton := card(predicted):
+        return triton.picture_error(predicted, image)
     if predicted[0].numel() % LANES or image.dtype != torch.uint8 or not applies(predicted):
         return None
     return _PictureError.apply(predicted.contiguous(), image.contiguous())

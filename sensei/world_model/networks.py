@@ -76,6 +76,8 @@ def gather_rows(index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         float [rows, outputs].
     """
     variables = index.shape[-1]
+    if triton := kernels.card(weight):  # the product with the one-hot vectors is what tensor cores are for
+        return product(triton.one_hot(index, weight.shape[0] // variables, triton.output_dtype(weight)).flatten(-2), weight)
     index = index + torch.arange(variables, device=index.device) * (weight.shape[0] // variables)
     if weight.numel() // variables <= SCATTER and by_hand(weight):
         return _GatherRows.apply(index, weight)
@@ -140,19 +142,19 @@ class BatchedMLP(nn.Module):
         if self.from_extra is not None:
             x = x + extra @ self.from_extra.flatten(1)
         x = x.view(-1, self.heads, self.units).transpose(0, 1)
-        for layer in range(len(self.norm_weight)):
+        for layer, norm in enumerate(zip(self.norm_weight.unbind(0), self.norm_bias.unbind(0), strict=True)):
             x = products(x, self.hidden[layer - 1]) if layer else x
-            x = self._norm_silu(x, layer)
+            x = self._norm_silu(x, *norm)
         return products(x, self.output, self.output_bias[:, 0])
 
-    def _norm_silu(self, x: torch.Tensor, layer: int) -> torch.Tensor:
-        y = kernels.norm_silu(x, self.norm_weight[layer, :, 0], self.norm_bias[layer, :, 0])
+    def _norm_silu(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """SiLU(LayerNorm(x)) of each head: [heads, rows, units], [heads, 1, units], [heads, 1, units] -> [heads, rows, units]."""
+        y = kernels.norm_silu(x, weight[:, 0], bias[:, 0])
         if y is not None:
             return y
         if self.heads == 1:
-            return F.silu(F.layer_norm(x, (self.units,), self.norm_weight[layer, 0, 0], self.norm_bias[layer, 0, 0], NORM_EPSILON))
-        x = F.layer_norm(x, (self.units,), eps=NORM_EPSILON)
-        return F.silu(torch.addcmul(self.norm_bias[layer], x, self.norm_weight[layer]))
+            return F.silu(F.layer_norm(x, (self.units,), weight[0, 0], bias[0, 0], NORM_EPSILON))
+        return F.silu(torch.addcmul(bias, F.layer_norm(x, (self.units,), eps=NORM_EPSILON), weight))
 
     def load_head(self, weights: dict[str, torch.Tensor], head: int) -> None:
         """Take over one head of another module's `state_dict`; this module has a single head and otherwise the same shapes."""

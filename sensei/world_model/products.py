@@ -46,6 +46,13 @@ def by_hand(*tensors: torch.Tensor) -> bool:
     return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
 
 
+def by_card(*tensors: torch.Tensor) -> bool:
+    """Whether kernels written for a graphics card may be used: floating point on CUDA, not compiled."""
+    if torch.compiler.is_compiling() or getattr(_only, "library", False):
+        return False
+    return all(tensor.is_cuda and tensor.dtype in (torch.float32, torch.bfloat16) for tensor in tensors)
+
+
 @contextlib.contextmanager
 def library_kernels() -> Iterator[None]:
     """Use PyTorch's own kernels only, in this thread: `compile: off`, the reference of the tests, what its counter of arithmetic knows."""

@@ -96,11 +96,11 @@ class RSSM(nn.Module):
             float [rows, deter].
         """
         x = self.input_norm(projected)
-        gates = self.gates(torch.cat([x, deter], -1)).float()
+        gates = self.gates(torch.cat([x, deter.to(x.dtype)], -1))
         following = kernels.recur(gates, self.gate_norm.weight, self.gate_norm.bias, deter)
         if following is not None:
             return following
-        reset, candidate, update = self.gate_norm(gates).chunk(3, -1)
+        reset, candidate, update = self.gate_norm(gates.float()).chunk(3, -1)
         candidate = torch.tanh(torch.sigmoid(reset) * candidate)
         return torch.lerp(deter, candidate, torch.sigmoid(update - 1))
 

@@ -1,0 +1,128 @@
+"""What only a graphics card does: graphs, streams, page-locked batches, bfloat16. Skipped where there is none."""
+
+import numpy as np
+import pytest
+import torch
+from test_actor_critic import ACTIONS, WEIGHTS
+from test_learning import arrays, assert_same_agent
+from tiny import shake
+
+from sensei.agents.dreamer import DreamerAgent, Spaces
+from sensei.agents.learning import WARMUP
+from sensei.config import BehaviourConfig, EnvironmentConfig, Method, RewardModelConfig, Settings, TrainingConfig, WorldModelConfig
+from sensei.replay.buffer import Replay
+from sensei.reward.model import RewardModel
+from sensei.reward.scorer import RewardScorer
+from sensei.training import checkpoint
+from sensei.training.feed import Feed
+from sensei.world_model import kernels
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card")
+UPDATES = WARMUP + 7
+
+
+def agent(discrete: bool = True, compile: str = "auto", precision: str = "float32", phase: str = "explore") -> DreamerAgent:
+    environment = EnvironmentConfig(family="toy", level="-", tasks=["-"], title="-", episode_steps=5, events=["environment_reward"])
+    small, training = WorldModelConfig(size="XS", image_size=16), TrainingConfig(compile=compile, precision=precision, device="cuda")
+    settings = Settings(environment=environment, world_model=small, behaviour=BehaviourConfig(horizon=4), training=training)
+    method = Method(title="-", sources=["disagreement", "semantic", "extrinsic"], gate="reward_quantile")
+    return shake(DreamerAgent(Spaces(1, ACTIONS, discrete), settings, method, WEIGHTS, phase, 0, "cuda"), seed=3)
+
+
+def updates_of(one: DreamerAgent, number: int, batch: dict[str, np.ndarray]) -> list[dict[str, float]]:
+    return [{name: value.cpu() for name, value in one.update(batch).items()} for _ in range(number)]
+
+
+def assert_same(ours: DreamerAgent, theirs: DreamerAgent, learned: list, expected: list) -> None:
+    assert_same_agent(ours.cpu(), theirs.cpu(), list(zip(learned, expected, strict=True)))
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+@pytest.mark.parametrize("phase", ["explore", "task"])
+def test_replayed_updates_are_those_carried_out_op_by_op(discrete, phase):
+    replayed, plain, batch = agent(discrete, phase=phase), agent(discrete, phase=phase), arrays(discrete)
+    plain.learning.captures = False
+    learned, expected = updates_of(replayed, UPDATES, batch), updates_of(plain, UPDATES, batch)
+    assert replayed.learning.graph is not None
+    assert kernels.triton_library() is not None
+    assert_same(replayed, plain, learned, expected)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_first_updates_by_kernels_and_graph_are_those_of_pytorch_alone(discrete):
+    ours, plain, batch = agent(discrete), agent(discrete, compile="off"), arrays(discrete)
+    learned, expected = updates_of(ours, 2, batch), updates_of(plain, 2, batch)
+    assert_same(ours, plain, learned, expected)
+
+
+@pytest.mark.parametrize("compile", ["off", "auto"])
+@pytest.mark.parametrize("discrete", [True, False])
+def test_bfloat16_is_near_float32(discrete, compile):
+    low, full, batch = agent(discrete, compile, "bfloat16"), agent(discrete, compile), arrays(discrete)
+    learned, expected = updates_of(low, UPDATES, batch), updates_of(full, UPDATES, batch)
+    for name in ("loss/image", "loss/reward", "loss/continue", "loss/ensemble", "task/critic_loss"):
+        assert learned[0][name].item() == pytest.approx(expected[0][name].item(), rel=0.05), name
+        assert learned[-1][name].item() == pytest.approx(expected[-1][name].item(), rel=0.3), name
+    assert all(torch.isfinite(value) for value in learned[-1].values())
+
+
+def test_a_restored_agent_goes_on_as_one_that_was_not_interrupted(tmp_path):
+    going, batch = agent(), arrays(True)
+    updates_of(going, UPDATES, batch)
+    checkpoint.save(tmp_path / "state.pt", going.checkpoint())
+    restored = agent()
+    updates_of(restored, UPDATES, batch)  # has a graph already, which is of no use any more
+    restored.restore(checkpoint.load(tmp_path / "state.pt"))
+    learned, expected = updates_of(restored, UPDATES, batch), updates_of(going, UPDATES, batch)
+    assert_same(restored, going, learned, expected)
+
+
+def test_an_update_that_cannot_be_captured_is_carried_out_op_by_op(caplog):
+    waiting, plain, batch = agent(), agent(), arrays(True)
+    plain.learning.captures = False
+    learn = waiting.learn
+
+    def learn_and_wait(given):
+        metrics = learn(given)
+        metrics["loss/image"].item()
+        return metrics
+
+    waiting.learn = learn_and_wait
+    learned, expected = updates_of(waiting, UPDATES, batch), updates_of(plain, UPDATES, batch)
+    assert "cannot be captured" in caplog.text
+    assert_same(waiting, plain, learned, expected)
+
+
+def test_a_batch_of_another_shape_is_refused():
+    one, batch = agent(), arrays(True)
+    updates_of(one, UPDATES, batch)
+    with pytest.raises(AssertionError, match="shape"):
+        one.update({name: array[:2] for name, array in batch.items()})
+
+
+def test_page_locked_batches_are_those_of_the_replay_while_updates_are_under_way(tmp_path):
+    batch = arrays(True)
+    spec = {name: (array.shape[2:], array.dtype) for name, array in batch.items()}
+    replay = Replay(tmp_path, spec, 24, workers=4, slack=2)
+    for t in range(6):
+        replay.add({name: array[:, t] for name, array in batch.items()})
+    feed = Feed(replay, np.random.default_rng(0), 4, 6, "cuda")
+    one, other, rng = agent(), agent(), np.random.default_rng(0)
+    for _ in range(UPDATES):
+        one.update(feed.sample())  # nothing waits in between
+    for _ in range(UPDATES):
+        given = replay.sample(4, 6, rng)
+        other.update(given)
+        torch.cuda.synchronize()
+    assert_same(one, other, [], [])
+
+
+def test_semantic_rewards_are_those_of_the_cpu_while_updates_are_under_way():
+    model = RewardModel((64, 64, 3), 1, RewardModelConfig(), torch.Generator().manual_seed(0))
+    rng = np.random.default_rng(0)
+    images, flags = rng.integers(0, 256, (8, 64, 64, 3), np.uint8), rng.random((8, 1), np.float32)
+    expected = RewardScorer(model)(images, flags)
+    scorer, one, batch = RewardScorer(model.cuda()), agent(), arrays(True)
+    for _ in range(UPDATES):
+        one.update(batch)
+        np.testing.assert_allclose(scorer(images, flags), expected, atol=2e-2)

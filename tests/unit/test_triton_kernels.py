@@ -1,0 +1,150 @@
+"""The kernels for a graphics card against PyTorch's own operations: values and gradients; interpreted on the CPU where there is no card."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_actor_critic import WEIGHTS, dreamer
+from test_learning import arrays, assert_same_agent
+from tiny import shake
+
+from sensei.agents.actor_critic import Behaviour
+from sensei.config import BehaviourConfig
+from sensei.exploration import disagreement
+from sensei.exploration.switch import Switch
+from sensei.world_model import distributions, kernels, networks
+from sensei.world_model.networks import BatchedMLP, NormSiLU, gather_rows
+from sensei.world_model.products import library_kernels
+from sensei.world_model.rssm import RSSM, State
+from sensei.world_model.sizes import Size
+
+triton_kernels = pytest.importorskip("sensei.world_model.triton_kernels")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SMALL = Size(deter=12, stoch=3, classes=5, depth=2, units=20, layers=2)
+
+
+@pytest.fixture(autouse=True)
+def interpreted(monkeypatch):
+    """Outside `library_kernels` every tensor counts as one on a card."""
+    if DEVICE == "cuda":
+        return
+    monkeypatch.setattr(kernels, "by_card", lambda *tensors: kernels.by_hand(*(t for t in tensors if t.is_floating_point())))
+    monkeypatch.setattr(kernels, "triton_library", lambda: triton_kernels)
+
+
+def leaf(*shape: int, scale: float = 1.0, seed: int = 0) -> torch.Tensor:
+    return (scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape)))).to(DEVICE).requires_grad_()
+
+
+def uniform(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE)
+
+
+def integers(most: int, *shape: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
+    return torch.randint(most, shape, dtype=dtype, generator=torch.Generator().manual_seed(0)).to(DEVICE)
+
+
+def compare(function, *leaves: torch.Tensor) -> None:
+    """A function of tensors, or several, gives the same by both kinds of kernels, gradients included."""
+    results = []
+    for by_library in (True, False):
+        for each in leaves:
+            each.grad = None
+        with library_kernels() if by_library else torch.enable_grad():
+            values = function()
+            values = [value for value in (values if isinstance(values, tuple) else (values,)) if value.is_floating_point()]
+            loss = sum((value * torch.cos(torch.arange(value.numel(), device=DEVICE).float()).view(value.shape)).sum() for value in values)
+            if leaves:
+                loss.backward()
+        results.append([*(value.detach().cpu() for value in values), *(each.grad.cpu() for each in leaves)])
+    for number, (expected, given) in enumerate(zip(*results, strict=True)):
+        assert given.shape == expected.shape
+        np.testing.assert_allclose(given, expected, rtol=1e-4, atol=2e-5 * max(1.0, float(expected.abs().max())), err_msg=str(number))
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (5, 20), (3, 2, 2, 48), (700, 32)])
+def test_layer_norm_with_silu(shape):
+    layer, x = NormSiLU(shape[-1]).to(DEVICE), leaf(*shape)
+    with torch.no_grad():
+        layer.weight.copy_(leaf(shape[-1], seed=1)), layer.bias.copy_(leaf(shape[-1], seed=2))
+    compare(lambda: layer(x), x, *layer.parameters())
+
+
+def test_several_heads_whose_rows_lie_apart():
+    heads, x, index = BatchedMLP(3, 16, 8, 0, 20, 3, 5).to(DEVICE), leaf(7, 16), integers(4, 7, 2)
+    compare(lambda: heads(x, index), x, *heads.parameters())
+
+
+def test_gathered_rows():
+    weight, index = leaf(12, 5), integers(4, 9, 3)
+    compare(lambda: gather_rows(index, weight), weight)
+
+
+def test_gates_of_the_recurrence():
+    model = RSSM(SMALL, 6, 2, 0.01).to(DEVICE)
+    deter, projected = leaf(9, 12), leaf(9, 20)
+    named = dict(model.named_parameters())
+    compare(lambda: model.step(deter, projected), deter, projected, *(named[f"gate_norm.{name}"] for name in ("weight", "bias")))
+
+
+@pytest.mark.parametrize("classes", [2, 9, 32])
+def test_draws_and_their_straight_through_gradient(classes):
+    logits, noise = leaf(50, classes, scale=3), uniform(50)
+    with library_kernels():
+        expected = distributions.draw(logits, 0.01, noise)[0]
+    assert torch.equal(distributions.draw(logits, 0.01, noise)[0], expected)
+    compare(lambda: distributions.straight_through(*distributions.draw(logits, 0.01, noise)), logits)
+    compare(lambda: distributions.draw(logits, 0.01, noise)[1], logits)
+
+
+def test_two_hot_regression():
+    logits = leaf(2, 13, 255, scale=2)
+    target = torch.tensor([0.0, 1e-4, -0.3, 1, -1, 7, -50, 1e3, 1e8, -1e9, 2, 3, 4], device=DEVICE).repeat(2, 1)
+    compare(lambda: distributions.two_hot_loss(logits, target), logits)
+    compare(lambda: distributions.two_hot_mean(logits), logits)
+
+
+@pytest.mark.parametrize("kind", ["variance", "standard_deviation"])
+def test_spread_of_the_ensemble(kind):
+    predictions = leaf(5, 6, 600)
+    compare(lambda: disagreement.spread(predictions, kind), predictions)
+
+
+def test_error_of_pictures():
+    predicted, image = leaf(3, 40, 40, 3), integers(256, 3, 40, 40, 3, dtype=torch.uint8)
+    compare(lambda: networks.picture_error(predicted, image), predicted)
+
+
+def test_the_posterior_scan():
+    model = RSSM(SMALL, 6, 2, 0.01).to(DEVICE)
+    for number, parameter in enumerate(model.parameters()):
+        parameter.data += 0.3 * leaf(*parameter.shape, seed=number).detach()
+    embedding, action = leaf(4, 5, 6), leaf(4, 5, 2)
+    is_first, noise = uniform(4, 5, seed=2) < 0.3, uniform(4, 5, 3, seed=3)
+    is_first[:, 0] = True
+    compare(lambda: tuple(model.observe(embedding, action, is_first, noise)), embedding, action, *model.parameters())
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_imagination_and_its_gradient(discrete, layers):
+    size = replace(SMALL, layers=layers)
+    switch = Switch("none", WEIGHTS, ["extrinsic"], 0.99)
+    behaviour = shake(Behaviour(size, 3, discrete, 0.01, ["extrinsic"], switch, BehaviourConfig(horizon=4))).to(DEVICE)
+    model = shake(RSSM(size, 6, 3, 0.01), seed=1).to(DEVICE)
+    start = State(leaf(7, size.deter).detach(), integers(size.classes, 7, size.stoch))
+    leaves = [] if discrete else list(behaviour.actor.parameters())
+    compare(lambda: tuple(behaviour.imagine(model, start, torch.Generator(DEVICE).manual_seed(5))), *leaves)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DEVICE == "cuda", reason="test_card.py does it with the whole update")
+@pytest.mark.parametrize("discrete", [True, False])
+def test_an_update_by_these_kernels_is_that_of_the_library(discrete):
+    ours, plain = shake(dreamer(discrete)), shake(dreamer(discrete))
+    batch = {name: array[:2, :3] for name, array in arrays(discrete).items()}
+    given = ours.update(batch)
+    with library_kernels():
+        expected = plain.update(batch)
+    assert_same_agent(ours, plain, [(given, expected)])

@@ -404,11 +404,10 @@ def _draw_back(
 
 
 @triton.jit
-def _one_hot(index, vectors, total, classes, BLOCK: tl.constexpr):
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < total
-    chosen = tl.load(index + place // classes, inside, 0)
-    tl.store(vectors + place, (place % classes == chosen).to(tl.float32), inside)
+def _one_hot(index, vectors, rows, classes, BLOCK: tl.constexpr, CLASSES: tl.constexpr):
+    row, column = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64), tl.arange(0, CLASSES)[None, :]
+    chosen = tl.load(index + row, row < rows, 0)[:, None]
+    tl.store(vectors + row[:, None] * classes + column, (column == chosen).to(tl.float32), (row < rows)[:, None] & (column < classes))
 
 
 def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -476,7 +475,8 @@ def launch_draw_back(
 def one_hot(index: torch.Tensor, classes: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """int64 [...] -> [..., classes]."""
     vectors, index = torch.empty((*index.shape, classes), dtype=dtype, device=index.device), index.contiguous()
-    _one_hot[(triton.cdiv(vectors.numel(), TILE),)](index, vectors, vectors.numel(), classes, BLOCK=TILE)
+    block = rows_at_once(index.numel(), classes)
+    _one_hot[(triton.cdiv(index.numel(), block),)](index, vectors, index.numel(), classes, BLOCK=block, CLASSES=width_of(classes))
     return vectors
 
 

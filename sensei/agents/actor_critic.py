@@ -26,6 +26,7 @@ from sensei.world_model.distributions import (
 )
 from sensei.world_model.model import BINS
 from sensei.world_model.networks import BatchedMLP
+from sensei.world_model.products import frozen
 from sensei.world_model.rssm import RSSM, State, one_hot
 from sensei.world_model.sizes import Size
 
@@ -37,7 +38,8 @@ class Rollout(NamedTuple):
 
     Attributes:
         deter: float [horizon + 1, rows, deter].
-        stoch: int64 [horizon + 1, rows, stoch], or float [horizon + 1, rows, stoch * classes] where gradients are kept.
+        stoch: int64 [horizon + 1, rows, stoch], or float [horizon + 1, rows, stoch * classes] where gradients are kept. On a graphics
+            card empty, float [horizon + 1, rows, 0]; then deter is float [horizon + 1, rows, deter + stoch * classes] and holds both.
         action: float [horizon, rows, actions].
     """
 
@@ -134,52 +136,58 @@ class Behaviour(nn.Module):
             return Rollout(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
 
     def _dream(self, rssm: RSSM, start: State, uniform: torch.Tensor, noise: torch.Tensor) -> Rollout:
-        """`imagine` in fewer and larger steps, on a graphics card; its randomness is given."""
+        """`imagine` on a graphics card, its randomness given; memory and state lie side by side in `deter`, `stoch` is empty."""
         from sensei.agents import dreaming  # needs Triton
 
         dream, weights = dreaming.follow(rssm, self.actor, start, uniform, noise, (MIN_STD, MAX_STD))
-        if self.actor.discrete:
-            return Rollout(dream.deter, dream.index, dream.action)
-        states = dream.deter[:-1].flatten(0, 1), dream.index[:-1].flatten(0, 1)
-        actions = self.actor.sample(*states, noise.flatten(0, 1)).view_as(dream.action)
-        return Rollout(*dreaming.Backward.apply(actions, rssm, dream, weights))
+        features, action, nothing = dream.features, dream.action, dream.features[..., :0]
+        if not self.actor.discrete:
+            states = features[:-1].flatten(0, 1), nothing[:-1].flatten(0, 1)
+            actions = self.actor.sample(*states, noise.flatten(0, 1)).view_as(action)
+            features, action = dreaming.Backward.apply(actions, rssm, dream, weights)
+        return Rollout(features, nothing, action)
 
     def update(self, rollout: Rollout, rewards: Rewards) -> dict[str, torch.Tensor]:
         """One step of actor and critics on a rollout; returns scalars to log."""
         deter, stoch = rollout.deter.flatten(0, 1), rollout.stoch.flatten(0, 1)
-        frozen = deter.detach(), stoch.detach()
+        detached = deter.detach(), stoch.detach()
         shape = rewards.alive.shape
-        logits = self.critic(*frozen).unflatten(1, shape)
+        logits = self.critic(*detached).unflatten(1, shape)
         with torch.set_grad_enabled(not self.actor.discrete):
-            value = two_hot_mean(logits.detach() if self.actor.discrete else self.critic(deter, stoch).unflatten(1, shape))
+            value = two_hot_mean(logits.detach() if self.actor.discrete else self._value_logits(deter, stoch).unflatten(1, shape))
             discount = self.config.discount * rewards.alive
             returns = lambda_return(rewards.sources, value, discount[1:], self.config.trace)
             weight = torch.cumprod(torch.cat([rewards.alive[:1], discount[1:-1]]), 0).detach()
             advantage, explore_share = self._advantage(returns, value[:, :-1], rewards)
-        metrics = self._update_actor(rollout, frozen, advantage, weight)
-        metrics |= self._update_critic(logits[:, :-1], frozen, returns.detach(), weight)
+        metrics = self._update_actor(rollout, detached, advantage, weight)
+        metrics |= self._update_critic(logits[:, :-1], detached, returns.detach(), weight)
         metrics["explore_share"] = explore_share
         for name, reward, source_return in zip(self.sources, rewards.sources, returns, strict=True):
             metrics |= {f"{name}_reward": reward.detach().mean(), f"{name}_return": source_return.detach().mean()}
         return metrics
+
+    def _value_logits(self, deter: torch.Tensor, stoch: torch.Tensor) -> torch.Tensor:
+        """The critic as a function of states, which leads the actor's gradient to them: float [sources, rows, bins]."""
+        with frozen():
+            return self.critic(deter, stoch)
 
     def _advantage(self, returns: torch.Tensor, value: torch.Tensor, rewards: Rewards) -> tuple[torch.Tensor, torch.Tensor]:
         semantic_return = returns[self.sources.index("semantic")] if "semantic" in self.sources else None
         weights, explore_share = self.switch(rewards.semantic, semantic_return)
         return (weights * (returns - value) / self.scale(returns)).sum(0), explore_share
 
-    def _update_actor(self, rollout: Rollout, frozen: tuple, advantage: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _update_actor(self, rollout: Rollout, detached: tuple, advantage: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
         horizon, rows = weight.shape
-        states = [part.unflatten(0, (horizon + 1, rows))[:-1].flatten(0, 1) for part in frozen]
+        states = [part.unflatten(0, (horizon + 1, rows))[:-1].flatten(0, 1) for part in detached]
         log_probability, entropy = self.actor.evaluate(*states, rollout.action.detach().flatten(0, 1))
         gain = log_probability.view(horizon, rows) * advantage.detach() if self.actor.discrete else advantage
         loss = -(weight * (gain + self.config.entropy * entropy.view(horizon, rows))).mean()
         return {"actor_gradient": self.optimisers["actor"].step(loss), "actor_loss": loss.detach(), "entropy": entropy.detach().mean()}
 
-    def _update_critic(self, logits: torch.Tensor, frozen: tuple, returns: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _update_critic(self, logits: torch.Tensor, detached: tuple, returns: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
         horizon, rows = weight.shape
         with torch.no_grad():
-            slow = two_hot_mean(self.slow_critic(*(part[: horizon * rows] for part in frozen)).unflatten(1, (horizon, rows)))
+            slow = two_hot_mean(self.slow_critic(*(part[: horizon * rows] for part in detached)).unflatten(1, (horizon, rows)))
         loss = two_hot_loss(logits, returns) + self.config.slow_weight * two_hot_loss(logits, slow)
         loss = (weight * loss).mean((1, 2)).sum()
         metrics = {"critic_gradient": self.optimisers["critic"].step(loss), "critic_loss": loss.detach()}

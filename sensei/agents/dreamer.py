@@ -15,6 +15,7 @@ from sensei.exploration.disagreement import Ensemble
 from sensei.exploration.switch import Switch
 from sensei.rng import integer_seed, torch_generator
 from sensei.world_model.model import Batch, WorldModel
+from sensei.world_model.products import frozen
 from sensei.world_model.rssm import Observed, State
 
 Phase = Literal["explore", "task"]
@@ -140,13 +141,14 @@ class DreamerAgent(nn.Module):
         observed = Observed(*(part.detach() for part in observed))
         start = State(observed.deter.flatten(0, 1), observed.index.flatten(0, 1))
         alive = 1 - batch.is_terminal.flatten().float()
-        with self.learning.beside():
+        with self.learning.beside("task"):
             learned = {"task": self._update_behaviour(self.task, start, alive)}
         if self.ensemble is not None:
-            metrics["loss/ensemble"] = self._update_ensemble(batch, observed)
+            with self.learning.beside("ensemble"):
+                metrics["loss/ensemble"] = self._update_ensemble(batch, observed)
         if self.exploration is not None:
             learned["explore"] = self._update_behaviour(self.exploration, start, alive)
-        self.learning.join()
+        self.learning.join("task")
         return metrics | {f"{name}/{key}": value for name, values in learned.items() for key, value in values.items()}
 
     def _update_behaviour(self, behaviour: Behaviour, start: State, alive: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -156,7 +158,9 @@ class DreamerAgent(nn.Module):
             start, alive = State(start.deter[chosen], start.index[chosen]), alive[chosen]
         with self._autocast():
             rollout = behaviour.imagine(self.world_model.rssm, start, self.generators["imagine"])
-            with torch.set_grad_enabled(not self.spaces.discrete):
+            if "disagreement" in behaviour.sources:
+                self.learning.join("ensemble")
+            with torch.set_grad_enabled(not self.spaces.discrete), frozen():
                 rewards = self._rewards(behaviour, rollout, alive)
         with self._autocast():  # anew: weights that were converted without gradient must not be used where there is one
             return behaviour.update(rollout, rewards)

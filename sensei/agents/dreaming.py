@@ -21,8 +21,6 @@ from sensei.world_model.rssm import RSSM, State
 if TYPE_CHECKING:
     from sensei.agents.actor_critic import Actor
 
-ALIGNED = 8  # numbers of two bytes that one load of a tensor core takes
-
 
 class Weights(NamedTuple):
     """The matrices of a rollout in the type of products, those with a common input one below the other."""
@@ -40,15 +38,15 @@ class Dream(NamedTuple):
     """A rollout and what the way back needs of it; the first axis is time.
 
     Attributes:
+        features: memory and one-hot state side by side, in the type of products [horizon + 1, rows, deter + stoch * classes].
         deter: float32 [horizon + 1, rows, deter].
-        index: int64 [horizon + 1, rows, stoch].
         action: float32 [horizon, rows, actions].
         probabilities: float32 [horizon, rows, stoch, classes], of the next state.
         entered, opened, seen: what LayerNorm is given in input layer, gates and prior [horizon, rows, ...].
     """
 
+    features: torch.Tensor
     deter: torch.Tensor
-    index: torch.Tensor
     action: torch.Tensor
     probabilities: torch.Tensor
     entered: torch.Tensor
@@ -92,7 +90,7 @@ def follow(rssm: RSSM, actor: "Actor", start: State, uniform: torch.Tensor, nois
     """
     size, (horizon, rows, _), device = rssm.size, uniform.shape, uniform.device
     dtype, head = kernels.output_dtype(uniform), actor.head
-    flat, padding = size.stoch * size.classes, -actor.actions % ALIGNED
+    flat, padding = size.stoch * size.classes, -actor.actions % kernels.ALIGNED
     weights = weights_of(rssm, head, dtype, padding)
     x, h = slice(0, size.units), slice(size.units, size.units + size.deter)
     z, a = slice(h.stop, h.stop + flat), slice(h.stop + flat, h.stop + flat + actor.actions)
@@ -101,13 +99,13 @@ def follow(rssm: RSSM, actor: "Actor", start: State, uniform: torch.Tensor, nois
         return torch.empty(steps, rows, *shape, dtype=of, device=device)
 
     side = torch.zeros(horizon + 1, rows, a.stop + padding, dtype=dtype, device=device)
-    deter, index, action = space(horizon + 1, size.deter), space(horizon + 1, size.stoch, of=torch.int64), space(horizon, actor.actions)
+    deter, action, index = space(horizon + 1, size.deter), space(horizon, actor.actions), space(1, size.stoch, of=torch.int64)[0]
     probabilities, entered = space(horizon, size.stoch, size.classes), space(horizon, size.units, of=dtype)
     opened, seen = space(horizon, 3 * size.deter, of=dtype), space(horizon, size.units, of=dtype)
     before, after = space(1, size.units, of=dtype), space(1, size.units, of=dtype)
     output, logits = space(1, len(weights.actor_bias), of=dtype)[0], space(1, flat, of=dtype)[0]
     chosen, shares = space(1, of=torch.int64)[0], space(1, actor.actions)[0]
-    deter[0], index[0] = start.deter, start.index
+    deter[0] = start.deter
     side[0, :, h], side[0, :, z] = start.deter, kernels.one_hot(start.index, size.classes, dtype).flatten(1)
     norm, hidden_norm = rssm.input_norm, rssm.prior_head[0][1]
     for t in range(horizon):
@@ -130,32 +128,33 @@ def follow(rssm: RSSM, actor: "Actor", start: State, uniform: torch.Tensor, nois
         torch.mm(side[t + 1, :, h], weights.prior, out=seen[t])
         kernels.launch_norm_silu(seen[t, None], hidden_norm.weight, hidden_norm.bias, after)
         torch.addmm(weights.bias, after[0], weights.output, out=logits)
-        kernels.launch_draw(logits, uniform[t], index[t + 1], probabilities[t], rssm.uniform_mix, side[t + 1, :, z])
+        kernels.launch_draw(logits, uniform[t], index, probabilities[t], rssm.uniform_mix, side[t + 1, :, z])
     if actor.discrete:
         action = side[:-1, :, a].float()
-    return Dream(deter, index, action, probabilities, entered, opened, seen), weights
+    return Dream(side[:, :, h.start : z.stop], deter, action, probabilities, entered, opened, seen), weights
 
 
 class Backward(torch.autograd.Function):
-    """The states and actions of a dream, with their gradient to the actions."""
+    """Features and actions of a dream, with their gradient to the actions."""
 
     @staticmethod
     def forward(ctx, actions: torch.Tensor, rssm: RSSM, dream: Dream, weights: Weights):
         ctx.rssm, ctx.weights = rssm, weights
         ctx.save_for_backward(*dream)
-        return dream.deter, kernels.one_hot(dream.index, rssm.size.classes).flatten(-2), dream.action
+        return dream.features, dream.action
 
     @staticmethod
-    def backward(ctx, of_deter: torch.Tensor, of_stoch: torch.Tensor, of_action: torch.Tensor):
+    def backward(ctx, of_features: torch.Tensor, of_action: torch.Tensor):
         rssm, weights, dream = ctx.rssm, ctx.weights, Dream(*ctx.saved_tensors)
-        of_deter, of_stoch, (horizon, rows, actions) = of_deter.contiguous(), of_stoch.contiguous(), dream.action.shape
+        of_features, (horizon, rows, actions) = of_features.contiguous(), dream.action.shape
+        of_deter, of_stoch = of_features.split((rssm.size.deter, len(weights.output[0])), -1)
         flat, norm, hidden_norm = of_stoch.shape[-1], rssm.input_norm, rssm.prior_head[0][1]
         of_rows = dream.seen.new_empty(horizon, rows, len(weights.entering))
         of_logits, of_hidden, of_seen = dream.seen.new_empty(rows, flat), torch.empty_like(dream.seen[0]), torch.empty_like(dream.seen[0])
         of_opened, of_joint = torch.empty_like(dream.opened[0]), dream.seen.new_empty(rows, len(weights.gates))
         of_memory, passed = dream.seen.new_empty(rows, rssm.size.deter), torch.empty_like(dream.entered[0])
         of_before, of_entered = torch.empty_like(dream.deter[0]), torch.empty_like(dream.entered[0], dtype=torch.float32)
-        carried, later, keep = torch.zeros_like(of_before), torch.zeros_like(of_logits), of_deter.new_ones(rows)
+        carried, later, keep = torch.zeros_like(of_before), torch.zeros_like(of_logits), torch.ones_like(of_before[:, 0])
         for t in reversed(range(horizon)):
             kernels.launch_draw_back(dream.probabilities[t], of_stoch[t + 1], of_logits, rssm.uniform_mix, later)
             torch.mm(of_logits, weights.output.t(), out=of_hidden)

@@ -32,7 +32,7 @@ class Learning:
         self.plain = compile == "off"
         cuda = agent.device.type == "cuda"
         self.captures = cuda and not self.plain
-        self.stream = torch.cuda.Stream(agent.device) if self.captures else None
+        self.streams = {name: torch.cuda.Stream(agent.device) for name in ("task", "ensemble")} if self.captures else {}
         if self.captures:
             torch.backends.cudnn.benchmark = True  # shapes never change
         if compile == "full":
@@ -44,17 +44,18 @@ class Learning:
         return library_kernels() if self.plain else contextlib.nullcontext()
 
     @contextlib.contextmanager
-    def beside(self) -> Iterator[None]:
-        """Where a part of an update goes that the rest need not wait for before `join`: on a card beside the rest; neither fills it."""
-        if self.stream is not None:
-            self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
+    def beside(self, name: str) -> Iterator[None]:
+        """Where the part `name` of an update goes, which the rest need not wait for before `join`: on a card a stream of its own."""
+        stream = self.streams.get(name)
+        if stream is not None:
+            stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
             yield
 
-    def join(self) -> None:
-        """What comes now waits for what is beside."""
-        if self.stream is not None:
-            torch.cuda.current_stream().wait_stream(self.stream)
+    def join(self, name: str) -> None:
+        """What comes now waits for the part `name`."""
+        if name in self.streams:
+            torch.cuda.current_stream().wait_stream(self.streams[name])
 
     def forget(self) -> None:
         """Drop the graph: the tensors it points to have been replaced."""

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from sensei.exploration.switch import percentiles
+from sensei.world_model import kernels
 
 
 def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Tensor, trace: float) -> torch.Tensor:
@@ -18,6 +19,8 @@ def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Ten
     Returns:
         float [..., horizon, rows].
     """
+    if value.dim() == 3 and (triton := kernels.card(reward, value, discount)):
+        return triton.lambda_return(reward, value, discount, trace)
     following = value[..., -1, :]
     returns = []
     for t in reversed(range(reward.shape[-2])):

@@ -95,7 +95,7 @@ def _measure(name: str, arguments: list[str], left: float) -> dict[str, Any]:
         finally:
             _end(process)
         if process.returncode:
-            return {"failed": words.strip().splitlines()[-1:], "command": arguments}
+            return {"failed": words.strip().splitlines()[-12:], "command": arguments}
         return read_json(path)
 
 

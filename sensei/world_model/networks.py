@@ -1,6 +1,7 @@
 """Building blocks: LayerNorm + SiLU everywhere, first layers that read a one-hot state by gathering rows, batched heads."""
 
 from itertools import pairwise
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -130,22 +131,42 @@ class BatchedMLP(nn.Module):
 
         Args:
             deter: float [rows, deter].
-            stoch: float [rows, stoch] (one-hot variables side by side), or their classes as int64 [rows, variables].
+            stoch: float [rows, stoch] (one-hot variables side by side), or their classes as int64 [rows, variables]. On a card it may
+                be empty, [rows, 0]; then `deter` is float [rows, deter + stoch] and holds both.
             extra: float [rows, extra], for instance the action.
 
         Returns:
             float [heads, rows, outputs].
         """
-        x = product(deter, self.from_deter.flatten(1))
-        weight = self.from_stoch.flatten(1)
-        x = x + (product(stoch, weight) if stoch.is_floating_point() else gather_rows(stoch, weight))
-        if self.from_extra is not None:
-            x = x + extra @ self.from_extra.flatten(1)
+        triton = kernels.card(deter)
+        x = self._first_at_once(triton, deter, stoch, extra) if triton else self._first(deter, stoch, extra)
         x = x.view(-1, self.heads, self.units).transpose(0, 1)
         for layer, norm in enumerate(zip(self.norm_weight.unbind(0), self.norm_bias.unbind(0), strict=True)):
             x = products(x, self.hidden[layer - 1]) if layer else x
             x = self._norm_silu(x, *norm)
+        if triton:
+            return triton.outputs(x, self.output, self.output_bias[:, 0])
         return products(x, self.output, self.output_bias[:, 0])
+
+    def _first(self, deter: torch.Tensor, stoch: torch.Tensor, extra: torch.Tensor | None) -> torch.Tensor:
+        """First layer of all heads: [rows, heads * units]."""
+        x = product(deter, self.from_deter.flatten(1))
+        weight = self.from_stoch.flatten(1)
+        x = x + (product(stoch, weight) if stoch.is_floating_point() else gather_rows(stoch, weight))
+        return x if extra is None else x + extra @ self.from_extra.flatten(1)
+
+    def _first_at_once(self, triton: ModuleType, deter: torch.Tensor, stoch: torch.Tensor, extra: torch.Tensor | None) -> torch.Tensor:
+        """The same as one product with all inputs side by side, filled up to a number of them that suits a card."""
+        dtype, weights = triton.output_dtype(deter), [self.from_deter, self.from_stoch]
+        if not stoch.is_floating_point():
+            stoch = triton.one_hot(stoch, len(self.from_stoch) // stoch.shape[-1], dtype).flatten(-2)
+        inputs = [part.to(dtype) for part in (deter, stoch) if part.shape[-1]]
+        if extra is not None:
+            more = -(len(self.from_deter) + len(self.from_stoch) + len(self.from_extra)) % triton.ALIGNED
+            inputs += [extra.to(dtype), inputs[0].new_zeros(len(extra), more)]
+            weights += [self.from_extra, self.from_extra.new_zeros(more, self.heads, self.units)]
+        x = torch.cat(inputs, -1) if len(inputs) > 1 else inputs[0]
+        return torch.mm(x, torch.cat(weights).flatten(1).to(dtype))
 
     def _norm_silu(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """SiLU(LayerNorm(x)) of each head: [heads, rows, units], [heads, 1, units], [heads, 1, units] -> [heads, rows, units]."""
@@ -216,8 +237,14 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """uint8 [N, H, W, 3] -> float [N, outputs]."""
-        x = centred(image).permute(0, 3, 1, 2)
-        return self.layers(x).permute(0, 2, 3, 1).flatten(1)
+        first, *others = self.layers
+        if triton := kernels.card(first.weight):
+            x = triton.picture_down(image, first.weight)
+        else:
+            x = first(centred(image).permute(0, 3, 1, 2))
+        for layer in others:
+            x = layer(x)
+        return x.permute(0, 2, 3, 1).flatten(1)
 
 
 class ImageDecoder(nn.Module):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 
 SMALL = 2**20  # multiplications below which calling through Python costs more than the better product saves
-_only = threading.local()  # has `library` where the thread is to use PyTorch's own kernels only
+_only = threading.local()  # has `library` where the thread is to use PyTorch's own kernels only, and `frozen`
 LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
@@ -51,6 +51,22 @@ def by_card(*tensors: torch.Tensor) -> bool:
     if torch.compiler.is_compiling() or getattr(_only, "library", False):
         return False
     return all(tensor.is_cuda and tensor.dtype in (torch.float32, torch.bfloat16) for tensor in tensors)
+
+
+@contextlib.contextmanager
+def frozen() -> Iterator[None]:
+    """What is computed in this thread leads gradients to its inputs, but nobody wants those of parameters: kernels need not make them."""
+    before = is_frozen()
+    _only.frozen = True
+    try:
+        yield
+    finally:
+        _only.frozen = before
+
+
+def is_frozen() -> bool:
+    """Whether the block of `frozen` is under way in this thread."""
+    return getattr(_only, "frozen", False)
 
 
 @contextlib.contextmanager

@@ -7,12 +7,17 @@ the kernels on a CPU.
 """
 
 import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
 
+from sensei.world_model.products import is_frozen
+
 EPSILON = tl.constexpr(1e-3)  # of LayerNorm, NORM_EPSILON in networks.py
 TILE = 4096  # elements that a program takes at once
-PROGRAMS = 512  # programs that share the rows where each also sums over them
+PROGRAMS = 512  # enough of them to keep a card busy
+SUMMING = 2048  # programs that share the rows where each also sums over those it takes
+ALIGNED = 8  # numbers of two bytes that a product loads at once; rows of other lengths are filled up
 BINS = tl.constexpr(255)  # of two-hot regression, over [-LIMIT, LIMIT] in symlog space
 LIMIT = tl.constexpr(20.0)
 
@@ -30,6 +35,12 @@ def rows_at_once(rows: int, columns: int) -> int:
 def output_dtype(x: torch.Tensor) -> torch.dtype:
     """What a product would make of `x` here: autocast's type, else its own."""
     return torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+
+
+def total(parts: torch.Tensor) -> torch.Tensor:
+    """Sum over the first axis as a product, which is several times as fast where the axis is long: float [n, ...] -> [...]."""
+    ones = torch.ones(1, len(parts), dtype=parts.dtype, device=parts.device)
+    return torch.mm(ones, parts.flatten(1))[0].view(parts.shape[1:])
 
 
 # SiLU of LayerNorm ------------------------------------------------------------------------------------------------------------------------
@@ -80,7 +91,7 @@ def _norm_silu_back(
     column = tl.arange(0, WIDTH)[None, :]
     scale = tl.load(weight + head * width + column, column < width, 0)
     shift = tl.load(bias + head * width + column, column < width, 0)
-    of_scale, of_shift = tl.zeros([WIDTH], tl.float32), tl.zeros([WIDTH], tl.float32)
+    of_scale, of_shift = tl.zeros([BLOCK, WIDTH], tl.float32), tl.zeros([BLOCK, WIDTH], tl.float32)
     for block in range(program, tl.cdiv(rows, BLOCK), programs):
         row = (block * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)[:, None]
         inside = (row < rows) & (column < width)
@@ -89,19 +100,20 @@ def _norm_silu_back(
         gate = tl.sigmoid(opened)
         gradient = tl.load(of_y + head * of_y_head_stride + row * of_y_row_stride + column, inside, 0).to(tl.float32)
         gradient *= gate * (1 + opened * (1 - gate))
-        of_scale += tl.sum(gradient * normal, 0)
-        of_shift += tl.sum(gradient, 0)
+        of_scale += gradient * normal
+        of_shift += gradient
         inner = gradient * scale
         mean, along = (tl.sum(inner, 1) / width)[:, None], (tl.sum(inner * normal, 1) / width)[:, None]
         tl.store(of_x + head * head_stride + row * row_stride + column, factor * (inner - mean - normal * along), inside)
     if SUMS:
         place = sums + (program * 2 * heads + head) * width + tl.arange(0, WIDTH)
         within = tl.arange(0, WIDTH) < width
+        scale_sum, shift_sum = tl.sum(of_scale, 0), tl.sum(of_shift, 0)
         if ADDS:
-            of_scale += tl.load(place, within, 0)
-            of_shift += tl.load(place + heads * width, within, 0)
-        tl.store(place, of_scale, within)
-        tl.store(place + heads * width, of_shift, within)
+            scale_sum += tl.load(place, within, 0)
+            shift_sum += tl.load(place + heads * width, within, 0)
+        tl.store(place, scale_sum, within)
+        tl.store(place + heads * width, shift_sum, within)
 
 
 def norm_silu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -110,6 +122,8 @@ def norm_silu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torc
     With weight and bias [heads, width] x is [heads, rows, width].
     """
     width = x.shape[-1]
+    if is_frozen():
+        weight, bias = weight.detach(), bias.detach()
     if weight.dim() == 1:
         return _NormSiLU.apply(x.reshape(1, -1, width), weight.view(1, -1), bias.view(1, -1)).view(x.shape)
     return _NormSiLU.apply(x, weight, bias)
@@ -131,14 +145,22 @@ class _NormSiLU(torch.autograd.Function):
         x, weight, bias = ctx.saved_tensors
         gradient = gradient if gradient.stride(-1) == 1 else gradient.contiguous()
         heads, rows, width = x.shape
-        block = rows_at_once(rows * heads, width)
-        programs = min(triton.cdiv(rows, block), triton.cdiv(PROGRAMS, heads))
         given = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device)
-        sums = torch.empty(programs, 2, heads, width, device=x.device)
         layout = rows, width, x.stride(0), x.stride(1), gradient.stride(0), gradient.stride(1)
-        options = {"SUMS": True, "ADDS": False, "BLOCK": block, "WIDTH": width_of(width)}
+        block, warps = back_shape(width)
+        options = {"SUMS": ctx.needs_input_grad[1], "ADDS": False, "BLOCK": block, "WIDTH": width_of(width), "num_warps": warps}
+        if not ctx.needs_input_grad[1]:
+            _norm_silu_back[triton.cdiv(rows, block), heads](x, weight, bias, gradient, given, given, *layout, **options)
+            return given, None, None
+        programs = min(triton.cdiv(rows, block), triton.cdiv(SUMMING, heads))
+        sums = torch.empty(programs, 2, heads, width, device=x.device)
         _norm_silu_back[programs, heads](x, weight, bias, gradient, given, sums, *layout, **options)
-        return given, *sums.sum(0).unbind(0)
+        return given, *total(sums).unbind(0)
+
+
+def back_shape(width: int) -> tuple[int, int]:
+    """Rows at once and warps of a program that goes back through a LayerNorm: a warp for each 512 columns, so that sums cost little."""
+    return max(1, 256 // width_of(width)), max(1, width_of(width) // 512)
 
 
 def launch_norm_silu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, y: torch.Tensor) -> None:
@@ -154,9 +176,9 @@ def launch_norm_silu_back(
 ) -> None:
     """Gradient of [rows, width] into `of_x`; those of weight and bias are added to `sums` [rows, 2, width] if that is given."""
     rows, width = x.shape
-    block = 1 if sums is not None else rows_at_once(rows, width)
+    block, warps = back_shape(width) if sums is None else (1, 4)
     layout = rows, width, 0, x.stride(0), 0, of_y.stride(0)
-    options = {"SUMS": sums is not None, "ADDS": True, "BLOCK": block, "WIDTH": width_of(width)}
+    options = {"SUMS": sums is not None, "ADDS": True, "BLOCK": block, "WIDTH": width_of(width), "num_warps": warps}
     _norm_silu_back[triton.cdiv(rows, block), 1](x, weight, bias, of_y, of_x, of_x if sums is None else sums, *layout, **options)
 
 
@@ -225,6 +247,7 @@ def _recur_back(
     sums,
     rows,
     deter,
+    stride,
     SUMS: tl.constexpr,
     ADDS: tl.constexpr,
     DETER: tl.constexpr,
@@ -242,7 +265,7 @@ def _recur_back(
         reset, update = tl.sigmoid(reset), tl.sigmoid(update - 1)
         candidate = _tanh(reset * proposed)
         memory = tl.load(before + row * deter + column, inside, 0)
-        gradient = tl.load(of_following + row * deter + column, inside, 0)
+        gradient = tl.load(of_following + row * stride + column, inside, 0).to(tl.float32)
         if ADDS:
             gradient += tl.load(later + row * deter + column, inside, 0).to(tl.float32)
             gradient += tl.load(carried + row * deter + column, inside, 0)
@@ -295,7 +318,7 @@ class _Recur(torch.autograd.Function):
         of_gates, of_deter = torch.empty_like(gates), torch.empty_like(deter)
         sums = torch.empty(min(len(deter), PROGRAMS), 2, len(weight), device=deter.device)
         launch_recur_back(gates, weight, bias, deter, gradient.contiguous(), of_gates, of_deter, sums)
-        return of_gates, *sums.sum(0).unbind(0), of_deter
+        return of_gates, *total(sums).unbind(0), of_deter
 
 
 def launch_recur(
@@ -334,7 +357,7 @@ def launch_recur_back(
     options = {"SUMS": sums is not None, "ADDS": adds, "DETER": width_of(width)}
     further = (later, carried) if adds else (before, before)
     pointers = gates, weight, bias, before, of_following, *further, of_gates, of_before, of_before if sums is None else sums
-    _recur_back[(programs,)](*pointers, rows, width, **options)
+    _recur_back[(programs,)](*pointers, rows, width, of_following.stride(0), **options)
 
 
 # Categorical samples ----------------------------------------------------------------------------------------------------------------------
@@ -384,6 +407,7 @@ def _draw_back(
     rows,
     classes,
     variables,
+    given_stride,
     stride,
     mix,
     ADDS: tl.constexpr,
@@ -394,9 +418,10 @@ def _draw_back(
     column = tl.arange(0, CLASSES)[None, :]
     place, inside = row * classes + column, (row < rows) & (column < classes)
     shares = tl.where(inside, (tl.load(probabilities + place, inside, 0) - mix / classes) / (1 - mix), 0.0)
-    gradient = tl.load(given + place, inside, 0)
+    within = row % variables * classes + column
+    gradient = tl.load(given + row // variables * given_stride + within, inside, 0).to(tl.float32)
     if ADDS > 0:
-        gradient += tl.load(later + row // variables * stride + row % variables * classes + column, inside, 0).to(tl.float32)
+        gradient += tl.load(later + row // variables * stride + within, inside, 0).to(tl.float32)
     if ADDS > 1:
         gradient += tl.load(onehot + place, inside, 0)
     gradient *= 1 - mix
@@ -430,7 +455,8 @@ class _Draw(torch.autograd.Function):
     def backward(ctx, _, gradient: torch.Tensor):
         (probabilities,) = ctx.saved_tensors
         of_logits, gradient = torch.empty(probabilities.shape, dtype=ctx.dtype, device=probabilities.device), gradient.contiguous()
-        launch_draw_back(probabilities, gradient, of_logits, ctx.mix)
+        variables = probabilities.view(-1, 1, probabilities.shape[-1])
+        launch_draw_back(variables, gradient.view(variables.shape), of_logits, ctx.mix)
         return of_logits, None, None
 
 
@@ -461,13 +487,13 @@ def launch_draw_back(
 ) -> None:
     """Gradient of logits [rows, variables, classes] from that of probabilities or one-hot vectors, or the sum of up to three.
 
-    `later` is [rows, variables * classes], its rows may lie apart.
+    `gradient` and `later` are [rows, variables * classes], their rows may lie apart.
     """
-    variables, classes = probabilities.shape[-2:] if probabilities.dim() > 1 else (1, len(probabilities))
+    variables, classes = probabilities.shape[-2:]
     rows = probabilities.numel() // classes
     block = rows_at_once(rows, classes)
     options = {"ADDS": (later is not None) + (further is not None), "BLOCK": block, "CLASSES": width_of(classes)}
-    layout = rows, classes, variables, variables * classes if later is None else later.stride(0)
+    layout = rows, classes, variables, gradient.stride(0), variables * classes if later is None else later.stride(0)
     added = gradient if further is None else further, gradient if later is None else later
     _draw_back[(triton.cdiv(rows, block),)](probabilities, gradient, *added, of_logits, *layout, mix, **options)
 
@@ -721,147 +747,215 @@ def _symlog_position(target):
 
 
 @triton.jit
-def _two_hot_loss(logits, target, loss, scale, rows, BLOCK: tl.constexpr):
-    row, column = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64), tl.arange(0, 256)[None, :]
-    known, inside = row < rows, (row < rows)[:, None] & (column < BINS)
-    x = tl.load(logits + row[:, None] * BINS + column, inside, 0).to(tl.float32)
+def _bins(logits, rows, head_stride, row_stride, BLOCK: tl.constexpr):
+    """Logits of some rows of a head, their numbers, and which of both there are."""
+    row, column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, 256)[None, :]
+    known = row < rows
+    place = tl.program_id(1).to(tl.int64) * head_stride + row.to(tl.int64)[:, None] * row_stride + column
+    x = tl.load(logits + place, known[:, None] & (column < BINS), 0).to(tl.float32)
+    return x, tl.program_id(1) * rows + row, known, column
+
+
+@triton.jit
+def _two_hot_loss(logits, target, loss, scale, rows, head_stride, row_stride, BLOCK: tl.constexpr):
+    x, number, known, column = _bins(logits, rows, head_stride, row_stride, BLOCK)
     most = tl.max(tl.where(column < BINS, x, float("-inf")), 1)
     whole = most + tl.log(tl.sum(tl.where(column < BINS, tl.exp(x - most[:, None]), 0.0), 1))
-    below, share = _symlog_position(tl.load(target + row, known, 0))
+    below, share = _symlog_position(tl.load(target + number, known, 0))
     wanted = tl.where(column == below[:, None], 1 - share[:, None], 0.0) + tl.where(column == below[:, None] + 1, share[:, None], 0.0)
-    tl.store(loss + row, tl.sum(wanted * (whole[:, None] - x), 1), known)
-    tl.store(scale + row, whole, known)
+    tl.store(loss + number, tl.sum(wanted * (whole[:, None] - x), 1), known)
+    tl.store(scale + number, whole, known)
 
 
 @triton.jit
-def _two_hot_loss_back(logits, target, scale, of_loss, of_logits, rows, BLOCK: tl.constexpr):
-    row, column = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64), tl.arange(0, 256)[None, :]
-    known, inside = row < rows, (row < rows)[:, None] & (column < BINS)
-    x = tl.load(logits + row[:, None] * BINS + column, inside, 0).to(tl.float32)
-    below, share = _symlog_position(tl.load(target + row, known, 0))
+def _two_hot_loss_back(logits, target, scale, of_loss, of_logits, rows, head_stride, row_stride, BLOCK: tl.constexpr):
+    x, number, known, column = _bins(logits, rows, head_stride, row_stride, BLOCK)
+    below, share = _symlog_position(tl.load(target + number, known, 0))
     wanted = tl.where(column == below[:, None], 1 - share[:, None], 0.0) + tl.where(column == below[:, None] + 1, share[:, None], 0.0)
-    gradient = tl.load(of_loss + row, known, 0)[:, None] * (tl.exp(x - tl.load(scale + row, known, 0)[:, None]) - wanted)
-    tl.store(of_logits + row[:, None] * BINS + column, gradient, inside)
+    gradient = tl.load(of_loss + number, known, 0)[:, None] * (tl.exp(x - tl.load(scale + number, known, 0)[:, None]) - wanted)
+    tl.store(of_logits + number.to(tl.int64)[:, None] * 256 + column, tl.where(column < BINS, gradient, 0.0), known[:, None])
 
 
 @triton.jit
-def _two_hot_mean(logits, result, mean, rows, BLOCK: tl.constexpr):
-    row, column = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64), tl.arange(0, 256)[None, :]
-    known, inside = row < rows, (row < rows)[:, None] & (column < BINS)
-    x = tl.load(logits + row[:, None] * BINS + column, inside, 0).to(tl.float32)
+def _two_hot_mean(logits, result, mean, rows, head_stride, row_stride, BLOCK: tl.constexpr):
+    x, number, known, column = _bins(logits, rows, head_stride, row_stride, BLOCK)
     most = tl.max(tl.where(column < BINS, x, float("-inf")), 1)[:, None]
     power = tl.where(column < BINS, tl.exp(x - most), 0.0)
     middle = tl.sum(power * (column * (2 * LIMIT / (BINS - 1)) - LIMIT), 1) / tl.sum(power, 1)
     size = tl.exp(tl.abs(middle)) - 1
-    tl.store(mean + row, middle, known)
-    tl.store(result + row, tl.where(middle < 0, -size, size), known)
+    tl.store(mean + number, middle, known)
+    tl.store(result + number, tl.where(middle < 0, -size, size), known)
 
 
 @triton.jit
-def _two_hot_mean_back(logits, mean, of_result, of_logits, rows, BLOCK: tl.constexpr):
-    row, column = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64), tl.arange(0, 256)[None, :]
-    known, inside = row < rows, (row < rows)[:, None] & (column < BINS)
-    x = tl.load(logits + row[:, None] * BINS + column, inside, 0).to(tl.float32)
+def _two_hot_mean_back(logits, mean, of_result, of_logits, rows, head_stride, row_stride, BLOCK: tl.constexpr):
+    x, number, known, column = _bins(logits, rows, head_stride, row_stride, BLOCK)
     most = tl.max(tl.where(column < BINS, x, float("-inf")), 1)[:, None]
     power = tl.where(column < BINS, tl.exp(x - most), 0.0)
-    middle = tl.load(mean + row, known, 0)
-    gradient = tl.load(of_result + row, known, 0) * tl.exp(tl.abs(middle))
+    middle = tl.load(mean + number, known, 0)
+    gradient = tl.load(of_result + number, known, 0) * tl.exp(tl.abs(middle))
     distance = column * (2 * LIMIT / (BINS - 1)) - LIMIT - middle[:, None]
-    tl.store(of_logits + row[:, None] * BINS + column, gradient[:, None] * distance * power / tl.sum(power, 1)[:, None], inside)
+    gradient = gradient[:, None] * distance * power / tl.sum(power, 1)[:, None]
+    tl.store(of_logits + number.to(tl.int64)[:, None] * 256 + column, gradient, known[:, None])
 
 
 TWO_HOT_ROWS = 8  # of one program
 
 
+def _launch_two_hot(kernel, logits: torch.Tensor, *others: torch.Tensor) -> None:
+    """Run a kernel on logits [heads, rows, 255], whose rows may lie apart."""
+    heads, rows, _ = logits.shape
+    kernel[triton.cdiv(rows, TWO_HOT_ROWS), heads](logits, *others, rows, logits.stride(0), logits.stride(1), BLOCK=TWO_HOT_ROWS)
+
+
+def _heads_apart(logits: torch.Tensor) -> torch.Tensor:
+    """[rows, 255] or [heads, ..., 255] as [heads, rows, 255], without a copy where rows follow each other evenly."""
+    logits = logits.unsqueeze(0) if logits.dim() == 2 else logits.flatten(1, -2)
+    return logits if logits.stride(-1) == 1 else logits.contiguous()
+
+
+def _filled_up(logits: torch.Tensor) -> torch.Tensor:
+    """Space for the gradient of [heads, rows, 255]; what is beyond the bins will hold zeros."""
+    return torch.empty(*logits.shape[:2], 256, dtype=logits.dtype, device=logits.device)
+
+
 def two_hot_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """`distributions.two_hot_loss`: float [..., 255], float [...] without gradient -> float32 [...]."""
-    return _TwoHotLoss.apply(logits.contiguous(), target.float().expand(logits.shape[:-1]).contiguous())
+    """`distributions.two_hot_loss`: float [rows, 255] or [heads, ..., 255], float [...] without gradient -> float32 [...]."""
+    return _TwoHotLoss.apply(_heads_apart(logits), target.float().expand(logits.shape[:-1]).contiguous()).view(logits.shape[:-1])
 
 
 class _TwoHotLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         loss, scale = torch.empty_like(target), torch.empty_like(target)
-        _two_hot_loss[(triton.cdiv(loss.numel(), TWO_HOT_ROWS),)](logits, target, loss, scale, loss.numel(), BLOCK=TWO_HOT_ROWS)
+        _launch_two_hot(_two_hot_loss, logits, target, loss, scale)
         ctx.save_for_backward(logits, target, scale)
         return loss
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor):
         logits, target, scale = ctx.saved_tensors
-        of_logits, rows = torch.empty_like(logits), target.numel()
-        pointers = logits, target, scale, gradient.contiguous(), of_logits
-        _two_hot_loss_back[(triton.cdiv(rows, TWO_HOT_ROWS),)](*pointers, rows, BLOCK=TWO_HOT_ROWS)
-        return of_logits, None
+        of_logits = _filled_up(logits)
+        _launch_two_hot(_two_hot_loss_back, logits, target, scale, gradient.contiguous(), of_logits)
+        return of_logits[..., : logits.shape[-1]], None
 
 
 def two_hot_mean(logits: torch.Tensor) -> torch.Tensor:
-    """`distributions.two_hot_mean`: float [..., 255] -> float32 [...]."""
-    return _TwoHotMean.apply(logits.contiguous())
+    """`distributions.two_hot_mean`: float [rows, 255] or [heads, ..., 255] -> float32 [...]."""
+    return _TwoHotMean.apply(_heads_apart(logits)).view(logits.shape[:-1])
 
 
 class _TwoHotMean(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: torch.Tensor) -> torch.Tensor:
         result, mean = (torch.empty(logits.shape[:-1], device=logits.device) for _ in range(2))
-        _two_hot_mean[(triton.cdiv(mean.numel(), TWO_HOT_ROWS),)](logits, result, mean, mean.numel(), BLOCK=TWO_HOT_ROWS)
+        _launch_two_hot(_two_hot_mean, logits, result, mean)
         ctx.save_for_backward(logits, mean)
         return result
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor):
         logits, mean = ctx.saved_tensors
-        of_logits, rows = torch.empty_like(logits), mean.numel()
-        _two_hot_mean_back[(triton.cdiv(rows, TWO_HOT_ROWS),)](logits, mean, gradient.contiguous(), of_logits, rows, BLOCK=TWO_HOT_ROWS)
-        return of_logits
+        of_logits = _filled_up(logits)
+        _launch_two_hot(_two_hot_mean_back, logits, mean, gradient.contiguous(), of_logits)
+        return of_logits[..., : logits.shape[-1]]
+
+
+# Last layers of heads ---------------------------------------------------------------------------------------------------------------------
+
+
+def outputs(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Last layers: float [heads, rows, inputs], [heads, inputs, outputs], [heads, outputs] -> [heads, rows, outputs], in the type of `x`.
+
+    Computed with as many outputs as products like; those are laid out in the rows of the result, between which there is then space.
+    """
+    if is_frozen():
+        weight, bias = weight.detach(), bias.detach()
+    return _Outputs.apply(x, weight.to(x.dtype), bias.to(x.dtype))
+
+
+class _Outputs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        ctx.columns, more = weight.shape[-1], -weight.shape[-1] % ALIGNED
+        if more:
+            weight, bias = F.pad(weight, (0, more)), F.pad(bias, (0, more))
+        y = torch.empty(*x.shape[:2], weight.shape[-1], dtype=x.dtype, device=x.device)
+        for head in range(len(x)):  # a batched product would begin with a copy of the bias into every row
+            torch.addmm(bias[head], x[head], weight[head], out=y[head])
+        ctx.save_for_backward(x, weight)
+        return y[..., : ctx.columns]
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        x, weight = ctx.saved_tensors
+        gradient = _whole_rows(gradient.to(x.dtype), weight.shape[-1])
+        of_x = torch.bmm(gradient, weight.mT) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return of_x, None, None
+        ones = torch.ones(len(x), 1, x.shape[1], dtype=x.dtype, device=x.device)
+        of_weight, of_bias = torch.bmm(x.mT, gradient), torch.bmm(ones, gradient)[:, 0]
+        return of_x, of_weight[..., : ctx.columns], of_bias[..., : ctx.columns]
+
+
+def _whole_rows(gradient: torch.Tensor, width: int) -> torch.Tensor:
+    """Rows filled up with zeros to `width`, which those from `_filled_up` are already: [heads, rows, columns] -> [heads, rows, width]."""
+    heads, rows, columns = gradient.shape
+    if columns == width:
+        return gradient
+    if width == 256 and gradient.stride() == (rows * width, width, 1) and gradient.storage_offset() == 0:
+        return gradient.as_strided((heads, rows, width), gradient.stride())
+    return F.pad(gradient, (0, width - columns))
 
 
 # Spread of the ensemble, error of pictures ------------------------------------------------------------------------------------------------
 
 
 @triton.jit
-def _spread(predictions, result, members, rows, dimensions, ROOT: tl.constexpr, MEMBERS: tl.constexpr, WIDTH: tl.constexpr):
-    row, member = tl.program_id(0).to(tl.int64), tl.arange(0, MEMBERS)[:, None]
+def _spread(predictions, result, rows, dimensions, ROOT: tl.constexpr, MEMBERS: tl.constexpr, WIDTH: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
     total = tl.zeros([WIDTH], tl.float32)
     for first in range(0, dimensions, WIDTH):
-        column = first + tl.arange(0, WIDTH)[None, :]
-        inside = (member < members) & (column < dimensions)
-        x = tl.load(predictions + (member.to(tl.int64) * rows + row) * dimensions + column, inside, 0).to(tl.float32)
-        away = tl.where(inside, x - (tl.sum(x, 0) / members)[None, :], 0.0)
-        variance = tl.sum(away * away, 0) / members
+        column = first + tl.arange(0, WIDTH)
+        place, inside = predictions + row * dimensions + column, column < dimensions
+        middle = tl.load(place, inside, 0).to(tl.float32)  # near the mean, so that little is lost when squares are subtracted
+        away, square = tl.zeros([WIDTH], tl.float32), tl.zeros([WIDTH], tl.float32)
+        for _member in tl.static_range(MEMBERS - 1):
+            place += rows.to(tl.int64) * dimensions
+            difference = tl.load(place, inside, 0).to(tl.float32) - middle
+            away += difference
+            square += difference * difference
+        variance = tl.maximum(square / MEMBERS - away / MEMBERS * (away / MEMBERS), 0.0)
         if ROOT:
-            variance = tl.where(tl.sum(column, 0) < dimensions, tl.sqrt(tl.maximum(variance, 1e-12)), 0.0)
+            variance = tl.where(inside, tl.sqrt(tl.maximum(variance, 1e-12)), 0.0)
         total += variance
     tl.store(result + row, tl.sum(total, 0) / dimensions)
 
 
 @triton.jit
-def _spread_back(
-    predictions,
-    of_result,
-    of_predictions,
-    members,
-    rows,
-    dimensions,
-    ROOT: tl.constexpr,
-    MEMBERS: tl.constexpr,
-    WIDTH: tl.constexpr,
-):
-    row, member = tl.program_id(0).to(tl.int64), tl.arange(0, MEMBERS)[:, None]
-    gradient = tl.load(of_result + row) * 2 / (members * dimensions)
+def _spread_back(predictions, of_result, of_predictions, rows, dimensions, ROOT: tl.constexpr, MEMBERS: tl.constexpr, WIDTH: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    gradient = tl.load(of_result + row) * 2 / (MEMBERS * dimensions)
     for first in range(0, dimensions, WIDTH):
-        column = first + tl.arange(0, WIDTH)[None, :]
-        inside = (member < members) & (column < dimensions)
-        place = (member.to(tl.int64) * rows + row) * dimensions + column
-        x = tl.load(predictions + place, inside, 0).to(tl.float32)
-        away = tl.where(inside, x - (tl.sum(x, 0) / members)[None, :], 0.0)
+        column = first + tl.arange(0, WIDTH)
+        inside, step = column < dimensions, rows.to(tl.int64) * dimensions
+        place, given = predictions + row * dimensions + column, of_predictions + row * dimensions + column
+        mean, factor = tl.zeros([WIDTH], tl.float32), gradient
+        for member in tl.static_range(MEMBERS):
+            mean += tl.load(place + member * step, inside, 0).to(tl.float32) / MEMBERS
         if ROOT:
-            variance = tl.sum(away * away, 0) / members
-            away = tl.where((variance > 1e-12)[None, :], away * 0.5 / tl.sqrt(tl.maximum(variance, 1e-12))[None, :], 0.0)
-        tl.store(of_predictions + place, gradient * away, inside)
+            square = tl.zeros([WIDTH], tl.float32)
+            for member in tl.static_range(MEMBERS):
+                away = tl.load(place + member * step, inside, 0).to(tl.float32) - mean
+                square += away * away
+            variance = square / MEMBERS
+            factor = tl.where(variance > 1e-12, gradient * 0.5 / tl.sqrt(tl.maximum(variance, 1e-12)), 0.0)
+        for member in tl.static_range(MEMBERS):
+            away = tl.load(place + member * step, inside, 0).to(tl.float32) - mean
+            tl.store(given + member * step, factor * away, inside)
 
 
-SPREAD_WIDTH = 512
+SPREAD_WIDTH = 1024  # dimensions at once
 
 
 def spread(predictions: torch.Tensor, kind: str) -> torch.Tensor:
@@ -872,17 +966,17 @@ def spread(predictions: torch.Tensor, kind: str) -> torch.Tensor:
 class _Spread(torch.autograd.Function):
     @staticmethod
     def forward(ctx, predictions: torch.Tensor, root: bool) -> torch.Tensor:
-        ctx.options = {"ROOT": root, "MEMBERS": width_of(len(predictions)), "WIDTH": min(SPREAD_WIDTH, width_of(predictions.shape[2]))}
+        ctx.options = {"ROOT": root, "MEMBERS": len(predictions), "WIDTH": min(SPREAD_WIDTH, width_of(predictions.shape[2]))}
         ctx.save_for_backward(predictions)
         result = torch.empty(predictions.shape[1], device=predictions.device)
-        _spread[(len(result),)](predictions, result, *predictions.shape, **ctx.options)
+        _spread[(len(result),)](predictions, result, *predictions.shape[1:], **ctx.options)
         return result
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor):
         (predictions,) = ctx.saved_tensors
         of_predictions = torch.empty_like(predictions)
-        _spread_back[(len(gradient),)](predictions, gradient.contiguous(), of_predictions, *predictions.shape, **ctx.options)
+        _spread_back[(len(gradient),)](predictions, gradient.contiguous(), of_predictions, *predictions.shape[1:], **ctx.options)
         return of_predictions, None
 
 
@@ -930,3 +1024,153 @@ class _PictureError(torch.autograd.Function):
         grid = len(predicted), triton.cdiv(size, TILE)
         _picture_error_back[grid](predicted, image, gradient.contiguous(), of_predicted, size, BLOCK=TILE)
         return of_predicted, None
+
+
+# Convolutions of kernel 4, stride 2 and padding 1 between pictures and maps, as products with patches ------------------------------------
+
+
+@triton.jit
+def _patches(picture, patches, places, height, width, BYTES: tl.constexpr, BLOCK: tl.constexpr):
+    """What each place of the map sees: row, column and channel of 4 x 4 pixels side by side, zeros beyond the border."""
+    place, number = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK))[:, None], tl.arange(0, 64)[None, :]
+    column, row, image = place % width, place // width % height, place // (width * height)
+    down, right = 2 * row - 1 + number // 12, 2 * column - 1 + number % 12 // 3
+    inside = (down >= 0) & (down < 2 * height) & (right >= 0) & (right < 2 * width) & (number < 48) & (place < places)
+    pixel = ((image.to(tl.int64) * 2 * height + down) * 2 * width + right) * 3 + number % 3
+    value = tl.load(picture + pixel, inside, 0).to(tl.float32)
+    if BYTES:
+        value = tl.where(inside, value * (1.0 / 255) - 0.5, 0.0)
+    tl.store(patches + place.to(tl.int64) * 48 + number, value, (number < 48) & (place < places))
+
+
+@triton.jit
+def _picture(patches, bias, picture, numbers, height, width, BLOCK: tl.constexpr):
+    """The picture whose patches overlap: each number is the sum of the four that fall on it, and the bias of its channel."""
+    number = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    channel, right, below = number % 3, number // 3 % (2 * width), number // (6 * width)
+    down, image = below % (2 * height), (below // (2 * height)).to(tl.int64)
+    value = tl.load(bias + channel).to(tl.float32)
+    for more_down in tl.static_range(2):
+        for more_right in tl.static_range(2):
+            row, column = (down + 1) // 2 - more_down, (right + 1) // 2 - more_right
+            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (number < numbers)
+            within = ((down + 1) % 2 + 2 * more_down) * 12 + ((right + 1) % 2 + 2 * more_right) * 3 + channel
+            value += tl.load(patches + ((image * height + row) * width + column) * 48 + within, inside, 0).to(tl.float32)
+    tl.store(picture + number, value, number < numbers)
+
+
+def patches_of(picture: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """[N, H, W, 3] -> [N * H/2 * W/2, 48], what a convolution sees of a picture: numbers, or bytes b for b / 255 - 0.5."""
+    rows, height, width, _ = picture.shape
+    patches = torch.empty(rows * height // 2 * (width // 2), 48, dtype=dtype, device=picture.device)
+    grid = (triton.cdiv(len(patches), 16),)
+    _patches[grid](picture, patches, len(patches), height // 2, width // 2, BYTES=picture.dtype == torch.uint8, BLOCK=16)
+    return patches
+
+
+def picture_down(image: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The first stage of an encoder: uint8 [N, H, W, 3], [channels, 3, 4, 4] -> [N, channels, H / 2, W / 2], channels-last."""
+    dtype = output_dtype(weight)
+    matrix = weight.to(dtype).permute(2, 3, 1, 0).reshape(48, -1)
+    return torch.mm(patches_of(image, dtype), matrix).view(len(image), image.shape[1] // 2, image.shape[2] // 2, -1).permute(0, 3, 1, 2)
+
+
+def picture_up(map: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """The last stage of a decoder: float [N, channels, H, W], [channels, 3, 4, 4], [3] -> [N, 3, 2 H, 2 W], channels-last."""
+    dtype, (rows, channels, height, width) = output_dtype(map), map.shape
+    matrix = weight.to(dtype).permute(0, 2, 3, 1).reshape(channels, 48)
+    patches = torch.mm(map.permute(0, 2, 3, 1).reshape(-1, channels).to(dtype), matrix)
+    return _Picture.apply(patches.view(rows, height, width, 48), bias).permute(0, 3, 1, 2)
+
+
+class _Picture(torch.autograd.Function):
+    """[N, H, W, 48], [3] -> [N, 2 H, 2 W, 3]."""
+
+    @staticmethod
+    def forward(ctx, patches: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        rows, height, width, _ = patches.shape
+        picture = torch.empty(rows, 2 * height, 2 * width, 3, dtype=patches.dtype, device=patches.device)
+        grid = (triton.cdiv(picture.numel(), 1024),)
+        _picture[grid](patches, bias, picture, picture.numel(), height, width, BLOCK=1024)
+        return picture
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        gradient = gradient.contiguous()
+        rows, height, width, _ = gradient.shape
+        of_bias = total(gradient.view(rows * height, 3 * width)).float().view(width, 3).sum(0)
+        return patches_of(gradient, gradient.dtype).view(rows, height // 2, width // 2, 48), of_bias
+
+
+# Lambda-returns ---------------------------------------------------------------------------------------------------------------------------
+
+
+@triton.jit
+def _lambda_return(reward, value, discount, returns, sources, horizon, rows, trace, SOURCES: tl.constexpr, BLOCK: tl.constexpr):
+    source, row = tl.arange(0, SOURCES)[:, None], tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[None, :]
+    inside = (source < sources) & (row < rows)
+    following = tl.load(value + (source * (horizon + 1) + horizon) * rows + row, inside, 0)
+    for back in range(horizon):
+        t = horizon - 1 - back
+        later = tl.load(value + (source * (horizon + 1) + t + 1) * rows + row, inside, 0)
+        following = tl.load(discount + t * rows + row, row < rows, 0) * (later + trace * (following - later))
+        following += tl.load(reward + (source * horizon + t) * rows + row, inside, 0)
+        tl.store(returns + (source * horizon + t) * rows + row, following, inside)
+
+
+@triton.jit
+def _lambda_return_back(
+    value,
+    discount,
+    returns,
+    of_returns,
+    of_reward,
+    of_value,
+    of_discount,
+    sources,
+    horizon,
+    rows,
+    trace,
+    SOURCES: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    source, row = tl.arange(0, SOURCES)[:, None], tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[None, :]
+    inside, known = (source < sources) & (row < rows), tl.sum(row, 0) < rows
+    gradient = tl.zeros([SOURCES, BLOCK], tl.float32)
+    tl.store(of_value + source * (horizon + 1) * rows + row, gradient, inside)
+    for t in range(horizon):
+        place = (source * horizon + t) * rows + row
+        gradient += tl.load(of_returns + place, inside, 0)
+        tl.store(of_reward + place, gradient, inside)
+        next_value = (source * (horizon + 1) + t + 1) * rows + row
+        later, last = tl.load(value + next_value, inside, 0), t == horizon - 1
+        following = tl.load(returns + place + rows, inside & (not last), 0)
+        following = tl.where(last, later, following)
+        factor = tl.load(discount + t * rows + row, row < rows, 0)
+        tl.store(of_discount + t * rows + tl.sum(row, 0), tl.sum(gradient * (later + trace * (following - later)), 0), known)
+        gradient *= factor
+        tl.store(of_value + next_value, gradient * tl.where(last, 1.0, 1 - trace), inside)
+        gradient *= trace
+
+
+def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Tensor, trace: float) -> torch.Tensor:
+    """`returns.lambda_return` of float32 [sources, horizon, rows], [sources, horizon + 1, rows], [horizon, rows]."""
+    return _LambdaReturn.apply(reward.contiguous(), value.contiguous(), discount.contiguous(), trace)
+
+
+class _LambdaReturn(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, reward: torch.Tensor, value: torch.Tensor, discount: torch.Tensor, trace: float) -> torch.Tensor:
+        returns = torch.empty_like(reward)
+        ctx.layout, ctx.options = (*reward.shape, trace), {"SOURCES": width_of(len(reward)), "BLOCK": 64}
+        _lambda_return[(triton.cdiv(reward.shape[2], 64),)](reward, value, discount, returns, *ctx.layout, **ctx.options)
+        ctx.save_for_backward(value, discount, returns)
+        return returns
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        value, discount, returns = ctx.saved_tensors
+        given = torch.empty_like(returns), torch.empty_like(value), torch.empty_like(discount)
+        pointers = value, discount, returns, gradient.contiguous(), *given
+        _lambda_return_back[(triton.cdiv(returns.shape[2], 64),)](*pointers, *ctx.layout, **ctx.options)
+        return *given, None

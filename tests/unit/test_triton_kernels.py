@@ -10,13 +10,14 @@ from test_learning import arrays, assert_same_agent
 from tiny import shake
 
 from sensei.agents.actor_critic import Behaviour
+from sensei.agents.returns import lambda_return
 from sensei.config import BehaviourConfig
 from sensei.exploration import disagreement
 from sensei.exploration.switch import Switch
 from sensei.world_model import distributions, kernels, networks
 from sensei.world_model.networks import BatchedMLP, NormSiLU, gather_rows
-from sensei.world_model.products import library_kernels
-from sensei.world_model.rssm import RSSM, State
+from sensei.world_model.products import frozen, library_kernels
+from sensei.world_model.rssm import RSSM, State, one_hot
 from sensei.world_model.sizes import Size
 
 triton_kernels = pytest.importorskip("sensei.world_model.triton_kernels")
@@ -71,9 +72,53 @@ def test_layer_norm_with_silu(shape):
     compare(lambda: layer(x), x, *layer.parameters())
 
 
-def test_several_heads_whose_rows_lie_apart():
-    heads, x, index = BatchedMLP(3, 16, 8, 0, 20, 3, 5).to(DEVICE), leaf(7, 16), integers(4, 7, 2)
-    compare(lambda: heads(x, index), x, *heads.parameters())
+@pytest.mark.parametrize("extra", [0, 3])
+def test_several_heads_whose_rows_lie_apart(extra):
+    heads, x, index = BatchedMLP(3, 16, 8, extra, 20, 3, 5).to(DEVICE), leaf(7, 16), integers(4, 7, 2)
+    more = [leaf(7, extra)] if extra else []
+    compare(lambda: heads(x, index, *more), x, *more, *heads.parameters())
+
+
+def test_heads_get_no_gradient_where_only_their_inputs_want_one():
+    heads, x = BatchedMLP(2, 16, 0, 0, 20, 2, 5).to(DEVICE), leaf(7, 16)
+    nothing, gradients = x[:, :0].detach(), []
+    for inside in (frozen(), torch.enable_grad()):
+        with inside:
+            heads(x, nothing).square().sum().backward()
+        gradients.append(x.grad.cpu())
+        x.grad = None
+    np.testing.assert_allclose(*gradients, atol=1e-5)
+    heads.zero_grad()
+    with frozen():
+        heads(x, nothing).sum().backward()
+    assert heads.output.grad is None
+    assert heads.norm_weight.grad is None
+
+
+def test_two_hot_regression_on_the_outputs_of_heads():
+    heads, x, target = BatchedMLP(2, 16, 8, 0, 20, 1, 255).to(DEVICE), leaf(6, 16), leaf(2, 2, 2, scale=9).detach()
+    stoch = leaf(6, 8)
+
+    def loss() -> torch.Tensor:
+        logits = heads(x, stoch).unflatten(1, (3, 2))
+        return distributions.two_hot_loss(logits[:, :-1], target) + distributions.two_hot_mean(logits[:, 1:])
+
+    compare(loss, x, stoch, *heads.parameters())
+
+
+@pytest.mark.parametrize("sources", [1, 3])
+def test_lambda_returns(sources):
+    reward, value, discount = leaf(sources, 5, 70), leaf(sources, 6, 70), leaf(5, 70)
+    compare(lambda: lambda_return(reward, value, discount, 0.9), reward, value, discount)
+
+
+def test_first_and_last_stage_of_pictures():
+    encoder, decoder = networks.ImageEncoder(16, 5).to(DEVICE), networks.ImageDecoder(9, 16, 5).to(DEVICE)
+    image, features = integers(256, 3, 16, 16, 3, dtype=torch.uint8), leaf(3, 9)
+    with torch.no_grad():
+        decoder.layers[-1].bias.add_(torch.tensor([0.1, -0.2, 0.3], device=DEVICE))
+    compare(lambda: encoder(image), *encoder.parameters())
+    compare(lambda: decoder(features), features, *decoder.parameters())
 
 
 def test_gathered_rows():
@@ -135,7 +180,13 @@ def test_imagination_and_its_gradient(discrete, layers):
     model = shake(RSSM(size, 6, 3, 0.01), seed=1).to(DEVICE)
     start = State(leaf(7, size.deter).detach(), integers(size.classes, 7, size.stoch))
     leaves = [] if discrete else list(behaviour.actor.parameters())
-    compare(lambda: tuple(behaviour.imagine(model, start, torch.Generator(DEVICE).manual_seed(5))), *leaves)
+
+    def dream() -> tuple[torch.Tensor, torch.Tensor]:
+        rollout = behaviour.imagine(model, start, torch.Generator(DEVICE).manual_seed(5))
+        stoch = rollout.stoch if rollout.stoch.is_floating_point() else one_hot(rollout.stoch, size.classes)
+        return torch.cat([rollout.deter, stoch], -1), rollout.action
+
+    compare(dream, *leaves)
 
 
 @pytest.mark.slow

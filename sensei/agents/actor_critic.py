@@ -5,6 +5,8 @@ advantages, with weights from the go/explore switch.
 """
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -41,11 +43,13 @@ class Rollout(NamedTuple):
         stoch: int64 [horizon + 1, rows, stoch], or float [horizon + 1, rows, stoch * classes] where gradients are kept. On a graphics
             card empty, float [horizon + 1, rows, 0]; then deter is float [horizon + 1, rows, deter + stoch * classes] and holds both.
         action: float [horizon, rows, actions].
+        joint: on a graphics card deter, stoch and the action, scaled into the unit box, side by side and filled up with zeros.
     """
 
     deter: torch.Tensor
     stoch: torch.Tensor
     action: torch.Tensor
+    joint: torch.Tensor | None = None
 
 
 class Rewards(NamedTuple):
@@ -117,35 +121,30 @@ class Behaviour(nn.Module):
             "critic": Optimiser(self.critic.parameters(), *rates, head_axes=self.critic.head_axes()),
         }
 
+    def randomness(self, rssm: RSSM, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a rollout draws its states with, uniform [horizon, rows, stoch], and its actions with (`Actor.noise`)."""
+        uniform = torch.rand((self.config.horizon, rows, rssm.size.stoch), generator=generator, device=generator.device)
+        return uniform, self.actor.noise((self.config.horizon, rows), generator)
+
     def imagine(self, rssm: RSSM, start: State, generator: torch.Generator) -> Rollout:
         """Follow the actor from every start for `horizon` steps; gradients are kept only where the actor needs them."""
-        rows, horizon, discrete = len(start.deter), self.config.horizon, self.actor.discrete
-        uniform = torch.rand((horizon, rows, rssm.size.stoch), generator=generator, device=generator.device)
-        noise = self.actor.noise((horizon, rows), generator)
+        return self.follow(rssm, start, *self.randomness(rssm, len(start.deter), generator))
+
+    def follow(self, rssm: RSSM, start: State, uniform: torch.Tensor, noise: torch.Tensor) -> Rollout:
+        """`imagine` with given `randomness`."""
         if kernels.card(start.deter):
-            return self._dream(rssm, start, uniform, noise)
+            return dream(rssm, [self], [start], [(uniform, noise)])[0]()
+        discrete = self.actor.discrete
         deter, stoch = start.deter, start.index if discrete else one_hot(start.index, rssm.size.classes)
         deters, stochs, actions = [deter], [stoch], []
         with torch.set_grad_enabled(not discrete):
-            for t in range(horizon):
+            for t in range(self.config.horizon):
                 actions.append(self.actor.sample(deter.detach(), stoch.detach(), noise[t]))
                 deter, index, prior = rssm.imagine_step(deter, stoch, actions[-1], uniform[t])
                 stoch = index if discrete else straight_through(index, prior).flatten(1)
                 deters.append(deter)
                 stochs.append(stoch)
             return Rollout(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
-
-    def _dream(self, rssm: RSSM, start: State, uniform: torch.Tensor, noise: torch.Tensor) -> Rollout:
-        """`imagine` on a graphics card, its randomness given; memory and state lie side by side in `deter`, `stoch` is empty."""
-        from sensei.agents import dreaming  # needs Triton
-
-        dream, weights = dreaming.follow(rssm, self.actor, start, uniform, noise, (MIN_STD, MAX_STD))
-        features, action, nothing = dream.features, dream.action, dream.features[..., :0]
-        if not self.actor.discrete:
-            states = features[:-1].flatten(0, 1), nothing[:-1].flatten(0, 1)
-            actions = self.actor.sample(*states, noise.flatten(0, 1)).view_as(action)
-            features, action = dreaming.Backward.apply(actions, rssm, dream, weights)
-        return Rollout(features, nothing, action)
 
     def update(self, rollout: Rollout, rewards: Rewards) -> dict[str, torch.Tensor]:
         """One step of actor and critics on a rollout; returns scalars to log."""
@@ -194,6 +193,22 @@ class Behaviour(nn.Module):
         with torch.no_grad():
             torch._foreach_lerp_(list(self.slow_critic.parameters()), list(self.critic.parameters()), self.config.slow_rate)
         return metrics
+
+
+def dream(
+    rssm: RSSM, behaviours: list[Behaviour], starts: list[State], randomness: list[tuple[torch.Tensor, torch.Tensor]]
+) -> list[Callable[[], Rollout]]:
+    """`Behaviour.follow` of several behaviours at once, on a graphics card; each rollout is made ready where it is called for."""
+    from sensei.agents import dreaming  # needs Triton
+
+    actors = [behaviour.actor for behaviour in behaviours]
+    dreams = dreaming.follow(rssm, actors, starts, *map(list, zip(*randomness, strict=True)), (MIN_STD, MAX_STD))
+
+    def rollout(actor: Actor, dreamt: dreaming.Dream, noise: torch.Tensor) -> Rollout:
+        joint, features, action = dreaming.remembered(rssm, actor, dreamt, noise)
+        return Rollout(features, features[..., :0].detach(), action, joint)
+
+    return [partial(rollout, actor, dreamt, noise) for actor, dreamt, (_, noise) in zip(actors, dreams, randomness, strict=True)]
 
 
 def action_tensor(action: torch.Tensor, actions: int, discrete: bool) -> torch.Tensor:

@@ -1,12 +1,14 @@
 """The world-model agent: one world model, a task behaviour, and in exploration an exploration behaviour with its ensemble."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from sensei.agents.actor_critic import Behaviour, Rewards, Rollout, action_tensor
+from sensei.agents.actor_critic import Behaviour, Rewards, Rollout, action_tensor, dream
 from sensei.agents.learning import Learning
 from sensei.agents.optimiser import Optimiser
 from sensei.config import ExplorationConfig, Method, Settings, Weights
@@ -14,6 +16,7 @@ from sensei.errors import SenseiError
 from sensei.exploration.disagreement import Ensemble
 from sensei.exploration.switch import Switch
 from sensei.rng import integer_seed, torch_generator
+from sensei.world_model import kernels
 from sensei.world_model.model import Batch, WorldModel
 from sensei.world_model.products import frozen
 from sensei.world_model.rssm import Observed, State
@@ -136,28 +139,51 @@ class DreamerAgent(nn.Module):
             losses = self.world_model.losses(batch, observed)
             total = sum(losses.values()).mean()
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
-        metrics["model/gradient"] = self.optimiser.step(total)
-        metrics |= {f"model/{name}": value for name, value in self.world_model.diagnostics(observed).items()}
-        observed = Observed(*(part.detach() for part in observed))
-        start = State(observed.deter.flatten(0, 1), observed.index.flatten(0, 1))
-        alive = 1 - batch.is_terminal.flatten().float()
-        with self.learning.beside("task"):
-            learned = {"task": self._update_behaviour(self.task, start, alive)}
+        known = Observed(*(part.detach() for part in observed))
         if self.ensemble is not None:
             with self.learning.beside("ensemble"):
-                metrics["loss/ensemble"] = self._update_ensemble(batch, observed)
-        if self.exploration is not None:
-            learned["explore"] = self._update_behaviour(self.exploration, start, alive)
-        self.learning.join("task")
+                ensemble_loss = self._update_ensemble(batch, known)
+        metrics["model/gradient"] = self.optimiser.step(total)
+        metrics |= {f"model/{name}": value for name, value in self.world_model.diagnostics(known).items()}
+        if self.ensemble is not None:
+            metrics["loss/ensemble"] = ensemble_loss
+        start = State(known.deter.flatten(0, 1), known.index.flatten(0, 1))
+        learned = self._update_behaviours(start, 1 - batch.is_terminal.flatten().float())
         return metrics | {f"{name}/{key}": value for name, values in learned.items() for key, value in values.items()}
 
-    def _update_behaviour(self, behaviour: Behaviour, start: State, alive: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _update_behaviours(self, start: State, alive: torch.Tensor) -> dict[str, dict[str, torch.Tensor]]:
+        """Scalars to log of each behaviour; on a card they dream together and then learn side by side."""
+        behaviours = [behaviour for behaviour in (self.task, self.exploration) if behaviour is not None]
+        rssm, generator = self.world_model.rssm, self.generators["imagine"]
+        starts, alives, randomness = [], [], []
+        for behaviour in behaviours:
+            chosen = self._starts(len(alive))
+            starts.append(start if chosen is None else State(start.deter[chosen], start.index[chosen]))
+            alives.append(alive if chosen is None else alive[chosen])
+            randomness.append(behaviour.randomness(rssm, len(alives[-1]), generator))
+        if kernels.card(start.deter):
+            with self._autocast():
+                rollouts = dream(rssm, behaviours, starts, randomness)
+        else:
+            given = zip(behaviours, starts, randomness, strict=True)
+            rollouts = [partial(behaviour.follow, rssm, chosen, *random) for behaviour, chosen, random in given]
+        with self.learning.beside("task"):
+            learned = {"task": self._update_behaviour(self.task, rollouts[0], alives[0])}
+        if self.exploration is not None:
+            learned["explore"] = self._update_behaviour(self.exploration, rollouts[1], alives[1])
+        self.learning.join("task")
+        return learned
+
+    def _starts(self, states: int) -> torch.Tensor | None:
+        """Which states a behaviour imagines from, None for all."""
         starts = self.settings.behaviour.starts
-        if starts is not None and starts < len(alive):
-            chosen = torch.randperm(len(alive), generator=self.generators["imagine"], device=self.device)[:starts]
-            start, alive = State(start.deter[chosen], start.index[chosen]), alive[chosen]
+        if starts is None or starts >= states:
+            return None
+        return torch.randperm(states, generator=self.generators["imagine"], device=self.device)[:starts]
+
+    def _update_behaviour(self, behaviour: Behaviour, imagine: Callable[[], Rollout], alive: torch.Tensor) -> dict[str, torch.Tensor]:
         with self._autocast():
-            rollout = behaviour.imagine(self.world_model.rssm, start, self.generators["imagine"])
+            rollout = imagine()
             if "disagreement" in behaviour.sources:
                 self.learning.join("ensemble")
             with torch.set_grad_enabled(not self.spaces.discrete), frozen():
@@ -179,7 +205,11 @@ class DreamerAgent(nn.Module):
             if source == "semantic":
                 sources.append(semantic[1:])
             elif source == "disagreement":
-                reward = self.ensemble.disagreement(*earlier, rollout.action.flatten(0, 1), self.method.disagreement)
+                if rollout.joint is None:
+                    step = *earlier, rollout.action.flatten(0, 1)
+                else:
+                    step = rollout.joint[:-1].flatten(0, 1), earlier[1], None
+                reward = self.ensemble.disagreement(*step, self.method.disagreement)
                 sources.append(reward.view(steps - 1, rows))
             else:
                 sources.append(self.world_model.predict_reward("extrinsic", *later).view(steps - 1, rows))

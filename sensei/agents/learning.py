@@ -91,9 +91,10 @@ class Learning:
         for optimiser in self.agent.optimisers().values():
             for group in optimiser.adam.param_groups:
                 group["capturable"] = True
-        graph = torch.cuda.CUDAGraph()
-        for name in ("observe", "imagine"):
-            graph.register_generator_state(self.agent.generators[name])
+        graph, generators = torch.cuda.CUDAGraph(), self.agent.generators
+        states = {name: generators[name].get_state() for name in ("observe", "imagine")}
+        for name in states:
+            graph.register_generator_state(generators[name])
         try:
             with torch.cuda.graph(graph):
                 metrics = self.agent.learn(self.batch)
@@ -101,6 +102,9 @@ class Learning:
         except RuntimeError as error:
             log.warning("the update cannot be captured as a CUDA graph and is carried out op by op: %s", error)
             self.captures = False
+            for name, state in states.items():  # the old ones wait for ever for a graph that never came
+                generators[name] = torch.Generator(self.agent.device)
+                generators[name].set_state(state)
             return False
         self.graph = graph
         return True

@@ -69,7 +69,7 @@ def plan(against: list[Path], device: str, quick: bool, peer_python: str = sys.e
     if against:
         peers = [word for folder in against for word in ("--against", str(folder))]
         options = ["--method", "plan2explore", "--precision", precisions[0], "--peer-python", peer_python, *peers, "--no-floor"]
-        plans |= {f"update {size} beside peers": [*update, "--size", size, *options] for size in sizes}
+        plans |= {f"update {size} beside peers": [*update[:-1], "2" if quick else "8", "--size", size, *options] for size in sizes}
     if not quick:
         plans["environment robodesk"] = ["environment", "--env", "robodesk", "--seconds", "1", "--rounds", "2"]
         plans["loop robodesk"] = [*loop, "--env", "robodesk"]

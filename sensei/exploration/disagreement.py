@@ -1,5 +1,7 @@
 """Ensemble disagreement as intrinsic reward (Plan2Explore; paper Eq. 6)."""
 
+from itertools import repeat
+
 import torch
 from torch import nn
 
@@ -33,21 +35,23 @@ class Ensemble(nn.Module):
         error = self.heads(deter.detach(), index, into_unit_box(action)) - target.detach()
         return (dot(error, error).sum(0) * weight).sum() / weight.sum().clamp(min=1)
 
-    def disagreement(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor, kind: str) -> torch.Tensor:
+    def disagreement(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor | None, kind: str) -> torch.Tensor:
         """Mean over latent dimensions of the members' variance (paper) or standard deviation (released code).
 
         Computed in chunks of rows. Imagined actions may leave the unit box, replayed ones never do: both enter scaled
         into it, so that an action is not novel for its size alone.
 
         Args:
-            deter: float [rows, deter]; stoch: int64 [rows, stoch] or float [rows, stoch * classes]; action: float [rows, actions].
+            deter: float [rows, deter]; stoch: int64 [rows, stoch] or float [rows, stoch * classes]; action: float [rows, actions]. On a
+                graphics card stoch may be empty and action None; then deter holds all three side by side, the action scaled.
             kind: `variance` or `standard_deviation`; both with divisor N.
 
         Returns:
             float [rows].
         """
         rows = ROWS[deter.device.type]
-        chunks = zip(deter.split(rows), stoch.split(rows), into_unit_box(action).split(rows), strict=True)
+        actions = repeat(None) if action is None else into_unit_box(action).split(rows)
+        chunks = zip(deter.split(rows), stoch.split(rows), actions, strict=False)
         return torch.cat([spread(self.heads(*chunk), kind) for chunk in chunks])
 
 

@@ -131,8 +131,8 @@ class BatchedMLP(nn.Module):
 
         Args:
             deter: float [rows, deter].
-            stoch: float [rows, stoch] (one-hot variables side by side), or their classes as int64 [rows, variables]. On a card it may
-                be empty, [rows, 0]; then `deter` is float [rows, deter + stoch] and holds both.
+            stoch: float [rows, stoch] (one-hot variables side by side), or their classes as int64 [rows, variables]. May be empty,
+                [rows, 0]; then `deter` holds both side by side, and `extra` too, filled up with zeros, if that is None.
             extra: float [rows, extra], for instance the action.
 
         Returns:
@@ -150,6 +150,9 @@ class BatchedMLP(nn.Module):
 
     def _first(self, deter: torch.Tensor, stoch: torch.Tensor, extra: torch.Tensor | None) -> torch.Tensor:
         """First layer of all heads: [rows, heads * units]."""
+        if not stoch.shape[-1]:
+            deter, stoch, more = deter.tensor_split((len(self.from_deter), len(self.from_deter) + len(self.from_stoch)), -1)
+            extra = extra if self.from_extra is None or extra is not None else more[:, : len(self.from_extra)]
         x = product(deter, self.from_deter.flatten(1))
         weight = self.from_stoch.flatten(1)
         x = x + (product(stoch, weight) if stoch.is_floating_point() else gather_rows(stoch, weight))
@@ -161,9 +164,10 @@ class BatchedMLP(nn.Module):
         if not stoch.is_floating_point():
             stoch = triton.one_hot(stoch, len(self.from_stoch) // stoch.shape[-1], dtype).flatten(-2)
         inputs = [part.to(dtype) for part in (deter, stoch) if part.shape[-1]]
-        if extra is not None:
-            more = -(len(self.from_deter) + len(self.from_stoch) + len(self.from_extra)) % triton.ALIGNED
-            inputs += [extra.to(dtype), inputs[0].new_zeros(len(extra), more)]
+        if self.from_extra is not None:
+            known = sum(map(len, (*weights, self.from_extra)))
+            more = deter.shape[-1] - known if extra is None else -known % triton.ALIGNED
+            inputs += [] if extra is None else [extra.to(dtype), inputs[0].new_zeros(len(extra), more)]
             weights += [self.from_extra, self.from_extra.new_zeros(more, self.heads, self.units)]
         x = torch.cat(inputs, -1) if len(inputs) > 1 else inputs[0]
         return torch.mm(x, torch.cat(weights).flatten(1).to(dtype))

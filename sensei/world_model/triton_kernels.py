@@ -159,8 +159,8 @@ class _NormSiLU(torch.autograd.Function):
 
 
 def back_shape(width: int) -> tuple[int, int]:
-    """Rows at once and warps of a program that goes back through a LayerNorm: a warp for each 512 columns, so that sums cost little."""
-    return max(1, 256 // width_of(width)), max(1, width_of(width) // 512)
+    """Rows at once and warps of a program that goes back through a LayerNorm: few warps a row, so that sums cost little."""
+    return (32, 4) if width <= 32 else (max(1, 256 // width_of(width)), max(1, width_of(width) // 512))
 
 
 def launch_norm_silu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, y: torch.Tensor) -> None:
@@ -372,6 +372,7 @@ def _draw(
     vectors,
     rows,
     classes,
+    logits_stride,
     variables,
     stride,
     mix,
@@ -382,7 +383,7 @@ def _draw(
     row = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
     column = tl.arange(0, CLASSES)[None, :]
     known, inside = row < rows, (row < rows)[:, None] & (column < classes)
-    x = tl.load(logits + row[:, None] * classes + column, inside, float("-inf")).to(tl.float32)
+    x = tl.load(logits + row[:, None] * logits_stride + column, inside, float("-inf")).to(tl.float32)
     x = tl.where(known[:, None], x, 0.0)
     power = tl.exp(x - tl.max(x, 1)[:, None])
     shares = power / tl.sum(power, 1)[:, None] * (1 - mix) + mix / classes
@@ -468,10 +469,14 @@ def launch_draw(
     mix: float,
     vectors: torch.Tensor | None = None,
 ) -> None:
-    """Draw into `index` [rows, variables] and `probabilities` [rows, variables, classes], and one-hot into `vectors` [rows, ...]."""
+    """Draw into `index` [rows, variables] and `probabilities` [rows, variables, classes], and one-hot into `vectors` [rows, ...].
+
+    `logits` are [rows * variables, classes], whose rows may lie apart, or of another shape without space between.
+    """
     rows, classes = uniform.numel(), probabilities.shape[-1]
     block = rows_at_once(rows, classes)
-    layout = (rows, classes, 1, classes) if vectors is None else (rows, classes, uniform.shape[-1], vectors.stride(0))
+    place = (1, classes) if vectors is None else (uniform.shape[-1], vectors.stride(0))
+    layout = rows, classes, logits.stride(0) if logits.shape == (rows, classes) else classes, *place
     options = {"PLACES": vectors is not None, "BLOCK": block, "CLASSES": width_of(classes)}
     vectors = probabilities if vectors is None else vectors
     _draw[(triton.cdiv(rows, block),)](logits, uniform, index, probabilities, vectors, *layout, mix, **options)
@@ -1034,13 +1039,16 @@ def _patches(picture, patches, places, height, width, BYTES: tl.constexpr, BLOCK
     """What each place of the map sees: row, column and channel of 4 x 4 pixels side by side, zeros beyond the border."""
     place, number = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK))[:, None], tl.arange(0, 64)[None, :]
     column, row, image = place % width, place // width % height, place // (width * height)
-    down, right = 2 * row - 1 + number // 12, 2 * column - 1 + number % 12 // 3
-    inside = (down >= 0) & (down < 2 * height) & (right >= 0) & (right < 2 * width) & (number < 48) & (place < places)
-    pixel = ((image.to(tl.int64) * 2 * height + down) * 2 * width + right) * 3 + number % 3
-    value = tl.load(picture + pixel, inside, 0).to(tl.float32)
+    # Where its first number would lie in the picture, and from there on the others: 12 follow each other, then comes the next row.
+    first = ((image.to(tl.int64) * 2 * height + 2 * row - 1) * 2 * width + 2 * column - 1) * 3
+    further = number // 12 * (6 * width) + number % 12
+    known = (number < 48) & (place < places)
+    inside = known & ((row > 0) | (number >= 12)) & ((row < height - 1) | (number < 36))
+    inside = inside & ((column > 0) | (number % 12 >= 3)) & ((column < width - 1) | (number % 12 < 9))
+    value = tl.load(picture + first + further, inside, 0).to(tl.float32)
     if BYTES:
         value = tl.where(inside, value * (1.0 / 255) - 0.5, 0.0)
-    tl.store(patches + place.to(tl.int64) * 48 + number, value, (number < 48) & (place < places))
+    tl.store(patches + place.to(tl.int64) * 48 + number, value, known)
 
 
 @triton.jit

@@ -79,6 +79,18 @@ def test_several_heads_whose_rows_lie_apart(extra):
     compare(lambda: heads(x, index, *more), x, *more, *heads.parameters())
 
 
+@pytest.mark.parametrize("extra", [0, 3])
+def test_heads_read_their_inputs_side_by_side(extra):
+    heads, deter, stoch = BatchedMLP(3, 16, 8, extra, 20, 2, 5).to(DEVICE), leaf(7, 16), leaf(7, 8)
+    more = [leaf(7, extra)] if extra else []
+    joint = torch.cat([deter, stoch, *more, deter.new_zeros(7, 5 if extra else 0)], -1)
+    expected = heads(deter, stoch, *more).detach().cpu()
+    for by_library in (True, False):
+        with library_kernels() if by_library else torch.enable_grad():
+            np.testing.assert_allclose(heads(joint, joint[:, :0]).detach().cpu(), expected, atol=1e-5)
+    compare(lambda: heads(joint.detach(), joint[:, :0].detach()), *heads.parameters())
+
+
 def test_heads_get_no_gradient_where_only_their_inputs_want_one():
     heads, x = BatchedMLP(2, 16, 0, 0, 20, 2, 5).to(DEVICE), leaf(7, 16)
     nothing, gradients = x[:, :0].detach(), []

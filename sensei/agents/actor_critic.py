@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sensei.agents.learning import Side
 from sensei.agents.optimiser import Optimiser
 from sensei.agents.returns import ReturnScale, lambda_return
 from sensei.config import BehaviourConfig, Source
@@ -33,6 +34,7 @@ from sensei.world_model.rssm import RSSM, State, one_hot
 from sensei.world_model.sizes import Size
 
 MIN_STD, MAX_STD = 0.1, 1.0
+HERE = Side()
 
 
 class Rollout(NamedTuple):
@@ -146,8 +148,8 @@ class Behaviour(nn.Module):
                 stochs.append(stoch)
             return Rollout(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
 
-    def update(self, rollout: Rollout, rewards: Rewards) -> dict[str, torch.Tensor]:
-        """One step of actor and critics on a rollout; returns scalars to log."""
+    def update(self, rollout: Rollout, rewards: Rewards, side: Side = HERE) -> dict[str, torch.Tensor]:
+        """One step of actor and critics on a rollout, the critics beside the actor; returns scalars to log."""
         deter, stoch = rollout.deter.flatten(0, 1), rollout.stoch.flatten(0, 1)
         detached = deter.detach(), stoch.detach()
         shape = rewards.alive.shape
@@ -158,8 +160,15 @@ class Behaviour(nn.Module):
             returns = lambda_return(rewards.sources, value, discount[1:], self.config.trace)
             weight = torch.cumprod(torch.cat([rewards.alive[:1], discount[1:-1]]), 0).detach()
             advantage, explore_share = self._advantage(returns, value[:, :-1], rewards)
+        with side.work():
+            critic = {"critic_loss": self._critic_gradient(logits[:, :-1], detached, returns.detach(), weight)}
+            if self.actor.discrete:
+                critic["critic_gradient"] = self._move_critic()
         metrics = self._update_actor(rollout, detached, advantage, weight)
-        metrics |= self._update_critic(logits[:, :-1], detached, returns.detach(), weight)
+        side.join()
+        if not self.actor.discrete:  # not before the gradient of the actor has gone back through it
+            critic["critic_gradient"] = self._move_critic()
+        metrics |= {name: critic[name] for name in ("critic_gradient", "critic_loss")}
         metrics["explore_share"] = explore_share
         for name, reward, source_return in zip(self.sources, rewards.sources, returns, strict=True):
             metrics |= {f"{name}_reward": reward.detach().mean(), f"{name}_return": source_return.detach().mean()}
@@ -183,16 +192,22 @@ class Behaviour(nn.Module):
         loss = -(weight * (gain + self.config.entropy * entropy.view(horizon, rows))).mean()
         return {"actor_gradient": self.optimisers["actor"].step(loss), "actor_loss": loss.detach(), "entropy": entropy.detach().mean()}
 
-    def _update_critic(self, logits: torch.Tensor, detached: tuple, returns: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _critic_gradient(self, logits: torch.Tensor, detached: tuple, returns: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Give the critics their gradients; returns their loss."""
         horizon, rows = weight.shape
         with torch.no_grad():
             slow = two_hot_mean(self.slow_critic(*(part[: horizon * rows] for part in detached)).unflatten(1, (horizon, rows)))
         loss = two_hot_loss(logits, returns) + self.config.slow_weight * two_hot_loss(logits, slow)
         loss = (weight * loss).mean((1, 2)).sum()
-        metrics = {"critic_gradient": self.optimisers["critic"].step(loss), "critic_loss": loss.detach()}
+        self.optimisers["critic"].backward(loss)
+        return loss.detach()
+
+    def _move_critic(self) -> torch.Tensor:
+        """Move the critics, and the slow ones after them; returns their gradient norm."""
+        norm = self.optimisers["critic"].move()
         with torch.no_grad():
             torch._foreach_lerp_(list(self.slow_critic.parameters()), list(self.critic.parameters()), self.config.slow_rate)
-        return metrics
+        return norm
 
 
 def dream(

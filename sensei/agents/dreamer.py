@@ -140,15 +140,13 @@ class DreamerAgent(nn.Module):
             total = sum(losses.values()).mean()
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
         known = Observed(*(part.detach() for part in observed))
-        if self.ensemble is not None:
-            with self.learning.beside("ensemble"):
-                ensemble_loss = self._update_ensemble(batch, known)
-        metrics["model/gradient"] = self.optimiser.step(total)
-        metrics |= {f"model/{name}": value for name, value in self.world_model.diagnostics(known).items()}
-        if self.ensemble is not None:
-            metrics["loss/ensemble"] = ensemble_loss
+        with self.learning.sides["ensemble"].work():
+            diagnostics = {f"model/{name}": value for name, value in self.world_model.diagnostics(known).items()}
+            ensemble = {} if self.ensemble is None else {"loss/ensemble": self._update_ensemble(batch, known)}
+        metrics |= {"model/gradient": self.optimiser.step(total), **diagnostics, **ensemble}
         start = State(known.deter.flatten(0, 1), known.index.flatten(0, 1))
         learned = self._update_behaviours(start, 1 - batch.is_terminal.flatten().float())
+        self.learning.sides["ensemble"].join()
         return metrics | {f"{name}/{key}": value for name, values in learned.items() for key, value in values.items()}
 
     def _update_behaviours(self, start: State, alive: torch.Tensor) -> dict[str, dict[str, torch.Tensor]]:
@@ -167,11 +165,11 @@ class DreamerAgent(nn.Module):
         else:
             given = zip(behaviours, starts, randomness, strict=True)
             rollouts = [partial(behaviour.follow, rssm, chosen, *random) for behaviour, chosen, random in given]
-        with self.learning.beside("task"):
-            learned = {"task": self._update_behaviour(self.task, rollouts[0], alives[0])}
+        with self.learning.sides["task"].work():
+            learned = {"task": self._update_behaviour("task", rollouts[0], alives[0])}
         if self.exploration is not None:
-            learned["explore"] = self._update_behaviour(self.exploration, rollouts[1], alives[1])
-        self.learning.join("task")
+            learned["explore"] = self._update_behaviour("explore", rollouts[1], alives[1])
+        self.learning.sides["task"].join()
         return learned
 
     def _starts(self, states: int) -> torch.Tensor | None:
@@ -181,15 +179,16 @@ class DreamerAgent(nn.Module):
             return None
         return torch.randperm(states, generator=self.generators["imagine"], device=self.device)[:starts]
 
-    def _update_behaviour(self, behaviour: Behaviour, imagine: Callable[[], Rollout], alive: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _update_behaviour(self, name: Phase, imagine: Callable[[], Rollout], alive: torch.Tensor) -> dict[str, torch.Tensor]:
+        behaviour = self.task if name == "task" else self.exploration
         with self._autocast():
             rollout = imagine()
             if "disagreement" in behaviour.sources:
-                self.learning.join("ensemble")
+                self.learning.sides["ensemble"].join()
             with torch.set_grad_enabled(not self.spaces.discrete), frozen():
                 rewards = self._rewards(behaviour, rollout, alive)
         with self._autocast():  # anew: weights that were converted without gradient must not be used where there is one
-            return behaviour.update(rollout, rewards)
+            return behaviour.update(rollout, rewards, self.learning.sides[f"{name} critic"])
 
     def _rewards(self, behaviour: Behaviour, rollout: Rollout, alive: torch.Tensor) -> Rewards:
         """Predicted rewards of a rollout: those of a step at the next state, disagreement of the step itself."""

@@ -21,7 +21,30 @@ if TYPE_CHECKING:
 
 Compile = Literal["off", "auto", "full"]
 log = logging.getLogger("sensei.agents")
+SIDES = ("task", "ensemble", "task critic", "explore critic")  # parts of an update that a card works on beside the rest
 WARMUP = 3  # updates before the capture: libraries choose kernels and optimisers make their state
+
+
+class Side:
+    """A place beside the rest of an update, for work that the rest need not wait for before `join`: a stream of its own or, without one,
+    the same place.
+    """
+
+    def __init__(self, stream: torch.cuda.Stream | None = None):
+        self.stream = stream
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator[None]:
+        """What the block launches comes after what has been launched so far."""
+        if self.stream is not None:
+            self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            yield
+
+    def join(self) -> None:
+        """What is launched from here on comes after all work there."""
+        if self.stream is not None:
+            torch.cuda.current_stream().wait_stream(self.stream)
 
 
 class Learning:
@@ -30,9 +53,9 @@ class Learning:
     def __init__(self, agent: "DreamerAgent", compile: Compile):
         self.agent = agent
         self.plain = compile == "off"
-        cuda = agent.device.type == "cuda"
-        self.captures = cuda and not self.plain
-        self.streams = {name: torch.cuda.Stream(agent.device) for name in ("task", "ensemble")} if self.captures else {}
+        self.captures = agent.device.type == "cuda" and not self.plain
+        streams = {name: torch.cuda.Stream(agent.device) if self.captures else None for name in SIDES}
+        self.sides = {name: Side(stream) for name, stream in streams.items()}
         if self.captures:
             torch.backends.cudnn.benchmark = True  # shapes never change
         if compile == "full":
@@ -42,20 +65,6 @@ class Learning:
     def kernels(self) -> contextlib.AbstractContextManager[None]:
         """Where the agent learns or acts, the kernels it may use."""
         return library_kernels() if self.plain else contextlib.nullcontext()
-
-    @contextlib.contextmanager
-    def beside(self, name: str) -> Iterator[None]:
-        """Where the part `name` of an update goes, which the rest need not wait for before `join`: on a card a stream of its own."""
-        stream = self.streams.get(name)
-        if stream is not None:
-            stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            yield
-
-    def join(self, name: str) -> None:
-        """What comes now waits for the part `name`."""
-        if name in self.streams:
-            torch.cuda.current_stream().wait_stream(self.streams[name])
 
     def forget(self) -> None:
         """Drop the graph: the tensors it points to have been replaced."""

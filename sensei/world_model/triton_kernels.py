@@ -674,11 +674,11 @@ class _Scan(torch.autograd.Function):
         joint, opened, copy = space(units + deter, of=dtype), space(3 * deter, of=dtype), space(deter, of=dtype)
         seen, hidden, logits = space(units, of=dtype), space(units, of=dtype), space(flat, of=dtype)[0]
         index = space(stoch, of=torch.int64)
-        widths = {"UNITS": width_of(units), "DETER": width_of(deter)}
+        options = {"STOCH": min(32, width_of(stoch)), "UNITS": width_of(units), "DETER": width_of(deter), "num_warps": 8}
         for t in range(time):
             given = index[t - 1], keep[t], acted[t], memory[t - 1], start, start_projection, from_stoch, input_weight, input_bias
             made = sums[t], joint[t], before[t], stoch, classes, units, deter
-            _enter[(batch,)](*given, *made, FIRST=t == 0, STOCH=8, **widths)
+            _enter[(batch,)](*given, *made, FIRST=t == 0, **options)
             torch.mm(joint[t], gates, out=opened[t])
             launch_recur(opened[t], gate_weight, gate_bias, before[t], memory[t], copy[t])
             torch.addmm(embedded[t], copy[t], from_deter, out=seen[t])

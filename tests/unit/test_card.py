@@ -6,6 +6,7 @@ import torch
 from test_actor_critic import ACTIONS, WEIGHTS
 from test_learning import arrays, assert_same_agent
 from tiny import shake
+from toys import tensors, toy_study
 
 from sensei.agents.dreamer import DreamerAgent, Spaces
 from sensei.agents.learning import WARMUP
@@ -15,16 +16,20 @@ from sensei.reward.model import RewardModel
 from sensei.reward.scorer import RewardScorer
 from sensei.training import checkpoint
 from sensei.training.feed import Feed
+from sensei.training.loop import opened
+from sensei.training.run import exploration_run
 from sensei.world_model import kernels
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card")
 UPDATES = WARMUP + 7
 
 
-def agent(discrete: bool = True, compile: str = "auto", precision: str = "float32", phase: str = "explore") -> DreamerAgent:
+def agent(
+    discrete: bool = True, compile: str = "auto", precision: str = "float32", phase: str = "explore", starts: int | None = None
+) -> DreamerAgent:
     environment = EnvironmentConfig(family="toy", level="-", tasks=["-"], title="-", episode_steps=5, events=["environment_reward"])
     small, training = WorldModelConfig(size="XS", image_size=16), TrainingConfig(compile=compile, precision=precision, device="cuda")
-    settings = Settings(environment=environment, world_model=small, behaviour=BehaviourConfig(horizon=4), training=training)
+    settings = Settings(environment=environment, world_model=small, behaviour=BehaviourConfig(horizon=4, starts=starts), training=training)
     method = Method(title="-", sources=["disagreement", "semantic", "extrinsic"], gate="reward_quantile")
     return shake(DreamerAgent(Spaces(1, ACTIONS, discrete), settings, method, WEIGHTS, phase, 0, "cuda"), seed=3)
 
@@ -46,6 +51,12 @@ def test_replayed_updates_are_those_carried_out_op_by_op(discrete, phase):
     assert replayed.learning.graph is not None
     assert kernels.triton_library() is not None
     assert_same(replayed, plain, learned, expected)
+
+
+def test_replayed_updates_choose_the_states_that_they_imagine_from():
+    replayed, plain, batch = agent(starts=5), agent(starts=5), arrays(True)
+    plain.learning.captures = False
+    assert_same(replayed, plain, updates_of(replayed, UPDATES, batch), updates_of(plain, UPDATES, batch))
 
 
 @pytest.mark.parametrize("discrete", [True, False])
@@ -132,3 +143,26 @@ def test_semantic_rewards_are_those_of_the_cpu_while_updates_are_under_way():
     for _ in range(UPDATES):
         one.update(batch)
         np.testing.assert_allclose(scorer(images, flags), expected, atol=2e-2)
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_a_run_resumes_where_it_was(tmp_path, lag):
+    study = toy_study(training={"device": "cuda", "acting_lag": lag, "precision": "bfloat16"})
+    run = exploration_run(study, "toy_counting", "plan2explore", 0, tmp_path / "run")
+    run.folder.mkdir()
+    with opened(run) as loop:
+        loop.begin()
+        while loop.updates < UPDATES:
+            loop.turn()
+        loop.save()
+        saved = {name: tensor.cpu() for name, tensor in tensors(loop.agent.checkpoint()).items()}
+        step, updates = loop.step, loop.updates
+    with opened(run) as loop:
+        loop.begin()
+        assert (loop.step, loop.updates) == (step, updates)
+        for name, tensor in tensors(loop.agent.checkpoint()).items():
+            assert torch.equal(tensor.cpu(), saved[name]), name
+        while loop.updates < updates + UPDATES:
+            loop.turn()
+        assert loop.agent.learning.graph is not None
+        assert all(torch.isfinite(tensor).all() for tensor in tensors(loop.agent.checkpoint()).values() if tensor.is_floating_point())

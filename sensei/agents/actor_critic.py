@@ -153,7 +153,9 @@ class Behaviour(nn.Module):
         deter, stoch = rollout.deter.flatten(0, 1), rollout.stoch.flatten(0, 1)
         detached = deter.detach(), stoch.detach()
         shape = rewards.alive.shape
-        logits = self.critic(*detached).unflatten(1, shape)
+        with side.work():  # a gradient is computed where the value was
+            logits = self.critic(*detached).unflatten(1, shape)
+        side.join()
         with torch.set_grad_enabled(not self.actor.discrete):
             value = two_hot_mean(logits.detach() if self.actor.discrete else self._value_logits(deter, stoch).unflatten(1, shape))
             discount = self.config.discount * rewards.alive

@@ -15,12 +15,16 @@ from helpers import ROOT, environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from sensei.analysis.figures.registry import ROOM as FIGURES
 from sensei.core.plugins import module_of, names
 from sensei.core.provenance import closure
 from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.load import load_study
+from sensei.study.models.annotators import ANNOTATORS
+from sensei.study.models.environment import ENVIRONMENTS
+from sensei.study.models.exploration import AGENTS, SOURCES
 from sensei.study.models.study import Study
-from sensei.study.slices import AGENTS, ANNOTATORS, ENVIRONMENTS, FIGURES, SOURCES, jobs
+from sensei.study.slices import jobs
 from sensei.study.stages import STAGES
 
 # Used without being imported: package -> the file that uses it, and the words by which.

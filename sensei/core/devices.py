@@ -42,6 +42,13 @@ def place_on_gpu(device: str, runs_per_gpu: int) -> Iterator[None]:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
+def device_of(wanted: str) -> str:
+    """`cpu` or `cuda` for `auto`: a GPU if there is one; else what is wanted."""
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
 def visible_gpus() -> list[str]:
     """Names of the GPUs this process may use, as `CUDA_VISIBLE_DEVICES` has them."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -4,7 +4,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.messages import validate
 from sensei.core.plugins import find
 from sensei.envs.contract import Environment
-from sensei.study.models.environment import EnvironmentConfig
+from sensei.study.models.environment import ENVIRONMENTS, EnvironmentConfig
 
 
 def family(config: EnvironmentConfig) -> type[Environment]:
@@ -13,7 +13,7 @@ def family(config: EnvironmentConfig) -> type[Environment]:
     Raises:
         SenseiError: there is none; the message names those there are.
     """
-    return find(config.family, "sensei.envs", Environment.__name__, "environment family")
+    return find(config.family, *ENVIRONMENTS)
 
 
 def checked(config: EnvironmentConfig, source: str) -> EnvironmentConfig:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from sensei.core.devices import device_of
 from sensei.core.errors import SenseiError
 from sensei.core.files import atomic, write_json
 from sensei.core.progress import progress
@@ -53,7 +54,7 @@ def distil(
     model_path: str | Path,
     curves_path: str | Path,
     card_path: str | Path,
-    device: str | torch.device = "cpu",
+    device: str = "cpu",
     share: float = 1.0,
 ) -> dict[str, object]:
     """Train on a random part of the clear and tied pairs; keep the weights of the epoch with the lowest loss on the rest.
@@ -79,8 +80,7 @@ def distil(
     Raises:
         SenseiError: too few labelled pairs, or a damaged file.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device_of(device)
     labels, frames = read_labels(labels_path), Frames(frames_path)
     sides = read_pairs(pairs_path)[["first_frame", "second_frame"]].to_numpy()
     if len(sides) != len(labels):

@@ -17,10 +17,10 @@ from sensei.core.yaml import read_yaml
 from sensei.envs.registry import checked
 from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.models.annotators import AnnotatorOptions, annotator_options
-from sensei.study.models.exploration import Method
+from sensei.study.models.exploration import AGENTS, Method
 from sensei.study.models.file import SETTINGS_KEYS, EnvironmentChanges, StudyFile
 from sensei.study.models.study import Settings, Study
-from sensei.study.slices import AGENTS, SOURCES, figures_of
+from sensei.study.slices import figures_of
 from sensei.study.stage import own_stage
 
 
@@ -96,8 +96,6 @@ def _methods(file: StudyFile, source: str, folder: Path) -> dict[str, Method]:
             where = f"config/methods/{name}.yaml"
             method = validate(Method, _named_file("methods", name, folder, source, axis), where)
             module_of(method.algorithm, *AGENTS)
-            for reward in method.sources:
-                module_of(reward, *SOURCES)
             methods[name] = method
     return methods
 

@@ -8,14 +8,12 @@ from pydantic import BaseModel
 
 from sensei.annotators.prompts import prompt_path
 from sensei.core.plugins import module_of
+from sensei.study.models.annotators import ANNOTATORS
+from sensei.study.models.environment import ENVIRONMENTS
+from sensei.study.models.exploration import AGENTS, SOURCES
 from sensei.study.models.study import OPERATIONAL, Study
 from sensei.study.stage import Job, Stage
 
-ENVIRONMENTS = "sensei.envs", "Environment", "environment family"
-ANNOTATORS = "sensei.annotators", "Annotator", "annotator kind"
-AGENTS = "sensei.agents", "Agent", "algorithm"
-SOURCES = "sensei.exploration", "Source", "reward source"
-FIGURES = "sensei.analysis.figures", "Figure", "figure"
 ASKING = ("order", "both_orders", "views")  # how pairs are asked; what else is under `labels` are limits
 
 

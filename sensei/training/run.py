@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sensei.agents.contract import Phase
+from sensei.core.devices import device_of
 from sensei.core.files import sha256
 from sensei.study.layout import RunFiles
 from sensei.study.models.exploration import ExplorationConfig, Method
@@ -59,8 +58,7 @@ class Run:
     @property
     def device(self) -> str:
         """`cpu` or `cuda`."""
-        wanted = self.settings.training.device
-        return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+        return device_of(self.settings.training.device)
 
     def identity(self) -> dict[str, Any]:
         """All that determines the result, flat and comparable; a checkpoint of another identity is refused."""

@@ -10,7 +10,7 @@ from sensei.core.plugins import find, names
 from sensei.study.layout import PUBLISHED, published_figure
 from sensei.study.models.study import Study
 
-ROOM = ("sensei.analysis.figures", Figure.__name__)
+ROOM = "sensei.analysis.figures", "Figure", "figure"
 
 
 def figure(name: str) -> Figure:
@@ -19,7 +19,7 @@ def figure(name: str) -> Figure:
     Raises:
         SenseiError: there is none; the message names those there are.
     """
-    return find(name, *ROOM, "figure")()
+    return find(name, *ROOM)()
 
 
 def figures_of(study: Study) -> dict[str, Figure]:
@@ -46,7 +46,7 @@ def figure_of(study: Study, name: str) -> Figure:
 
 def published() -> dict[int, Figure]:
     """Number of a figure of the paper -> the figure that draws it from the published values alone."""
-    found = {number: one for one in map(figure, names(*ROOM)) for number in one.published}
+    found = {number: one for one in map(figure, names(*ROOM[:2])) for number in one.published}
     return dict(sorted(found.items()))
 
 

@@ -83,8 +83,7 @@ def _filmed(study: Study, layout: Layout) -> list[tuple[str, str, Path]]:
     for environment, task, method, seed in study.task_runs():
         settings = study.settings[environment]
         if seed == study.seeds_of(environment)[0]:
-            longer = settings.training.ppo_steps if study.methods[method].algorithm == "ppo" else None
-            steps = longer or settings.training.learn_steps
+            steps = study.methods[method].learn_steps(settings.training)
             caption = f"{settings.environment.title}: policy of task {task} after {steps:,} task steps, seed {seed}"
             films.append((method, caption, layout.learn(environment, task, method, seed).video))
     return films

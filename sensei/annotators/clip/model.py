@@ -11,6 +11,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor
 
+from sensei.core.devices import device_of
 from sensei.core.errors import SenseiError
 
 
@@ -28,7 +29,7 @@ class Clip:
     """
 
     def __init__(self, model: str, pretrained: str | None, device: str = "cpu", at_once: int = 256):
-        self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self.device = device_of(device)
         self.at_once = at_once
         local = Path(model).is_dir()
         name = f"local-dir:{model}" if local else model

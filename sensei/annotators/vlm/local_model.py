@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, set_seed
 
 from sensei.annotators.prompts import Prompt
 from sensei.annotators.vlm.chat import Inquiry
+from sensei.core.devices import device_of
 from sensei.core.errors import SenseiError
 from sensei.preferences.pair import Side
 
@@ -48,7 +49,7 @@ class LocalModel:
 
     def __init__(self, name: str, revision: str | None = None, dtype: str = "auto", device: str = "auto"):
         self.name = name
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        device = device_of(device)
         try:
             self.processor = AutoProcessor.from_pretrained(name, revision=revision)
             self.model = AutoModelForImageTextToText.from_pretrained(name, revision=revision, dtype=dtype).to(device)

@@ -9,7 +9,7 @@ from sensei.core.messages import validate
 from sensei.core.plugins import find, names
 from sensei.study.models.section import Section
 
-ROOM, BASE = "sensei.annotators", "Annotator"
+ANNOTATORS = "sensei.annotators", "Annotator", "annotator `kind`"
 
 
 class AnnotatorOptions(Section):
@@ -30,7 +30,7 @@ def annotator_class(kind: str) -> type[Any]:
     Raises:
         SenseiError: there is none; the message names those there are.
     """
-    return find(kind, ROOM, BASE, "annotator `kind`")
+    return find(kind, *ANNOTATORS)
 
 
 def annotator_options(content: dict[str, Any], source: str) -> AnnotatorOptions:
@@ -44,7 +44,7 @@ def annotator_options(content: dict[str, Any], source: str) -> AnnotatorOptions:
     """
     kind = content.get("kind")
     if not isinstance(kind, str):
-        expected = f"one of {', '.join(names(ROOM, BASE))}, or package.module:Class"
+        expected = f"one of {', '.join(names(*ANNOTATORS[:2]))}, or package.module:Class"
         raise SenseiError(f"{source}: `kind` names no kind of annotators", found=repr(kind), expected=expected)
     try:
         options = annotator_class(kind).Options

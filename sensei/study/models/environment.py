@@ -6,6 +6,8 @@ from pydantic import Field
 
 from sensei.study.models.section import Section
 
+ENVIRONMENTS = "sensei.envs", "Environment", "environment family"
+
 
 class EnvironmentConfig(Section):
     """What the environment is; everything here but the options is a fact of the benchmark, not a choice of the study."""

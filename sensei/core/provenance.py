@@ -63,7 +63,8 @@ def closure(roots: Iterable[str], facts: Iterable[str] = ()) -> dict[str, str]:
     for follow, modules in ((_everything, roots), (_at_the_top, facts)):
         for root in modules:
             assert _source(root) is not None, f"there is no module {root}"
-            _follow(root, files, (OURS, root.partition(".")[0]), follow)
+            for name in _with_packages(root):
+                _follow(name, files, (OURS, root.partition(".")[0]), follow)
     return files
 
 
@@ -128,8 +129,13 @@ def _imports(nodes: Iterable[ast.AST], module: str) -> Iterator[str]:
         else:
             continue
         for name in names:
-            parts = name.split(".")
-            yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+            yield from _with_packages(name)
+
+
+def _with_packages(module: str) -> Iterator[str]:
+    """The packages above a module, which Python imports before it, and the module."""
+    parts = module.split(".")
+    return (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
 def write_manifests(

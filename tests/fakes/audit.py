@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 SITE = '''
-import importlib.abc, importlib.machinery, os, sys
+import atexit, importlib.abc, importlib.machinery, os, sys
 
 log = os.environ["SENSEI_AUDIT"]
 busy = False
@@ -30,6 +30,12 @@ def hook(event, arguments):
             note(path)
 
 sys.addaudithook(hook)
+
+def loaded():
+    with open(log + ".modules", "a") as file:
+        file.writelines(name + "\\n" for name in sys.modules if name.startswith("sensei."))
+
+atexit.register(loaded)
 
 class Wrapping(importlib.abc.MetaPathFinder):
     """Notes what readers in C are given, which open files without Python's knowledge."""
@@ -68,6 +74,11 @@ def read_below(log: Path, *folders: Path) -> set[Path]:
     """The existing files below `folders` that were read."""
     paths = {Path(line) for line in log.read_text().splitlines()}
     return {path for path in paths if path.is_file() and any(path.is_relative_to(folder) for folder in folders)}
+
+
+def modules_loaded(log: Path) -> set[str]:
+    """Modules of the package that the processes had imported when they ended."""
+    return set(Path(f"{log}.modules").read_text().split())
 
 
 def manifest_inputs(output: Path, project: Path) -> tuple[set[Path], dict[Path, Path]]:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from fakes.audit import audited, manifest_inputs, read_below
+from fakes.audit import audited, manifest_inputs, modules_loaded, read_below
 from helpers import ROOT, command, environment, planned, snakemake
 
 from sensei.core.files import sha256
+from sensei.core.provenance import NOT_CODE, closure
 from sensei.study.layout import Layout
 from sensei.study.load import load_study
 from sensei.study.stage import Job, flat
@@ -180,6 +181,15 @@ def test_what_a_stage_reads_is_what_its_rule_its_table_and_its_manifest_name_and
     rest = {path for path in read - own - within if not path.name.endswith(".manifest.json")} - {files.study} - set(outputs.values())
     own_state = {path for path in rest for run in [outputs.get("agent")] if run is not None and path.is_relative_to(run.parent)}
     assert rest - own_state == inputs, (rest - own_state) ^ inputs
+    settings, plain = audited(tmp_path / "plain", environment())
+    opening = (  # a figure is found by importing all of them
+        "import sensei.cli.main; from sensei.study.load import read_study; from sensei.study.slices import figures_of\n"
+        "figures_of(read_study('results/smoke/study.yaml'))"
+    )
+    subprocess.run([sys.executable, "-c", opening], cwd=tmp_path, env=settings, check=True)
+    used = {module for module in modules_loaded(log) - modules_loaded(plain) if not module.startswith(NOT_CODE)}
+    lost = used - set(closure(stage.code(study, job), stage.facts(study, job)))
+    assert not lost, f"{name} uses code that its fingerprint leaves out: {sorted(lost)}"
     for output in outputs.values():
         named, named_folders = manifest_inputs(output, ROOT)
         assert named == inputs | {files.study}, output

@@ -35,6 +35,8 @@ class LocalVLM(Annotator):
         pairs_at_once: int = Field(8, ge=1, description="pairs in a batch")
         device: Literal["auto", "cpu", "cuda"] = "auto"
 
+    shares_ledger = True
+
     def __init__(self, options: Options, assignment: Assignment):
         from sensei.annotators.vlm.local_model import LocalModel
 

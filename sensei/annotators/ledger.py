@@ -332,10 +332,15 @@ class Ledger:
             self._compare(model, usd, claimed)
 
     def _compare(self, model: str, usd: float, claimed: float) -> None:
-        """Learn from a bill how far it may exceed what was claimed."""
+        """Learn from a bill how far it may exceed what was claimed; the first one says what was lost before it, too."""
         if claimed > 0:
+            factor = max(1.0, usd / claimed)
+            if self._factor(model) is None and factor > 1:
+                lost = self._connection.execute("SELECT TOTAL(usd) FROM losses WHERE model = ?", (model,)).fetchone()[0]
+                self._connection.execute("UPDATE losses SET usd = usd * ? WHERE model = ?", (factor, model))
+                self._spend(model, lost * (factor - 1))
             update = f"INSERT INTO factors VALUES (?, ?) ON CONFLICT DO UPDATE SET factor = MAX(excluded.factor, {FORGETTING} * factor)"
-            self._connection.execute(update, (model, max(1.0, usd / claimed)))
+            self._connection.execute(update, (model, factor))
 
     def _factor(self, model: str) -> float | None:
         """By how much its bills exceed what is claimed; None before there is a bill."""

@@ -194,7 +194,8 @@ class HostileServer(ThreadingHTTPServer):
             reply = ANSWER if self.times is not None and self.asked[question] > self.times else self.fault
             if not (self.once and key in self.keys):
                 self.usd += reply.usd
-            self.keys.add(key)
+            if key is not None:
+                self.keys.add(key)
         return reply
 
     def handle_error(self, *_: object) -> None:
@@ -206,9 +207,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if not self.path.endswith("/v1/chat/completions"):
-            self._send(Reply(404, HTML, {"content-type": "text/html"}))
-            return
         self._send(self.server.reply_to(json.dumps(body["messages"]), self.headers["idempotency-key"]))
 
     def do_GET(self) -> None:

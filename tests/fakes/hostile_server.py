@@ -172,6 +172,7 @@ class HostileServer(ThreadingHTTPServer):
     Attributes:
         usd: what it has charged; with `once`, each Idempotency-Key only the first time.
         asked: question -> times that it came.
+        fields: of requests -> times that they were given.
     """
 
     daemon_threads = True
@@ -180,7 +181,7 @@ class HostileServer(ThreadingHTTPServer):
     def __init__(self, fault: Reply, times: int | None, once: bool = False):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.fault, self.times, self.once = fault, times, once
-        self.usd, self.asked, self.keys, self.lock = 0.0, Counter(), set(), threading.Lock()
+        self.usd, self.asked, self.fields, self.keys, self.lock = 0.0, Counter(), Counter(), set(), threading.Lock()
 
     @property
     def address(self) -> str:
@@ -207,6 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.fields.update(body.keys())
         self._send(self.server.reply_to(json.dumps(body["messages"]), self.headers["idempotency-key"]))
 
     def do_GET(self) -> None:

@@ -149,7 +149,7 @@ class Server:
                         raise Failed(f"a reply of more than {MOST_BYTES} bytes", usd=None)
                 return bytes(content), response.headers
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            refused = unsupported({"response_format", "max_tokens"} & sent.keys(), f"{error.code} {error.param} {error.message}")
+            refused = unsupported({"response_format", "max_tokens"} & sent.keys(), f"{error.code} {error.param} {self._complaint(error)}")
             if not refused:
                 raise
             if refused - self._unsupported:

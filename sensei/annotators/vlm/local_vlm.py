@@ -11,8 +11,8 @@ from pydantic import Field
 from sensei.annotators.contract import Annotator, Assignment
 from sensei.annotators.ledger import Ledger, through_ledger
 from sensei.annotators.prompts import load_prompt
-from sensei.annotators.questions import Answer
-from sensei.annotators.vlm.chat import FIRST_TURN_TOKENS, OUTSIDE, Chat, FirstTurn, Inquiry, keep_first_turn, reply_to
+from sensei.annotators.questions import OUTSIDE, Answer
+from sensei.annotators.vlm.chat import FIRST_TURN_TOKENS, Chat, FirstTurn, Inquiry, keep_first_turn, reply_to
 from sensei.core.rng import integer_seed
 from sensei.preferences.pair import Label, Pair, Reply, Side
 from sensei.study.models.annotators import PromptedConfig
@@ -34,6 +34,8 @@ class LocalVLM(Annotator):
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: as the weights are stored")
         pairs_at_once: int = Field(8, ge=1, description="pairs in a batch")
         device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    shares_ledger = True
 
     def __init__(self, options: Options, assignment: Assignment):
         from sensei.annotators.vlm.local_model import LocalModel

@@ -22,6 +22,7 @@ class PromptedConfig(AnnotatorOptions):
     """What annotators that are asked in words have in common."""
 
     prompt: str | None = Field(None, description="file of config/prompts, or the path of one's own; null: the environment's")
+    max_unreadable: float = Field(0.1, ge=0, le=1, description="largest share of a shard's replies that may be no answers")
 
 
 def annotator_class(kind: str) -> type[Any]:

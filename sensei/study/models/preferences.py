@@ -42,7 +42,9 @@ class LabelsConfig(Section):
     smallest_agreement: float | None = Field(
         0.7, ge=0, le=1, description="accuracy against the oracle, where there is one; 0.5 is chance; null: no limit"
     )
-    largest_unknown: float | None = Field(None, ge=0, le=1, description="share of unknown labels; null: no limit")
+    largest_unknown: float | None = Field(
+        0.95, ge=0, le=1, description="share of unknown labels, of which nothing is learned, honest ones too; null: no limit"
+    )
 
     @property
     def reversed_share(self) -> float:

@@ -1,26 +1,45 @@
-"""The one exception that a user, a file or a model reply can cause."""
+"""The one exception that a user, a file, a machine or a model reply can cause."""
+
+EXIT_STATUS = 2  # of a command that ends with one
+LONGEST_VALUE = 80  # letters of a value that a message quotes
+LONGEST_TEXT = 400  # letters of what a message says was found or expected
 
 
 class SenseiError(Exception):
     """A mistake that the reader of the message can mend: what is wrong, what was found, what was expected, what to do.
 
-    Printed in one to three lines and never with a traceback by the command line and the workflow.
+    Printed in one to five lines and never with a traceback by the command line and the workflow.
     """
 
     def __init__(self, what: str, *, found: object = None, expected: object = None, hint: str | None = None):
         self.what, self.found, self.expected, self.hint = what, found, expected, hint
         lines = [what]
         if found is not None or expected is not None:
-            parts = [f"found {found}"] if found is not None else []
-            parts += [f"expected {expected}"] if expected is not None else []
+            parts = [f"found {shortened(found)}"] if found is not None else []
+            parts += [f"expected {shortened(expected)}"] if expected is not None else []
             lines[0] += ": " + ", ".join(parts)
         if hint:
             lines.append(f"-> {hint}")
         super().__init__("\n".join(lines))
 
     def __reduce__(self):
-        return _rebuild, (self.what, self.found, self.expected, self.hint)
+        return _rebuild, (type(self), self.what, self.found, self.expected, self.hint)
 
 
-def _rebuild(what: str, found: object, expected: object, hint: str | None) -> SenseiError:
-    return SenseiError(what, found=found, expected=expected, hint=hint)
+class MachineError(SenseiError):
+    """What this machine lacks, and another may have: a package, a card, a way to draw, room on a disk."""
+
+
+def quoted(value: object) -> str:
+    """A value as messages show it: in one line, cut at 80 letters."""
+    return shortened(repr(value), LONGEST_VALUE)
+
+
+def shortened(text: object, longest: int = LONGEST_TEXT) -> str:
+    """A text in one line, cut at `longest` letters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= longest else f"{line[: longest - 4]} ..."
+
+
+def _rebuild(kind: type[SenseiError], what: str, found: object, expected: object, hint: str | None) -> SenseiError:
+    return kind(what, found=found, expected=expected, hint=hint)

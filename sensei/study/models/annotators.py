@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from sensei.core.errors import SenseiError
 from sensei.core.messages import validate
 from sensei.core.plugins import find, names
+from sensei.study.models.names import File, Plugin
 from sensei.study.models.section import Section
 
 ANNOTATORS = "sensei.annotators", "Annotator", "annotator `kind`"
@@ -15,16 +16,16 @@ ANNOTATORS = "sensei.annotators", "Annotator", "annotator `kind`"
 class AnnotatorOptions(Section):
     """What every kind of annotator is told."""
 
-    kind: str = Field(description="module below sensei/annotators, or package.module:Class")
+    kind: Plugin = Field(description="module below sensei/annotators, or package.module:Class")
 
 
 class PromptedConfig(AnnotatorOptions):
     """What annotators that are asked in words have in common."""
 
-    prompt: str | None = Field(None, description="file of config/prompts, or the path of one's own; null: the environment's")
+    prompt: File | None = Field(None, description="file of config/prompts, or the path of one's own; null: the environment's")
 
 
-def annotator_class(kind: str) -> type[Any]:
+def annotator_class(kind: Plugin) -> type[Any]:
     """The class of a kind of annotators; nothing heavy is imported.
 
     Raises:

@@ -16,6 +16,7 @@ from typing import Any
 from sensei.core.errors import SenseiError
 
 PACKAGE = Path(__file__).resolve().parent.parent
+WHERE = "is its package installed, or the folder it lies in on PYTHONPATH?"
 
 
 def find(name: str, room: str, base: str, what: str) -> type[Any]:
@@ -36,8 +37,9 @@ def find(name: str, room: str, base: str, what: str) -> type[Any]:
     except (ImportError, AttributeError) as error:
         if module.startswith("sensei."):
             raise
-        hint = "is its package installed, or the folder it lies in on PYTHONPATH?"
-        raise SenseiError(f"there is no {what} {name}", found=error, hint=hint) from error
+        raise SenseiError(f"there is no {what} {name}", found=error, hint=WHERE) from error
+    except (Exception, SystemExit) as error:  # whatever somebody else's module does when it is imported
+        raise SenseiError(f"{what} {name}: importing {module} fails", found=_described(error), hint=f"mend {module}") from error
     if base not in {parent.__name__ for parent in getattr(found, "__mro__", ())}:
         raise SenseiError(f"{name} is no {what}", expected=f"a class that derives from {base} of {room}")
     return found
@@ -74,10 +76,18 @@ def stated(name: str, room: str, base: str, what: str) -> dict[str, Any]:
         SenseiError: there is no such module or class.
     """
     module, attribute = _place(name, room, base, what)
-    own = _literals(module, attribute)
+    try:
+        own = _literals(module, attribute)
+    except (Exception, SystemExit) as error:  # the packages above it are imported
+        raise SenseiError(f"{what} {name}: reading {module} fails", found=_described(error), hint=f"mend {module}") from error
     if own is None:
-        raise SenseiError(f"there is no {what} {name}", hint="is its package installed, or the folder it lies in on PYTHONPATH?")
+        raise SenseiError(f"there is no {what} {name}", hint=WHERE)
     return (_literals(f"{room}.contract", base) or {}) | own
+
+
+def _described(error: BaseException) -> str:
+    """An exception of somebody else's module, with the line if it is one of syntax."""
+    return f"{type(error).__name__}: {error}"
 
 
 @functools.cache

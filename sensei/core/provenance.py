@@ -23,7 +23,14 @@ MANIFEST = ".manifest.json"
 OURS = "sensei"
 INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}  # flag of the processor -> its name, the widest first
 # Their effect on a result is in its settings, which are compared by value; an edit to a description must not re-make a study.
-NOT_CODE = ("sensei.study", "sensei.core.errors", "sensei.core.messages", "sensei.core.provenance", "sensei.core.process")
+NOT_CODE = (
+    "sensei.study",
+    "sensei.core.errors",
+    "sensei.core.faults",
+    "sensei.core.messages",
+    "sensei.core.provenance",
+    "sensei.core.process",
+)
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PACKAGES = (
     "torch",

@@ -39,7 +39,7 @@ def test_an_answer_is_found_by_its_question_alone(ledger):
 def test_a_claim_keeps_others_away_until_it_is_answered_or_released(ledger):
     assert ledger.claim(QUESTION, 0.1, **NO_LIMITS)
     assert not Ledger(ledger.path).claim(QUESTION, 0.1, **NO_LIMITS)
-    ledger.release(QUESTION.key)
+    ledger.give_up(QUESTION.key)
     assert Ledger(ledger.path).claim(QUESTION, 0.1, **NO_LIMITS)
     ledger.record(QUESTION, ANSWER)
     assert not ledger.claim(QUESTION, 0.1, **NO_LIMITS)

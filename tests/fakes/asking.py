@@ -20,8 +20,8 @@ from sensei.study.load import dump_study, load_study
 MODEL = "gpt-4o-2024-05-13"
 PATIENT = {"at_once": 16, "timeout": 20.0, "longest_wait": 0.2, "attempts": 12}  # for a busy machine
 SECRET = "sk-planted-0123456789abcdef"
-BROKEN = {"429": 0.05, "500": 0.03, "502": 0.03, "503": 0.03, "529": 0.03, "dropped": 0.04, "half_sent": 0.04}
-BAD_REPLIES = {"invalid_json": 0.03, "empty": 0.03, "refusal": 0.03, "outside_grammar": 0.03, "chatty": 0.03}
+BROKEN = {"429": 0.05, "500": 0.03, "502": 0.03, "503": 0.03, "529": 0.03, "dropped": 0.04, "half_sent": 0.04, "invalid_json": 0.03}
+BAD_REPLIES = {"empty": 0.03, "refusal": 0.03, "outside_grammar": 0.03, "chatty": 0.03}
 STATE = "key_held"
 ENVIRONMENT, ANNOTATOR = "minihack_keyroom_s5", "gpt-4o"
 

@@ -11,8 +11,8 @@ from pydantic import Field
 from sensei.annotators.contract import Annotator, Assignment
 from sensei.annotators.ledger import Ledger, through_ledger
 from sensei.annotators.prompts import load_prompt
-from sensei.annotators.questions import Answer
-from sensei.annotators.vlm.chat import FIRST_TURN_TOKENS, OUTSIDE, Chat, FirstTurn, Inquiry, keep_first_turn, reply_to
+from sensei.annotators.questions import OUTSIDE, Answer
+from sensei.annotators.vlm.chat import FIRST_TURN_TOKENS, Chat, FirstTurn, Inquiry, keep_first_turn, reply_to
 from sensei.core.rng import integer_seed
 from sensei.preferences.pair import Label, Pair, Reply, Side
 from sensei.study.models.annotators import PromptedConfig

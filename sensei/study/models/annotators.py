@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from sensei.core.errors import SenseiError
 from sensei.core.messages import validate
 from sensei.core.plugins import find, names
+from sensei.study.models.bounds import Share
 from sensei.study.models.names import File, Plugin
 from sensei.study.models.section import Section
 
@@ -23,9 +24,10 @@ class PromptedConfig(AnnotatorOptions):
     """What annotators that are asked in words have in common."""
 
     prompt: File | None = Field(None, description="file of config/prompts, or the path of one's own; null: the environment's")
+    max_unreadable: Share = Field(0.1, description="largest share of a shard's replies that may be no answers")
 
 
-def annotator_class(kind: Plugin) -> type[Any]:
+def annotator_class(kind: str) -> type[Any]:
     """The class of a kind of annotators; nothing heavy is imported.
 
     Raises:

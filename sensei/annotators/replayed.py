@@ -1,6 +1,6 @@
 """Labels from a file, for people who have labels already."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from sensei.annotators.contract import Annotator, Assignment
-from sensei.core.errors import SenseiError
+from sensei.core.errors import SenseiError, mistakes
 from sensei.preferences.pair import Label, Pair, Reply
 from sensei.study.layout import LabelFiles
 from sensei.study.models.annotators import AnnotatorOptions
@@ -32,6 +32,11 @@ class Replayed(Annotator):
     def sources(cls, options: Options, files: LabelFiles) -> list[Path]:
         """The labels."""
         return [Path(options.file)]
+
+    @classmethod
+    def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float], online: bool) -> Iterator[SenseiError]:
+        """Whether the labels are there and can be read."""
+        yield from mistakes(read_label_file, options.file)
 
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair."""

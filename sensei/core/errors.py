@@ -1,5 +1,7 @@
 """The one exception that a user, a file, a machine or a model reply can cause."""
 
+from collections.abc import Callable
+
 EXIT_STATUS = 2  # of a command that ends with one
 LONGEST_VALUE = 80  # letters of a value that a message quotes
 LONGEST_TEXT = 400  # letters of what a message says was found or expected
@@ -28,6 +30,15 @@ class SenseiError(Exception):
 
 class MachineError(SenseiError):
     """What this machine lacks, and another may have: a package, a card, a way to draw, room on a disk."""
+
+
+def mistakes(function: Callable[..., object], *arguments: object, **options: object) -> list[SenseiError]:
+    """The error that a call ends with, in a list that is empty if it ends well: for checks that find all there is to find."""
+    try:
+        function(*arguments, **options)
+    except SenseiError as error:
+        return [error]
+    return []
 
 
 def quoted(value: object) -> str:

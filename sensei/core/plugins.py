@@ -10,10 +10,11 @@ import functools
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sensei.core.errors import SenseiError
+from sensei.core.errors import MachineError, SenseiError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 WHERE = "is its package installed, or the folder it lies in on PYTHONPATH?"
@@ -105,6 +106,13 @@ def _literals(module: str, name: str) -> dict[str, Any] | None:
         return None
     assigned = (node for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
     return {node.targets[0].id: node.value.value for node in assigned if isinstance(node.value, ast.Constant)}
+
+
+def missing_packages(who: str, *packages: str) -> Iterator[MachineError]:
+    """One error for each package that is not installed and that `who` needs; none is imported."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            yield MachineError(f"{who} need the Python module {package}", hint="pip install -r requirements.lock")
 
 
 def names(room: str, base: str) -> list[str]:

@@ -64,11 +64,13 @@ class Annotator(ABC):
         return []
 
     @classmethod
-    def missing(cls, options: AnnotatorOptions, assignment: Assignment, state: Mapping[str, float], online: bool) -> Iterator[SenseiError]:
+    def missing(
+        cls, options: AnnotatorOptions, assignment: Assignment, state: Mapping[str, float] | None, online: bool
+    ) -> Iterator[SenseiError]:
         """What it lacks to be asked, found before the first job and within seconds; nothing is sent that costs anything.
 
         Args:
-            state: of the environment after a step.
+            state: of the environment after a step; None where it cannot be made.
             online: whether servers may be asked.
         """
         return iter(())

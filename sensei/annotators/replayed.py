@@ -34,7 +34,7 @@ class Replayed(Annotator):
         return [Path(options.file)]
 
     @classmethod
-    def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float], online: bool) -> Iterator[SenseiError]:
+    def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float] | None, online: bool) -> Iterator[SenseiError]:
         """Whether the labels are there and can be read."""
         yield from mistakes(read_label_file, options.file)
 

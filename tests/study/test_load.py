@@ -116,7 +116,7 @@ MISTAKES = {
     "unknown annotator": ({"annotators": ["gpt9"]}, ["annotators", "gpt9", "oracle"]),
     "percentile of 120": ({"exploration": {"percentile": 120}}, ["exploration.percentile", "120"]),
     "not a number": ({"training": {"train_ratio": float("nan")}}, ["training.train_ratio"]),
-    "more pairs than frames offer": ({"pairs": {"number": 10**9}}, ["pairs.number", "explore_steps"]),
+    "more pairs than frames offer": ({"pairs": {"number": 10**7}}, ["pairs.number", "explore_steps"]),
     "collector that needs labels": ({"collector": "sensei"}, ["collector", "labels"]),
     "scratch method explores": ({"explore": ["dreamerv3", "plan2explore"]}, ["dreamerv3", "learn"]),
     "task of an unexplored method": ({"learn": ["vlm_motif"]}, ["vlm_motif", "explore"]),

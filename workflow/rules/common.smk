@@ -12,6 +12,7 @@ from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run
 from sensei.study.folder import check_folder, record_study
 from sensei.study.layout import RESULTS, Layout
 from sensei.study.load import load_study
+from sensei.study.preflight import missing, told, wanted
 from sensei.study.slices import figures_of, jobs
 from sensei.study.stage import Job, own_stage
 from sensei.study.stages import STAGES
@@ -22,10 +23,19 @@ try:
     OWN_STAGES = {called: own_stage(called) for called in STUDY.stages}
     FILES = Layout(RESULTS / STUDY.study)
     check_folder(STUDY, FILES.study, SOURCE)
+    CHECKED, ONLINE = wanted()
 except SenseiError as error:
     sys.exit(f"Error: {error}")  # SystemExit, because Snakemake prints the traceback of any other exception
 
 use_this_interpreter()
+
+# Once, not in each job, which reads this file again; and not where nothing of the study is made. Jobs with a software environment of
+# their own, or on a cluster, may have what this machine lacks.
+ASIDE = {"published", "--unlock", "--cleanup-metadata", "--list-rules", "--touch", "--report", "--lint"}
+if CHECKED and workflow.is_main_process and not ASIDE & set(sys.argv):
+    HERE = not workflow.deployment_settings.deployment_method and workflow.resource_settings.nodes is None
+    if LACKING := missing(STUDY, FILES, ONLINE, HERE):
+        sys.exit(f"Error: {told(LACKING, SOURCE)}")
 
 
 pathvars:

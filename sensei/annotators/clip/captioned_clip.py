@@ -8,6 +8,7 @@ from sensei.annotators.contract import Annotator, Assignment
 from sensei.annotators.prompts import load_prompt
 from sensei.core.devices import missing_gpu
 from sensei.core.errors import SenseiError, mistakes
+from sensei.envs.contract import Environment
 from sensei.envs.registry import family
 from sensei.preferences.pair import Pair, Reply
 from sensei.study.layout import LabelFiles
@@ -22,10 +23,12 @@ class CaptionedClip(Annotator):
 
     @classmethod
     def missing(
-        cls, options: CaptionedClipOptions, assignment: Assignment, state: Mapping[str, float], online: bool
+        cls, options: CaptionedClipOptions, assignment: Assignment, state: Mapping[str, float] | None, online: bool
     ) -> Iterator[SenseiError]:
         """Whether the environment has words for its pictures, and there is a GPU if one is wanted."""
-        yield from mistakes(family(assignment.environment).captions)
+        kind = family(assignment.environment)
+        if kind.captions.__func__ is Environment.captions.__func__:  # else it may import a simulator
+            yield from mistakes(kind.captions)
         yield from missing_gpu(options.device)
 
     def __init__(self, options: CaptionedClipOptions, assignment: Assignment):

@@ -17,7 +17,9 @@ class ClipAnnotator(Annotator):
     Options = ClipOptions
 
     @classmethod
-    def missing(cls, options: ClipOptions, assignment: Assignment, state: Mapping[str, float], online: bool) -> Iterator[SenseiError]:
+    def missing(
+        cls, options: ClipOptions, assignment: Assignment, state: Mapping[str, float] | None, online: bool
+    ) -> Iterator[SenseiError]:
         """Whether its package is there, and a GPU if one is wanted."""
         yield from missing_packages(f"annotators of kind {options.kind}", "open_clip")
         yield from missing_gpu(options.device)

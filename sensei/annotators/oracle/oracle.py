@@ -28,10 +28,10 @@ class Oracle(Annotator):
         self._family = family(assignment.environment)
 
     @classmethod
-    def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float], online: bool) -> Iterator[SenseiError]:
+    def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float] | None, online: bool) -> Iterator[SenseiError]:
         """Whether the environment can rank its states."""
         kind = family(assignment.environment)
-        if not kind.can_rank(state):
+        if state is not None and not kind.can_rank(state):
             found = f"{len(state)} states ({', '.join(state)})" if state else "no state"
             what = f"an oracle cannot rank the states of {assignment.environment.level}"
             yield SenseiError(what, found=found, expected=f"`can_rank` and `ranks` of {kind.__name__}", hint="choose another annotator")

@@ -40,7 +40,7 @@ class LocalVLM(Annotator):
         device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @classmethod
-    def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float], online: bool) -> Iterator[SenseiError]:
+    def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float] | None, online: bool) -> Iterator[SenseiError]:
         """Whether its package is there, the folder of the model if it is one, and a GPU if one is wanted."""
         yield from missing_packages(f"annotators of kind {options.kind}", "transformers")
         if options.model.startswith(("/", ".", "~")) and not Path(options.model).is_dir():

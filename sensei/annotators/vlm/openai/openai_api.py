@@ -23,7 +23,9 @@ class OpenAIAnnotator(Annotator):
         self.asking = Asking(options, load_prompt(assignment.prompt), Ledger(assignment.ledger), assignment.files.first_turn)
 
     @classmethod
-    def missing(cls, options: OpenAIOptions, assignment: Assignment, state: Mapping[str, float], online: bool) -> Iterator[SenseiError]:
+    def missing(
+        cls, options: OpenAIOptions, assignment: Assignment, state: Mapping[str, float] | None, online: bool
+    ) -> Iterator[SenseiError]:
         """Whether the key is set and, if servers may be asked, the server answers and offers the model."""
         from sensei.annotators.vlm.openai.reachable import check_server
 

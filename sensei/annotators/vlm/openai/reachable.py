@@ -1,6 +1,8 @@
 """Whether a server can be asked, by the one request that costs nothing: the list of its models."""
 
 import asyncio
+import tempfile
+from pathlib import Path
 
 from sensei.annotators.ledger import Ledger
 from sensei.annotators.vlm.openai.failures import Failed
@@ -19,11 +21,12 @@ def check_server(options: OpenAIOptions, online: bool = True) -> None:
         SenseiError: they are not set, or none; the server does not answer, refuses the key, or has not the model.
     """
     quick = options.model_copy(update={"requests": options.requests.model_copy(update={"timeout": SECONDS})})
-    asyncio.run(_check(quick, online))
+    with tempfile.TemporaryDirectory() as folder:  # nothing is asked that belongs in the ledger
+        asyncio.run(_check(quick, Ledger(Path(folder) / "ledger.sqlite"), online))
 
 
-async def _check(options: OpenAIOptions, online: bool) -> None:
-    server = Server(options, Ledger(":memory:"))
+async def _check(options: OpenAIOptions, ledger: Ledger, online: bool) -> None:
+    server = Server(options, ledger)
     try:
         if online:
             await _check_offer(server, options.model)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sensei.annotators.contract import Assignment
+from sensei.annotators.estimate import beyond_budget
 from sensei.annotators.prompts import Prompt, load_prompt
 from sensei.core.devices import missing_gpu
 from sensei.core.errors import MachineError, SenseiError, mistakes
@@ -148,6 +149,15 @@ def _annotators(left: Unfinished) -> Iterator[SenseiError]:
         yield from annotator_class(options.kind).missing(options, assignment, state, left.online)
 
 
+def _budget(left: Unfinished) -> Iterator[SenseiError]:
+    """Models cost no more than may be spent on them."""
+    if all(name in left.seen for name, _ in left.labels):  # for it makes environments itself
+        try:
+            yield from map(SenseiError, beyond_budget(left.study, left.files))
+        except SenseiError as error:
+            yield error
+
+
 def _device(left: Unfinished) -> Iterator[SenseiError]:
     """A GPU where one is wanted, for any of the environments."""
     devices = {left.study.settings[name].training.device for name in left.environments}
@@ -184,4 +194,4 @@ def _gb(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
-CHECKS = (_environments, _pairs, _prompts, _annotators, _device, _packages, _disk)
+CHECKS = (_environments, _pairs, _prompts, _annotators, _budget, _device, _packages, _disk)

@@ -39,6 +39,8 @@ class LocalVLM(Annotator):
         pairs_at_once: int = Field(8, ge=1, description="pairs in a batch")
         device: Literal["auto", "cpu", "cuda"] = "auto"
 
+    shares_ledger = True
+
     @classmethod
     def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float] | None, online: bool) -> Iterator[SenseiError]:
         """Whether its package is there, the folder of the model if it is one, and a GPU if one is wanted."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from sensei.annotators.contract import Annotator, Assignment
+from sensei.annotators.contract import Annotator, Assignment, Expense
 from sensei.annotators.ledger import Ledger
 from sensei.annotators.prompts import load_prompt
 from sensei.annotators.vlm.openai.estimate import estimate
@@ -15,6 +15,7 @@ class OpenAIAnnotator(Annotator):
     """Asks a chat model about pairs; see `sensei.annotators.vlm.openai.asking`."""
 
     Options = OpenAIOptions
+    asks_server = shares_ledger = True
 
     def __init__(self, options: OpenAIOptions, assignment: Assignment):
         from sensei.annotators.vlm.openai.asking import Asking
@@ -39,3 +40,12 @@ class OpenAIAnnotator(Annotator):
     def estimate(cls, options: OpenAIOptions, assignment: Assignment, pairs: Iterable[Pair]) -> list[str]:
         """Pairs, tokens, price and time of what the ledger does not know."""
         return estimate(options, load_prompt(assignment.prompt), assignment.ledger, pairs).lines(options)
+
+    @classmethod
+    def expense(cls, options: OpenAIOptions, assignment: Assignment, pairs: Iterable[Pair]) -> Expense | None:
+        """What the ledger does not know, beside what all questions to the model may cost; None for a model without a price."""
+        if not (options.prices.input_per_million or options.prices.output_per_million):
+            return None
+        expected = estimate(options, load_prompt(assignment.prompt), assignment.ledger, pairs).usd
+        spent = Ledger(assignment.ledger).spent(options.model) if assignment.ledger.exists() else 0.0
+        return Expense(options.model, expected, spent, options.max_usd)

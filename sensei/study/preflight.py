@@ -15,7 +15,7 @@ from sensei.annotators.contract import Assignment
 from sensei.annotators.estimate import beyond_budget
 from sensei.annotators.prompts import Prompt, load_prompt
 from sensei.core.devices import missing_gpu
-from sensei.core.errors import MachineError, SenseiError, mistakes
+from sensei.core.errors import MachineError, SenseiError, mistakes, quoted, shortened
 from sensei.envs.registry import family
 from sensei.envs.trial import Seen, Trial
 from sensei.study.cost import study_bytes
@@ -23,20 +23,8 @@ from sensei.study.layout import Layout
 from sensei.study.models.annotators import annotator_class
 from sensei.study.models.study import Study
 
-VARIABLE = "SENSEI_PREFLIGHT"  # off: no preflight; offline: no server is asked; anything else: all of it
+VARIABLE, VALUES = "SENSEI_PREFLIGHT", ("on", "offline", "off")  # offline: no server is asked
 LEAST_TEMPORARY = 2**28  # bytes; games and what workers share lie there
-
-
-def wanted() -> tuple[bool, bool]:
-    """Whether the environment variable wants a preflight, and whether servers may be asked.
-
-    Raises:
-        SenseiError: it has a value that means nothing.
-    """
-    value = os.environ.get(VARIABLE, "on")
-    if value not in ("on", "offline", "off"):
-        raise SenseiError(f"the environment variable {VARIABLE}", found=repr(value), expected="on, offline or off")
-    return value != "off", value == "on"
 
 
 @dataclass
@@ -68,6 +56,20 @@ class Unfinished:
         return [name for name in self.study.environments if name in self.environments or any(name == of for of, _ in self.labels)]
 
 
+def lacking(study: Study, files: Layout, source: str, here: bool = True) -> str | None:
+    """What a study lacks, in lines for people; None if it lacks nothing, or the environment variable SENSEI_PREFLIGHT is `off`.
+
+    Args:
+        source: what messages call its file.
+        here: as for `missing`.
+    """
+    value = os.environ.get(VARIABLE, "on")
+    if value not in VALUES:
+        return str(SenseiError(f"the environment variable {VARIABLE}", found=quoted(value), expected=", ".join(VALUES)))
+    errors = [] if value == "off" else missing(study, files, value == "on", here)
+    return told(errors, source) if errors else None
+
+
 def missing(study: Study, files: Layout, online: bool = True, here: bool = True) -> list[SenseiError]:
     """Everything that a study lacks, in the order of its stages; empty if its first job may start.
 
@@ -83,9 +85,8 @@ def missing(study: Study, files: Layout, online: bool = True, here: bool = True)
 
 def told(errors: list[SenseiError], source: str) -> str:
     """All of them for people, a line each."""
-    lines = [" ".join(str(error).split()) for error in errors]
-    count = "1 thing" if len(lines) == 1 else f"{len(lines)} things"
-    return "\n".join([f"{source} cannot run yet, {count} to mend:", *(f"  {line}" for line in lines)])
+    count = "1 thing" if len(errors) == 1 else f"{len(errors)} things"
+    return "\n".join([f"{source} cannot run yet, {count} to mend:", *(f"  {shortened(error)}" for error in errors)])
 
 
 def _environments(left: Unfinished) -> Iterator[SenseiError]:

@@ -1,5 +1,6 @@
 """Labels from a file, for people who have labels already."""
 
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def read_label_file(path: str | Path) -> dict[int, Label]:
         table = readers[path.suffix](path)[["pair", "label"]]
     except FileNotFoundError as error:
         raise SenseiError(f"there is no file {path}", hint="correct `file` in the annotator's YAML") from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise SenseiError(f"the labels {path} are damaged", found=error, expected="columns `pair` and `label`, or whole numbers") from error
     table = table.dropna()
     number = pd.to_numeric(table["pair"], errors="coerce")
@@ -77,6 +78,6 @@ def read_label_file(path: str | Path) -> dict[int, Label]:
 
 def _read_array(path: Path) -> pd.DataFrame:
     labels = np.load(path, allow_pickle=False)
-    if labels.ndim != 1:
-        raise ValueError(f"an array of shape {list(labels.shape)}")
+    if not isinstance(labels, np.ndarray) or labels.ndim != 1:
+        raise ValueError(f"an array of shape {list(labels.shape)}" if isinstance(labels, np.ndarray) else "several arrays")
     return pd.DataFrame({"pair": np.arange(len(labels)), "label": labels})

@@ -4,7 +4,9 @@ import errno
 import os
 import shutil
 import signal
+import sysconfig
 import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,14 @@ from sensei.core.errors import MachineError, SenseiError, shortened
 
 FULL = {errno.ENOSPC: "no space is left", errno.EDQUOT: "the quota is used up", errno.EFBIG: "files may not grow that large (`ulimit -f`)"}
 # Libraries say it in their own words, without a number; torch only that a write has failed.
-FULL_WORDS = ("no space left on device", "database or disk is full", "disk quota exceeded", "pytorchstreamwriter failed writing file")
+FULL_WORDS = (
+    "no space left on device",
+    "database or disk is full",
+    "disk quota exceeded",
+    "requested and",  # numpy
+    "failed writing file",  # torch
+    "iostream error",
+)
 NO_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 REFUSED = {
     errno.EROFS: "it lies on a file system that is read-only",
@@ -25,17 +34,20 @@ REFUSED = {
     errno.ENAMETOOLONG: "the name is too long",
     errno.ELOOP: "its links lead in a circle",
 }
+PACKAGE = str(Path(__file__).resolve().parent.parent)
+# Where code lies that no study has brought along: ours, Python's, packages'.
+KNOWN = (PACKAGE, *(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")))
 SMALL = 2**20  # bytes: a disk with less room counts as full
 
 
 def explained(error: BaseException) -> SenseiError | None:
-    """The error of the machine behind an exception, in words for people; None if there is none, so that the exception is our own fault."""
+    """What a user, a file, the machine or somebody's plugin has to do with an exception, in words; None for one that is our own fault."""
     for cause in _chain(error):
         if isinstance(cause, SenseiError):
             return cause
         if told := _told(cause):
             return told
-    return None
+    return _of_a_plugin(error)
 
 
 def signal_hint(number: int) -> str:
@@ -59,6 +71,17 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while seen is not None:
         yield seen
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+
+
+def _of_a_plugin(error: BaseException) -> SenseiError | None:
+    """The error of a module that a study names and that is not ours; None if it was raised from ours."""
+    foreign = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if not frame.filename.startswith(("<", *KNOWN))]
+    if not foreign:
+        return None
+    where = f"{foreign[-1].filename}, line {foreign[-1].lineno}, in {foreign[-1].name}"
+    return SenseiError(
+        f"{where}: {type(error).__name__}", found=shortened(error) or None, hint="mend that file: it is none of this package"
+    )
 
 
 def _told(error: BaseException) -> SenseiError | None:

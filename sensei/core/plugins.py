@@ -43,6 +43,8 @@ def find(name: str, room: str, base: str, what: str) -> type[Any]:
         raise SenseiError(f"{what} {name}: importing {module} fails", found=_described(error), hint=f"mend {module}") from error
     if base not in {parent.__name__ for parent in getattr(found, "__mro__", ())}:
         raise SenseiError(f"{name} is no {what}", expected=f"a class that derives from {base} of {room}")
+    if unwritten := sorted(getattr(found, "__abstractmethods__", ())):
+        raise SenseiError(f"{what} {name} is not complete", found=f"no {', '.join(unwritten)}", hint=f"write them, as {base} says")
     return found
 
 

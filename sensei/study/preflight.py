@@ -22,6 +22,9 @@ from sensei.study.cost import study_bytes
 from sensei.study.layout import Layout
 from sensei.study.models.annotators import annotator_class
 from sensei.study.models.study import Study
+from sensei.study.slices import figures_of
+from sensei.study.stage import Job, flat
+from sensei.study.stages import STAGES
 
 VARIABLE, VALUES = "SENSEI_PREFLIGHT", ("on", "offline", "off")  # offline: no server is asked
 LEAST_TEMPORARY = 2**28  # bytes; games and what workers share lie there
@@ -31,18 +34,21 @@ LEAST_TEMPORARY = 2**28  # bytes; games and what workers share lie there
 class Unfinished:
     """What of a study is still to be made.
 
+    online: whether servers may be asked. page: whether the report is wanted, which shows all labels, or only runs and figures.
     environments: those with a run or pairs to be made. labels: (environment, annotator). seen: what the environments of both showed.
     """
 
     study: Study
     files: Layout
     online: bool
+    page: bool = True
     environments: list[str] = field(init=False)
     labels: list[tuple[str, str]] = field(init=False)
     seen: dict[str, Seen] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.labels = [pair for pair in self.study.labelled() if not self.files.labels(*pair).labels.exists()]
+        asked_for = self.study.labelled() if self.page else self._learned_from_or_drawn()
+        self.labels = [pair for pair in asked_for if not self.files.labels(*pair).labels.exists()]
         self.environments = [name for name in self.study.environments if self._is_unfinished(name)]
 
     def _is_unfinished(self, environment: str) -> bool:
@@ -50,35 +56,46 @@ class Unfinished:
         runs += [self.files.learn(*run) for run in self.study.task_runs() if run[0] == environment]
         return not self.files.pairs(environment).pairs.exists() or not all(run.agent.exists() for run in runs)
 
+    def _learned_from_or_drawn(self) -> list[tuple[str, str]]:
+        """Labels from which a method's reward is distilled, or of which a figure tells."""
+        study, files = self.study, self.files
+        rewarded = [name for name, method in study.methods.items() if method.needs_reward_model]
+        learned = [(environment, study.annotator_of(name, environment)) for environment in study.environments for name in rewarded]
+        drawn = [path for name in figures_of(study) for path in flat(STAGES["figure"].inputs(study, files, Job(figure=name)))]
+        folders = {pair: (files.labels(*pair).folder, files.reward(*pair).folder) for pair in study.labelled()}
+        shown = [pair for pair, own in folders.items() if any(path.is_relative_to(folder) for path in drawn for folder in own)]
+        return list(dict.fromkeys([*learned, *shown]))
+
     @property
     def asked(self) -> list[str]:
         """Environments that have to be seen."""
         return [name for name in self.study.environments if name in self.environments or any(name == of for of, _ in self.labels)]
 
 
-def lacking(study: Study, files: Layout, source: str, here: bool = True) -> str | None:
+def lacking(study: Study, files: Layout, source: str, here: bool = True, page: bool = True) -> str | None:
     """What a study lacks, in lines for people; None if it lacks nothing, or the environment variable SENSEI_PREFLIGHT is `off`.
 
     Args:
         source: what messages call its file.
-        here: as for `missing`.
+        here, page: as for `missing`.
     """
     value = os.environ.get(VARIABLE, "on")
     if value not in VALUES:
         return str(SenseiError(f"the environment variable {VARIABLE}", found=quoted(value), expected=", ".join(VALUES)))
-    errors = [] if value == "off" else missing(study, files, value == "on", here)
+    errors = [] if value == "off" else missing(study, files, value == "on", here, page)
     return told(errors, source) if errors else None
 
 
-def missing(study: Study, files: Layout, online: bool = True, here: bool = True) -> list[SenseiError]:
+def missing(study: Study, files: Layout, online: bool = True, here: bool = True, page: bool = True) -> list[SenseiError]:
     """Everything that a study lacks, in the order of its stages; empty if its first job may start.
 
     Args:
         files: where its results are.
         online: whether servers may be asked (for what costs nothing).
         here: whether its jobs run on this machine, in this software environment; if not, what only the machine lacks is passed over.
+        page: whether all labels are wanted, which the report shows, or those alone that runs and figures need.
     """
-    left = Unfinished(study, files, online)
+    left = Unfinished(study, files, online, page)
     found = {str(error): error for check in CHECKS for error in check(left)}  # each once, whomever it concerns
     return [error for error in found.values() if here or not isinstance(error, MachineError)]
 
@@ -115,7 +132,8 @@ def _pairs(left: Unfinished) -> Iterator[SenseiError]:
     """Contrastive pairs: the environment says which states they are made of."""
     for name, seen in left.seen.items():
         parts = left.study.settings[name]
-        if parts.pairs.kind == "contrastive" and not left.files.pairs(name).pairs.exists():
+        asked = any(name == environment for environment, _ in left.labels)
+        if asked and parts.pairs.kind == "contrastive" and not left.files.pairs(name).pairs.exists():
             yield from mistakes(family(parts.environment).extremes, seen.state)
 
 

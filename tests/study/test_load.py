@@ -211,20 +211,24 @@ def test_compile_off_may_be_written_as_a_word(word):
     assert load_study(content, source="a test").settings["minihack_keyroom_s5"].training.compile == "off"
 
 
-def numbers(schema: dict, path: str = "") -> Iterator[tuple[str, dict]]:
-    """(where, schema) of every number and every list in a JSON schema."""
-    for name, part in schema.items():
-        if isinstance(part, dict):
-            if part.get("type") in ("integer", "number", "array") and name != "items":
-                yield f"{path}.{name}", part
-            yield from numbers(part, f"{path}.{name}")
-        elif isinstance(part, list):
-            yield from (found for option in part if isinstance(option, dict) for found in numbers({"": option}, f"{path}.{name}"))
+def endless(node: object, where: str = "") -> Iterator[str]:
+    """Where a JSON schema has a number without a largest value, or a list without a largest length."""
+    if isinstance(node, dict):
+        kind = node.get("type")
+        if (
+            kind in ("integer", "number")
+            and not {"maximum", "exclusiveMaximum"} & node.keys()
+            or kind == "array"
+            and "maxItems" not in node
+        ):
+            yield where
+    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, part in parts:
+        yield from endless(part, f"{where}.{name}")
 
 
 def test_every_number_and_every_list_of_a_study_has_an_end():
-    ends = {"maximum", "exclusiveMaximum", "maxItems"}
-    assert [where for where, part in numbers(json.loads(json_schema())) if not ends & set(part) and "maxItems" not in part] == []
+    assert list(endless(json.loads(json_schema()))) == []
 
 
 def test_every_name_that_becomes_a_path_keeps_to_one_rule():

@@ -37,7 +37,7 @@ if workflow.is_main_process and not ASIDE & set(sys.argv):
     from sensei.study.preflight import lacking
 
     HERE = not workflow.deployment_settings.deployment_method and workflow.resource_settings.nodes is None
-    if LACKING := lacking(STUDY, FILES, SOURCE, HERE):
+    if LACKING := lacking(STUDY, FILES, SOURCE, HERE, page=not {"figures", "train_all"} & set(sys.argv)):
         sys.exit(f"Error: {LACKING}")
 
 

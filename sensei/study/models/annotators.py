@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from sensei.core.errors import SenseiError
+from sensei.core.errors import SenseiError, quoted
 from sensei.core.messages import validate
 from sensei.core.plugins import find, names
 from sensei.study.models.bounds import Share
@@ -53,6 +53,8 @@ def annotator_options(content: dict[str, Any], source: str) -> AnnotatorOptions:
         options = annotator_class(kind).Options
     except SenseiError as error:
         raise SenseiError(f"{source}: {error.what}", found=error.found, expected=error.expected, hint=error.hint) from error
+    if not (isinstance(options, type) and issubclass(options, AnnotatorOptions)):
+        raise SenseiError(f"{source}: `Options` of {kind}", found=quoted(options), expected="a class that derives from AnnotatorOptions")
     return validate(options, content, source)
 
 

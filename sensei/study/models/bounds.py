@@ -1,20 +1,11 @@
 """Numbers of a study by kind. Beyond a bound is a slip of the pen, such as a nought too many; the reason stands beside each."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-
-def _number(value: Any) -> Any:
-    """Refuse `true` and `false`, which pydantic takes for 1 and 0."""
-    if isinstance(value, bool):
-        raise PydanticCustomError("no_number", "Input should be a number")
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_number)]
-Real = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, Field(strict=True)]  # no `true`, no 1.0, no "1"
+Real = float  # but see Section: no `true` either
 
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]  # what every generator in use takes
 Steps = Annotated[Whole, Field(ge=1, le=10**10)]  # four months at a thousand steps a second

@@ -6,8 +6,8 @@ process asks it too and the most that it can cost counts; the claim ends with th
 *loss*: the server may have charged for it. A process that was killed leaves claims behind; the next one finds their owner dead and books
 them as losses likewise.
 
-What a question can cost at most is estimated. A model whose bill was higher has a *factor*, by which all that is claimed is multiplied;
-the first question to a model under a budget goes alone, so that its bill is known before others follow.
+What a question can cost at most is estimated. A model whose bill was higher has a *factor*, by which all that is claimed is multiplied.
+Before its first bill a question under a budget goes alone, unless there is money for a hundred times what is claimed.
 """
 
 import contextlib
@@ -56,6 +56,7 @@ DELETE FROM answers WHERE {NO_ANSWER};
 """,
 ]  # from each version to the next; SCHEMA is version 0
 TABLES = {"answers", "texts", "claims", "losses", "spending", "sent", "batches"}
+CAUTION = 100.0  # the factor of a model that has sent no bill yet, for questions that do not go alone
 FORGETTING = 0.99  # a factor goes back by 1 % an answer, for a bill that was wrong once
 
 ANSWER = ", ".join(field.name for field in fields(Answer))
@@ -130,14 +131,14 @@ class Ledger:
         with self._transaction() as execute:
             self._bury()
             in_flight = execute("SELECT COUNT(*) FROM claims WHERE model = ? AND batch IS NULL", (question.model,)).fetchone()[0]
-            billed = execute("SELECT 1 FROM factors WHERE model = ?", (question.model,)).fetchone()
-            alone = max_usd is not None and usd > 0 and not billed
-            if self._taken(question) or in_flight >= (1 if alone else at_once):
+            if self._taken(question) or in_flight >= at_once:
                 return False
-            if max_usd is not None and self._left(question.model, max_usd) < usd * self._factor(question.model):
-                if not in_flight:
+            if max_usd is not None:
+                known = self._factor(question.model)
+                if self._left(question.model, max_usd, known or CAUTION) < usd * (known or CAUTION) and in_flight:
+                    return False
+                if self._left(question.model, max_usd, known or 1.0) < usd * (known or 1.0):
                     raise OverBudget
-                return False
             self._insert("claims", question.key, question.model, usd, self._owner, time.time() + seconds, None)
             return True
 
@@ -153,7 +154,8 @@ class Ledger:
         with self._transaction() as execute:
             self._bury()
             in_flight = execute("SELECT COUNT(*) FROM claims WHERE model = ?", (model,)).fetchone()[0]
-            left, factor = float("inf") if max_usd is None else self._left(model, max_usd), self._factor(model)
+            factor = self._factor(model) or 1.0
+            left = float("inf") if max_usd is None else self._left(model, max_usd, factor)
             for question, price in zip(questions, usd, strict=True):
                 if self._taken(question):
                     continue
@@ -321,7 +323,7 @@ class Ledger:
         if claim is None:
             return
         model, claimed = claim
-        lost = claimed * self._factor(model) if usd is None else usd
+        lost = claimed * (self._factor(model) or 1.0) if usd is None else usd
         self._connection.execute("DELETE FROM claims WHERE key = ?", (key,))
         if usd != 0:
             self._insert("losses", key, model, lost, time.time())
@@ -330,19 +332,25 @@ class Ledger:
             self._compare(model, usd, claimed)
 
     def _compare(self, model: str, usd: float, claimed: float) -> None:
-        """Learn from a bill how far it may exceed what was claimed."""
+        """Learn from a bill how far it may exceed what was claimed; the first one says what was lost before it, too."""
         if claimed > 0:
+            factor = max(1.0, usd / claimed)
+            if self._factor(model) is None and factor > 1:
+                lost = self._connection.execute("SELECT TOTAL(usd) FROM losses WHERE model = ?", (model,)).fetchone()[0]
+                self._connection.execute("UPDATE losses SET usd = usd * ? WHERE model = ?", (factor, model))
+                self._spend(model, lost * (factor - 1))
             update = f"INSERT INTO factors VALUES (?, ?) ON CONFLICT DO UPDATE SET factor = MAX(excluded.factor, {FORGETTING} * factor)"
-            self._connection.execute(update, (model, max(1.0, usd / claimed)))
+            self._connection.execute(update, (model, factor))
 
-    def _factor(self, model: str) -> float:
+    def _factor(self, model: str) -> float | None:
+        """By how much its bills exceed what is claimed; None before there is a bill."""
         row = self._connection.execute("SELECT factor FROM factors WHERE model = ?", (model,)).fetchone()
-        return row[0] if row else 1.0
+        return row and row[0]
 
-    def _left(self, model: str, max_usd: float) -> float:
+    def _left(self, model: str, max_usd: float, factor: float) -> float:
         """What of `max_usd` is neither spent nor claimed."""
         claimed = self._connection.execute("SELECT TOTAL(usd) FROM claims WHERE model = ?", (model,)).fetchone()[0]
-        return max_usd - self._spent(model) - claimed * self._factor(model)
+        return max_usd - self._spent(model) - claimed * factor
 
     def _taken(self, question: Question) -> bool:
         """Whether a question has an answer, or is claimed."""

@@ -16,6 +16,7 @@ from sensei.preferences.frames import Frames, save_frames
 from sensei.preferences.pair import Label, Pair, Side
 from sensei.study.layout import CONFIG_FOLDER, Layout
 from sensei.study.load import dump_study, load_study
+from sensei.study.models.annotators import AnnotatorOptions
 
 MODEL = "gpt-4o-2024-05-13"
 PATIENT = {"at_once": 16, "timeout": 20.0, "longest_wait": 0.2, "attempts": 12}  # for a busy machine
@@ -45,7 +46,7 @@ def draw(frames: Frames, number: int, seed: int = 1) -> list[Pair]:
     ]
 
 
-def _write_pairs(path: Path, number: int, frames: int) -> None:
+def write_pairs(path: Path, number: int, frames: int) -> None:
     """The table of such pairs, no two alike in either order, with a state for the inventory sentence."""
     rng = np.random.default_rng(2)
     every = np.stack(np.triu_indices(frames, 1), 1)
@@ -69,9 +70,13 @@ def distinct(pairs: list[Pair]) -> int:
 
 def asking(folder: Path, prompt: str = "robodesk", **changes: object) -> Asking:
     """An annotator behind the server that OPENAI_BASE_URL names."""
+    return make_annotator(openai_options(**changes), assignment(folder, prompt=prompt)).asking
+
+
+def openai_options(**changes: object) -> AnnotatorOptions:
+    """Those of a patient annotator that minds no unreadable replies."""
     settings = {"model": MODEL, "max_unreadable": 1.0} | changes
-    asked = options("openai_api", **settings | {"requests": PATIENT | settings.get("requests", {})})
-    return make_annotator(asked, assignment(folder, prompt=prompt)).asking
+    return options("openai_api", **settings | {"requests": PATIENT | settings.get("requests", {})})
 
 
 def write_study(folder: Path, pairs: int, frames: int, **changes: object) -> Layout:
@@ -85,7 +90,7 @@ def write_study(folder: Path, pairs: int, frames: int, **changes: object) -> Lay
     asked.folder.mkdir(parents=True)
     files.study.write_text(yaml.safe_dump(resolved))
     write_frames(asked.folder, frames, asked.frames.name)
-    _write_pairs(asked.pairs, pairs, frames)
+    write_pairs(asked.pairs, pairs, frames)
     return files
 
 

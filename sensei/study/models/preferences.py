@@ -51,7 +51,9 @@ class LabelsConfig(Section):
     smallest_agreement: Share | None = Field(
         0.7, description="accuracy against the oracle, where there is one; 0.5 is chance; null: no limit"
     )
-    largest_unknown: Share | None = Field(None, description="share of unknown labels; null: no limit")
+    largest_unknown: Share | None = Field(
+        0.95, description="share of unknown labels, of which nothing is learned, honest ones too; null: no limit"
+    )
 
     @model_validator(mode="after")
     def _views_are_distinct(self) -> Self:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sensei.core.errors import SenseiError
+from sensei.core.yaml import line_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,6 +24,8 @@ def validate(model: type[Model], content: dict[str, Any], source: str, under: tu
         return model.model_validate(content)
     except ValidationError as error:
         fault = error.errors()[0]
+        if line := line_of(source, (*under, *fault["loc"])):
+            source = f"{source}, line {line}"
         key = ".".join(str(part) for part in (*under, *fault["loc"])) or "(whole file)"
         if fault["type"] == "extra_forbidden":
             known = sorted(_fields_at(model, fault["loc"][:-1]))

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sensei.core.errors import LONGEST_VALUE, SenseiError, quoted, shortened
+from sensei.core.yaml import line_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,6 +24,8 @@ def validate(model: type[Model], content: dict[str, Any], source: str, under: tu
         return model.model_validate(content)
     except ValidationError as error:
         fault = error.errors()[0]
+        if line := line_of(source, (*under, *fault["loc"])):
+            source = f"{source}, line {line}"
         place = (*under, *(part for part in fault["loc"] if part != "[key]"))
         key = shortened(".".join(map(str, place)), LONGEST_VALUE) or "(whole file)"
         if fault["type"] == "extra_forbidden":

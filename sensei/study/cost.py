@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sensei.core.verification import verified
 from sensei.envs.registry import family
 from sensei.envs.trial import Seen
 from sensei.study.layout import Layout
@@ -111,4 +112,6 @@ def estimated(study_path: Path, environment: str, annotator: str) -> list[str]:
     check_names(study, study_path, Job(environment=environment, annotator=annotator))
     made = files.pairs(environment)
     drawn = (made.pairs, made.frames) if made.pairs.exists() and made.frames.exists() else (None, None)
+    for path in filter(None, drawn):
+        verified(path)
     return estimate_lines(study, environment, annotator, *drawn, files.ledger)

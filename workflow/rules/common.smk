@@ -11,15 +11,15 @@ from sensei.core.process import use_this_interpreter
 from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
 from sensei.study.folder import check_folder, record_study
 from sensei.study.layout import RESULTS, Layout
-from sensei.study.load import load_study
-from sensei.study.models.annotators import annotator_class
+from sensei.study.load import load_study, read_layers
 from sensei.study.slices import figures_of, jobs
 from sensei.study.stage import Job, own_stage
 from sensei.study.stages import STAGES
 
 SOURCE = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "the command line"
 try:
-    STUDY = load_study(config, source=SOURCE)
+    # The files are read again: Snakemake's reader lets a key stand twice, and takes `off` for false.
+    STUDY = load_study(read_layers(map(os.path.relpath, workflow.configfiles), workflow.config_settings.config), source=SOURCE)
     OWN_STAGES = {called: own_stage(called) for called in STUDY.stages}
     FILES = Layout(RESULTS / STUDY.study)
     check_folder(STUDY, FILES.study, SOURCE)

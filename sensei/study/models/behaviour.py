@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from sensei.study.models.bounds import Count, Epsilon, Limit, Rate, Real, Share, Weight
+from sensei.study.models.bounds import Count, Epsilon, Limit, Rate, Share, Weight
 from sensei.study.models.section import Section
 
 
@@ -11,7 +11,7 @@ class BehaviourConfig(Section):
 
     horizon: Count = Field(15, description="imagined steps")
     starts: Count | None = Field(None, description="states of a batch that are imagined from, drawn at random; null: all (paper)")
-    discount: Real = Field(1 - 1 / 333, gt=0, lt=1)
+    discount: float = Field(1 - 1 / 333, gt=0, lt=1)
     lambda_: Share = Field(0.95, description="lambda of the lambda-return")
     entropy: Weight = Field(3e-4, description="entropy bonus")
     learning_rate: Rate = Field(3e-5)
@@ -19,4 +19,4 @@ class BehaviourConfig(Section):
     clip: Limit = Field(100.0)
     slow_rate: Rate = Field(0.02, description="fraction of the critic that moves into the slow critic at each update")
     slow_weight: Weight = Field(1.0, description="weight of the slow critic's value in the critic loss")
-    normaliser_decay: Real = Field(0.99, ge=0, lt=1, description="decay of every running percentile")
+    normaliser_decay: float = Field(0.99, ge=0, lt=1, description="decay of every running percentile")

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from sensei.study.models.bounds import Pairs, Seed, Share, Whole
+from sensei.study.models.bounds import Pairs, Seed, Share
 from sensei.study.models.names import File, Name
 from sensei.study.models.section import MOST, Section, distinct
 
@@ -18,7 +18,7 @@ class PairsConfig(Section):
     )
     number: Pairs = Field(100_000, description="pairs asked for")
     seeds: list[Seed] = Field([0], min_length=1, max_length=MOST, description="collection runs (exploration seeds) the frames come from")
-    shards: Whole = Field(8, ge=1, le=200, description="annotation jobs the pairs are split into")
+    shards: int = Field(8, ge=1, le=200, description="annotation jobs the pairs are split into")
     prompt: File = Field("general", description="file of config/prompts for annotators that are given none of their own")
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sensei.study.models.bounds import Count, Limit, Rate, Real, Rounds, Share
+from sensei.study.models.bounds import Count, Limit, Rate, Rounds, Share
 from sensei.study.models.section import Section
 
 
@@ -17,5 +17,5 @@ class RewardModelConfig(Section):
     learning_rate: Rate = Field(1e-4)
     weight_decay: Share = Field(1e-5)
     epochs: Rounds = Field(50)
-    validation_share: Real = Field(0.2, gt=0, lt=1)
+    validation_share: float = Field(0.2, gt=0, lt=1)
     clip: Limit = Field(100.0, description="the scorer clips its output to plus or minus this")

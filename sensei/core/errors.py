@@ -5,6 +5,7 @@ from collections.abc import Callable
 EXIT_STATUS = 2  # of a command that ends with one
 LONGEST_VALUE = 80  # letters of a value that a message quotes
 LONGEST_TEXT = 400  # letters of what a message says was found or expected
+LONGEST_LINE = 1000
 
 
 class SenseiError(Exception):
@@ -22,7 +23,7 @@ class SenseiError(Exception):
             lines[0] += ": " + ", ".join(parts)
         if hint:
             lines.append(f"-> {hint}")
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join(_cut(line, LONGEST_LINE) for line in "\n".join(lines).splitlines()))
 
     def __reduce__(self):
         return _rebuild, (type(self), self.what, self.found, self.expected, self.hint)
@@ -48,7 +49,10 @@ def quoted(value: object) -> str:
 
 def shortened(text: object, longest: int = LONGEST_TEXT) -> str:
     """A text in one line, cut at `longest` letters."""
-    line = " ".join(str(text).split())
+    return _cut(" ".join(str(text).split()), longest)
+
+
+def _cut(line: str, longest: int) -> str:
     return line if len(line) <= longest else f"{line[: longest - 4]} ..."
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from helpers import environment, run_python
 
-from sensei.core.errors import LONGEST_VALUE, MachineError, SenseiError, quoted
+from sensei.core.errors import LONGEST_LINE, LONGEST_VALUE, MachineError, SenseiError, quoted
 from sensei.core.faults import explained, signal_hint
 
 
@@ -144,6 +144,7 @@ def test_workers_ask_for_their_memory_at_once(full, monkeypatch):
 def test_a_value_is_quoted_to_80_letters_in_one_line():
     assert len(quoted("x" * 1000)) == LONGEST_VALUE and quoted("x" * 1000).endswith(" ...")
     assert "\n" not in str(SenseiError("what", found="a\nb\n" * 100)) and len(str(SenseiError("what", found="a\nb\n" * 1000))) < 500
+    assert len(str(SenseiError(f"no method {'x' * 10**6}"))) <= LONGEST_LINE
 
 
 def test_output_that_nobody_reads_is_no_error(tmp_path):

@@ -84,7 +84,8 @@ def _run_bytes(study: Study, files: Layout) -> Iterator[tuple[int, int]]:
             learns = study.methods[method].agent("takes_sources")
             agent = (AGENT[parts.world_model.size] // (1 + (stage == "learn")) if learns else OTHER_AGENT) * 10**6
             steps = min(run_steps(study, stage, environment, method), parts.training.replay_capacity) * learns
-            yield agent + VIDEO * 10**6, agent + steps * (3 * parts.world_model.image_size**2 + STEP_BYTES)
+            # A state is written beside the one before it.
+            yield agent + VIDEO * 10**6, 2 * agent + steps * (3 * parts.world_model.image_size**2 + STEP_BYTES)
 
 
 def _picture_bytes(study: Study, files: Layout, environment: str, seen: Seen) -> Iterator[tuple[int, int]]:

@@ -12,6 +12,7 @@ from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run
 from sensei.study.folder import check_folder, record_study
 from sensei.study.layout import RESULTS, Layout
 from sensei.study.load import load_study, read_layers
+from sensei.study.models.annotators import annotator_class
 from sensei.study.slices import figures_of, jobs
 from sensei.study.stage import Job, own_stage
 from sensei.study.stages import STAGES

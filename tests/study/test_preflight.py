@@ -184,6 +184,7 @@ def test_the_variable_switches_the_preflight_off(files, monkeypatch):
     assert "expected on, offline, off" in lacking(lacks, files, "a study")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["smoke", "config", "robodesk_laptop"])
 def test_the_shipped_studies_lack_nothing_here(name, tmp_path):
     assert missing(load_study(CONFIG_FOLDER / f"{name}.yaml"), Layout(tmp_path / name)) == []
@@ -226,6 +227,7 @@ def test_the_command_says_all_and_writes_nothing(broken_study, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == [broken_study.name]
 
 
+@pytest.mark.slow
 def test_the_workflow_stops_before_its_first_job_even_a_dry_one(broken_study, tmp_path):
     variables = {name: value for name, value in environment().items() if name != "SENSEI_PREFLIGHT"}
     for option in ("-n", "--cores=1"):

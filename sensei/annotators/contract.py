@@ -1,7 +1,7 @@
 """What an annotator is: the base class of every kind, and what each annotator is given."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -76,6 +76,18 @@ class Annotator(ABC):
     def sources(cls, options: AnnotatorOptions, files: LabelFiles) -> list[Path]:
         """Files that it reads besides pairs, frames and its prompt."""
         return []
+
+    @classmethod
+    def missing(
+        cls, options: AnnotatorOptions, assignment: Assignment, state: Mapping[str, float] | None, online: bool
+    ) -> Iterator[SenseiError]:
+        """What it lacks to be asked, found before the first job and within seconds; nothing is sent that costs anything.
+
+        Args:
+            state: of the environment after a step; None where it cannot be made.
+            online: whether servers may be asked.
+        """
+        return iter(())
 
     @classmethod
     def train(

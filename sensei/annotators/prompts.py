@@ -25,9 +25,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import yaml
-
 from sensei.core.errors import SenseiError
+from sensei.core.yaml import parse_yaml
 from sensei.preferences.pair import Label, Pair, Side
 from sensei.study.layout import CONFIG_FOLDER
 
@@ -170,10 +169,7 @@ def _split(content: str, path: Path) -> tuple[dict, list[str]]:
     before, *rest = ("\n".join(part).strip() for part in parts)
     if before or len(rest) not in (2, 3) or not all(rest):
         raise _fault(path, f"it is not a header between two lines {DIVIDER} and a text of one or two turns")
-    try:
-        header = yaml.safe_load(rest[0])
-    except yaml.YAMLError as error:
-        raise _fault(path, f"its header is not YAML, {' '.join(str(error).split())}") from error
+    header = parse_yaml(rest[0], f"the header of prompt file {path}")
     _check(header, path)
     return header, rest[1:]
 

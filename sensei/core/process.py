@@ -1,4 +1,4 @@
-"""The frame of every stage: log, threads, a clean end on SIGTERM, inputs that exist, manifests beside the outputs."""
+"""The frame of every stage: log, threads, a clean end on SIGTERM, inputs that are whole, manifests beside the outputs."""
 
 import contextlib
 import ctypes
@@ -8,12 +8,13 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 from sensei.core.errors import SenseiError
 from sensei.core.provenance import write_manifests
+from sensei.core.verification import verified, verify_folder
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 SHOWN = 10  # missing inputs that an error names
@@ -31,6 +32,8 @@ def stage(
     threads: int = 1,
     code: str | None = None,
     folders: dict[Path, Path] | None = None,
+    kept: dict[Path, Path] | None = None,
+    brought: Container[Path] = (),
     remedy: str = "make it first",
 ) -> Iterator[None]:
     """Run the body as stage `name`: it reads `inputs` and writes `outputs`.
@@ -43,10 +46,12 @@ def stage(
         threads: CPU threads of this process.
         code: fingerprint of the code behind the stage, for the manifests.
         folders: in which it reads files that one of the inputs names (folder -> that input), for the manifests.
+        kept: folders that it writes besides (folder -> the output that vouches for them), for the manifests.
+        brought: inputs that no stage made; they may be without a manifest.
         remedy: what helps if an input is missing.
 
     Raises:
-        SenseiError: an input is missing.
+        SenseiError: an input is missing, damaged or without a manifest.
         SystemExit: SIGTERM came (a cluster's time limit); the body's `finally` clauses run first.
     """
     log = logging.getLogger(f"sensei.{name}")
@@ -57,12 +62,15 @@ def stage(
     if missing := [str(path) for path in inputs if not path.exists()]:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise SenseiError(f"stage {name}: there is no {', '.join(missing[:SHOWN])}{more}", hint=remedy)
+    hashes = {path: verified(path, recorded=path not in brought) for path in inputs}
+    for folder, index in (folders or {}).items():
+        verify_folder(folder, index)
     started = time.monotonic()
     log.info("started%s", f", seed {seed}" if seed is not None else "")
     yield
     seconds = time.monotonic() - started
     assert all(path.exists() for path in outputs), f"stage {name} did not write {[str(path) for path in outputs if not path.exists()]}"
-    write_manifests(name, outputs, inputs, settings or {}, seed, seconds, code, folders)
+    write_manifests(name, outputs, hashes, settings or {}, seed, seconds, code, folders, kept)
     log.info("done in %.1f s: %s", seconds, ", ".join(str(path) for path in outputs))
 
 

@@ -16,14 +16,22 @@ from typing import Any
 
 from sensei.core.files import sha256, write_json
 from sensei.core.machine import COMPUTED_WITH
+from sensei.core.verification import MANIFEST, checksum
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIG = PACKAGE.parent / "config"
-MANIFEST = ".manifest.json"
 OURS = "sensei"
 INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}  # flag of the processor -> its name, the widest first
 # Their effect on a result is in its settings, which are compared by value; an edit to a description must not re-make a study.
-NOT_CODE = ("sensei.study", "sensei.core.errors", "sensei.core.messages", "sensei.core.provenance", "sensei.core.process")
+NOT_CODE = (
+    "sensei.study",
+    "sensei.core.errors",
+    "sensei.core.faults",
+    "sensei.core.messages",
+    "sensei.core.provenance",
+    "sensei.core.process",
+    "sensei.core.verification",
+)
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PACKAGES = (
     "torch",
@@ -141,19 +149,22 @@ def _with_packages(module: str) -> Iterator[str]:
 def write_manifests(
     stage: str,
     outputs: list[Path],
-    inputs: list[Path],
+    inputs: dict[Path, str],
     settings: dict[str, Any],
     seed: int | None,
     wall_seconds: float,
     code: str | None = None,
     folders: dict[Path, Path] | None = None,
+    kept: dict[Path, Path] | None = None,
 ) -> None:
-    """Write `{output}.manifest.json` beside each of `outputs`.
+    """Write `{output}.manifest.json` beside each of `outputs`; `sensei.core.verification` reads them.
 
     Paths in it are relative to the output's folder; those of files that belong to the project itself (prompts) to the project.
 
     Args:
+        inputs: file that was read -> its SHA-256.
         folders: folder -> the input that names the files that were read in it.
+        kept: folder that was written besides -> the output whose manifest vouches for its files.
     """
     made = {
         "stage": stage,
@@ -168,12 +179,13 @@ def write_manifests(
         "computed_with": dict(COMPUTED_WITH),
         "wall_seconds": round(wall_seconds, 1),
     }
-    hashes = {path: sha256(path) for path in inputs}
     for output in outputs:
-        named = {_named(path, output): value for path, value in hashes.items()}
+        named = {_named(path, output): value for path, value in inputs.items()}
         within = {_named(folder, output): _named(index, output) for folder, index in (folders or {}).items()}
-        content = {"output": output.name, "sha256": sha256(output), "inputs": named, "folders": within, **made}
-        write_json(Path(f"{output}{MANIFEST}"), content)
+        beside = [folder for folder, index in (kept or {}).items() if index == output]
+        files = {_named(path, output): sha256(path) for folder in beside for path in sorted(folder.iterdir()) if path.name[0] != "."}
+        content = {"output": output.name, "sha256": sha256(output), "files": files, "inputs": named, "folders": within, **made}
+        write_json(Path(f"{output}{MANIFEST}"), content | {"checksum": checksum(content)})
 
 
 def _named(path: Path, output: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from sensei.core.errors import SenseiError
 from sensei.core.files import atomic
 from sensei.core.provenance import write_manifests
+from sensei.core.verification import MANIFEST, verified
 from sensei.study.load import dump_study, read_study
 from sensei.study.models.study import Study
 from sensei.study.slices import settled
@@ -23,10 +24,11 @@ def check_folder(study: Study, path: str | Path, source: str) -> None:
         source: what the message calls the file behind `study`.
 
     Raises:
-        SenseiError: something that the folder was made with has another value now.
+        SenseiError: something that the folder was made with has another value now, or the file is damaged.
     """
     if not Path(path).exists():
         return
+    verified(Path(path), recorded=False)
     changes = list(_changes(_shared(read_study(path), study), _shared(study, read_study(path))))
     if changes:
         key, old, new = changes[0]
@@ -73,8 +75,10 @@ def _changes(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]
 def record_study(study: Study, path: str | Path) -> None:
     """Write the resolved study with its manifest, unless the file holds it already (a newer date would mean a change)."""
     path, text = Path(path), dump_study(study)
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    write_manifests("study", [path], [], {}, None, 0.0)
+    manifest = Path(f"{path}{MANIFEST}")
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        manifest.unlink(missing_ok=True)  # that of another study, should this process be killed before the next one is written
+        with atomic(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if not manifest.exists():
+        write_manifests("study", [path], {}, {}, None, 0.0)

@@ -5,15 +5,14 @@ Appendix B), `config/envs/{environment}.yaml` (what the paper sets for one envir
 changes). Methods and annotators are files of their own: `config/methods/`, `config/annotators/`.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sensei.core.errors import SenseiError
 from sensei.core.messages import validate
 from sensei.core.plugins import module_of
-from sensei.core.yaml import read_yaml
+from sensei.core.yaml import dump_yaml, read_yaml
 from sensei.envs.registry import checked
 from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.models.annotators import AnnotatorOptions, annotator_options
@@ -39,6 +38,18 @@ def _named_file(kind: str, name: str, folder: Path, source: str, key: str) -> di
         known = ", ".join(sorted(file.stem for file in (folder / kind).glob("*.yaml")))
         raise SenseiError(f"{source}: `{key}` names {name!r}, which has no file config/{kind}/{name}.yaml", expected=f"one of {known}")
     return read_yaml(path)
+
+
+def read_layers(files: Iterable[str | Path], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Study files, each laid over the one before it, and `changes` over all: what Snakemake makes of its options, by our own reader.
+
+    Raises:
+        SenseiError: a file is not YAML as we read it.
+    """
+    content: dict[str, Any] = {}
+    for file in files:
+        content = merge(content, read_yaml(file))
+    return merge(content, dict(changes))
 
 
 def load_study(content: dict[str, Any] | str | Path, source: str | None = None, folder: Path = CONFIG_FOLDER) -> Study:
@@ -112,7 +123,7 @@ def _annotators(axes: dict[str, Any], methods: dict[str, Method], source: str, f
 
 def dump_study(study: Study) -> str:
     """The resolved study as YAML, from which `read_study` makes an equal one."""
-    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+    return dump_yaml(study.model_dump(mode="json"))
 
 
 def read_study(path: str | Path) -> Study:

@@ -73,6 +73,10 @@ class Stage:
         """Folders in which it reads files that one of its inputs names (folder -> that input): they are known only after the run."""
         return {}
 
+    def kept(self, study: Study, job: Job, outputs: dict[str, Path]) -> dict[Path, Path]:
+        """Folders whose files it writes besides (folder -> the output whose manifest vouches for them)."""
+        return {}
+
     def waits_for(self, study: Study, files: Layout, job: Job) -> list[Path]:
         """What must be there and is not read."""
         return []
@@ -125,14 +129,14 @@ def own_stage(name: str) -> Stage:
 def carry_out(
     stage: Stage, study: Study | None, study_path: Path | None, job: Job, threads: int = 1, given: dict[str, Path] | None = None
 ) -> None:
-    """Do one job: inputs are there, outputs are written, manifests tell of both.
+    """Do one job: inputs are what the stages before have written, outputs are written, manifests tell of both.
 
     Args:
         study, study_path: None for a stage that needs no study.
         given: values of the stage's `own` options.
 
     Raises:
-        SenseiError: what is asked for is not in the study, an input is missing, or as the stage says.
+        SenseiError: what is asked for is not in the study, an input is missing or damaged, or as the stage says.
     """
     if stage.needs_study:
         check_names(study, study_path, job)
@@ -145,6 +149,7 @@ def carry_out(
         if name not in inputs:
             raise SenseiError(f"{stage.name} takes no --{name} for {_described(stage, job)}", hint=f"leave --{name} out")
         inputs[name] = path
+    brought = {study_path, *given.values(), *(path for path in flat(inputs) if not path.is_relative_to(files.root))}
     hint = "".join(f", or name another with `--{name}`" for name in inputs if name in stage.own)
     with frame(
         stage.name,
@@ -155,6 +160,8 @@ def carry_out(
         threads=threads,
         code=stage.fingerprint(study, job),
         folders=stage.folders(study, files, job),
+        kept=stage.kept(study, job, outputs),
+        brought=brought,
         remedy=f"`snakemake` makes it; by hand, run the stage before this one{hint}",
     ):
         stage.run(study, job, inputs, outputs, threads)

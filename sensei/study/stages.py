@@ -6,7 +6,7 @@ from typing import Any
 from sensei.annotators.prompts import load_prompt
 from sensei.core.errors import SenseiError
 from sensei.study.analysis_stages import Figure, Published, Report, Tables, Tabulate
-from sensei.study.layout import Layout, RunFiles, log_beside
+from sensei.study.layout import CollectionFiles, Layout, RunFiles, log_beside
 from sensei.study.models.annotators import annotator_class
 from sensei.study.models.study import Study
 from sensei.study.slices import (
@@ -44,6 +44,10 @@ class Explore(Stage):
             return {}
         return {"reward": files.reward(job.environment, study.annotator_of(job.method, job.environment)).model}
 
+    def kept(self, study: Study, job: Job, outputs: dict[str, Path]) -> dict[Path, Path]:
+        run = RunFiles(outputs["events"].parent)
+        return {run.episodes: run.events} if self._keeps(study, job) else {}
+
     def settings(self, study: Study, job: Job) -> dict[str, Any]:
         kept = study.settings[job.environment].pairs.seeds if job.method == study.collector else []
         return of_run(study, job, NOT_EXPLORED) | {"episodes_of": kept}
@@ -54,8 +58,12 @@ class Explore(Stage):
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
         from sensei.training.runs import explore
 
-        keep = int(job.seed) in self.settings(study, job)["episodes_of"]
-        explore(study, job.environment, job.method, int(job.seed), outputs["agent"].parent, inputs.get("reward"), keep_episodes=keep)
+        folder, keep = outputs["agent"].parent, self._keeps(study, job)
+        explore(study, job.environment, job.method, int(job.seed), folder, inputs.get("reward"), keep_episodes=keep)
+
+    def _keeps(self, study: Study, job: Job) -> bool:
+        """Whether the run is one whose episodes are data for the pairs."""
+        return int(job.seed) in self.settings(study, job)["episodes_of"]
 
 
 class Collect(Stage):
@@ -73,6 +81,9 @@ class Collect(Stage):
     def folders(self, study: Study, files: Layout, job: Job) -> dict[Path, Path]:
         run = files.explore(job.environment, study.collector, job.seed)
         return {run.episodes: run.events}
+
+    def kept(self, study: Study, job: Job, outputs: dict[str, Path]) -> dict[Path, Path]:
+        return {CollectionFiles(outputs["index"].parent).episodes: outputs["index"]}
 
     def code(self, study: Study, job: Job) -> list[str]:
         return ["sensei.replay.episodes"]
@@ -243,10 +254,10 @@ class Trust(Stage):
         return ["sensei.preferences.trust"]
 
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
-        from sensei.core.files import read_json, write_json
-        from sensei.preferences.trust import require_trust
+        from sensei.core.files import write_json
+        from sensei.preferences.trust import read_card, require_trust
 
-        require_trust(read_json(inputs["card"]), study.settings[job.environment].labels, job.annotator, job.environment)
+        require_trust(read_card(inputs["card"]), study.settings[job.environment].labels, job.annotator, job.environment)
         write_json(outputs["verdict"], self.settings(study, job))
 
 

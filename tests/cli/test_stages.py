@@ -9,6 +9,7 @@ import time
 
 import pytest
 import typer
+from fakes.recorded import record
 from helpers import environment, run_python
 
 from sensei import __version__
@@ -103,6 +104,7 @@ def test_only_an_annotator_that_is_trained_is_trained(resolved, tmp_path):
     for path in (pairs.pairs, pairs.frames):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    record("pairs", pairs.pairs, pairs.frames)
     command = ["caption-clip", *resolved, "--environment", "minihack_keyroom_s5", "--annotator", "oracle"]
     result = run_python("-m", "sensei", *command, cwd=tmp_path)
     fails_in_three_lines(result, "annotator oracle is not trained", "kind oracle")
@@ -115,10 +117,12 @@ def test_labels_beyond_the_limits_stop_the_stage(write_study, tmp_path):
     bias = {"share": 0.96, "low": 0.95, "high": 0.97, "count": 86704}
     card = {"shares": {"unknown": 0.13}, "order_bias": bias, "swap_consistency": None, "oracle": None}
     write_json(labels.card, card)
+    record("merge", labels.card)
     command = ["-m", "sensei", "trust", "--study", files.study, "--environment", "minihack_keyroom_s5", "--annotator", "oracle"]
     fails_in_three_lines(run_python(*command, cwd=tmp_path), "not to be trusted", "96.0%", "largest_order_bias", "order: both")
     assert not labels.verdict.exists()
     write_json(labels.card, card | {"order_bias": bias | {"share": 0.5, "low": 0.49, "high": 0.51}})
+    record("merge", labels.card)
     assert run_python(*command, cwd=tmp_path).returncode == 0
     assert "largest_order_bias" in json.loads(labels.verdict.read_text())
 
@@ -126,7 +130,7 @@ def test_labels_beyond_the_limits_stop_the_stage(write_study, tmp_path):
 def test_a_missing_run_is_named(write_study, tmp_path):
     run_python("-m", "sensei", "study", write_study(), "results/smoke/study.yaml", cwd=tmp_path)
     result = run_python("-m", "sensei", "tabulate", "--study", "results/smoke/study.yaml", cwd=tmp_path)
-    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert result.returncode == 2 and "Traceback" not in result.stderr
     assert "minihack_keyroom_s5/explore/sensei/seed0" in result.stderr
     assert not (tmp_path / "results/smoke/scores.parquet").exists()
 

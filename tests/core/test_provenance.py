@@ -131,7 +131,8 @@ def test_a_manifest_tells_what_made_the_file_and_not_where(tmp_path):
         path.parent.mkdir()
         path.write_bytes(path.name.encode())
     folders = {source.parent / "episodes": source}
-    write_manifests("pairs", [output], [source], {"number": 5}, seed=3, wall_seconds=1.25, code="0123", folders=folders)
+    read = {source: sha256(source)}
+    write_manifests("pairs", [output], read, {"number": 5}, seed=3, wall_seconds=1.25, code="0123", folders=folders)
     text = manifest_of(output).read_text()
     made = json.loads(text)
     assert made["inputs"] == {"../collect/index.parquet": sha256(source)}
@@ -150,7 +151,7 @@ def test_files_of_the_project_are_named_from_its_top(tmp_path):
     output = tmp_path / "labels.jsonl"
     output.write_text("")
     prompt = provenance.CONFIG / "prompts" / "general.md"
-    write_manifests("annotate", [output], [prompt], {}, None, 0.0)
+    write_manifests("annotate", [output], {prompt: sha256(prompt)}, {}, None, 0.0)
     assert json.loads(manifest_of(output).read_text())["inputs"] == {"config/prompts/general.md": sha256(prompt)}
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from fakes.annotating import assignment, options
+from fakes.recorded import record
 from sensei.annotators.registry import make_annotator
 from sensei.annotators.vlm.openai.asking import Asking
 from sensei.preferences.frames import Frames, save_frames
@@ -91,6 +92,7 @@ def write_study(folder: Path, pairs: int, frames: int, **changes: object) -> Lay
     files.study.write_text(yaml.safe_dump(resolved))
     write_frames(asked.folder, frames, asked.frames.name)
     write_pairs(asked.pairs, pairs, frames)
+    record("pairs", asked.pairs, asked.frames)
     return files
 
 

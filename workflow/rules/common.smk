@@ -6,12 +6,12 @@ import re
 import sys
 from pathlib import Path
 
-from sensei.core.errors import SenseiError
+from sensei.core.faults import explained
 from sensei.core.process import use_this_interpreter
 from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
 from sensei.study.folder import check_folder, record_study
 from sensei.study.layout import RESULTS, Layout
-from sensei.study.load import load_study
+from sensei.study.load import load_study, read_layers
 from sensei.study.models.annotators import annotator_class
 from sensei.study.slices import figures_of, jobs
 from sensei.study.stage import Job, own_stage
@@ -19,14 +19,27 @@ from sensei.study.stages import STAGES
 
 SOURCE = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "the command line"
 try:
-    STUDY = load_study(config, source=SOURCE)
+    # The files are read again: Snakemake's reader lets a key stand twice, and takes `off` for false.
+    STUDY = load_study(read_layers(map(os.path.relpath, workflow.configfiles), workflow.config_settings.config), source=SOURCE)
     OWN_STAGES = {called: own_stage(called) for called in STUDY.stages}
     FILES = Layout(RESULTS / STUDY.study)
     check_folder(STUDY, FILES.study, SOURCE)
-except SenseiError as error:
-    sys.exit(f"Error: {error}")  # SystemExit, because Snakemake prints the traceback of any other exception
+except Exception as error:
+    if (TOLD := explained(error)) is None:
+        raise
+    sys.exit(f"Error: {TOLD}")  # SystemExit, because Snakemake prints the traceback of any other exception
 
 use_this_interpreter()
+
+# Once, not in each job, which reads this file again; and not where nothing of the study is made. Jobs with a software environment of
+# their own, or on a cluster, may have what this machine lacks.
+ASIDE = {"published", "--unlock", "--cleanup-metadata", "--list-rules", "--touch", "--report", "--lint"}
+if workflow.is_main_process and not ASIDE & set(sys.argv):
+    from sensei.study.preflight import lacking
+
+    HERE = not workflow.deployment_settings.deployment_method and workflow.resource_settings.nodes is None
+    if LACKING := lacking(STUDY, FILES, SOURCE, HERE, page=not {"figures", "train_all"} & set(sys.argv)):
+        sys.exit(f"Error: {LACKING}")
 
 
 pathvars:

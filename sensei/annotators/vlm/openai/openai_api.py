@@ -1,12 +1,13 @@
 """Annotator behind any server that speaks the OpenAI API: many questions in flight, none paid twice."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from sensei.annotators.contract import Annotator, Assignment, Expense
 from sensei.annotators.ledger import Ledger
 from sensei.annotators.prompts import load_prompt
 from sensei.annotators.vlm.openai.estimate import estimate
 from sensei.annotators.vlm.openai.options import OpenAIOptions
+from sensei.core.errors import SenseiError, mistakes
 from sensei.preferences.pair import Pair, Reply
 
 
@@ -21,6 +22,15 @@ class OpenAIAnnotator(Annotator):
 
         super().__init__(options, assignment)
         self.asking = Asking(options, load_prompt(assignment.prompt), Ledger(assignment.ledger), assignment.files.first_turn)
+
+    @classmethod
+    def missing(
+        cls, options: OpenAIOptions, assignment: Assignment, state: Mapping[str, float] | None, online: bool
+    ) -> Iterator[SenseiError]:
+        """Whether the key is set and, if servers may be asked, the server answers and offers the model."""
+        from sensei.annotators.vlm.openai.reachable import check_server
+
+        yield from mistakes(check_server, options, online)
 
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair, in their order."""

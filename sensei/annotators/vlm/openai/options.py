@@ -16,7 +16,9 @@ class Prices(Section):
     batch_discount: float = Field(0.5, ge=0, le=1, description="share of the price that the Batch API saves")
     as_of: str | None = Field(None, description="date on which these prices were read")
     pictures: Literal["tiles", "patches"] = Field("tiles", description="a picture is counted in tiles of 512 or in patches of 32 pixels")
-    tile_tokens: tuple[int, int] = Field((85, 170), description="tiles: tokens of a picture, and of each of its tiles (detail high)")
+    tile_tokens: tuple[int, int] = Field(
+        (85, 170), strict=False, description="tiles: tokens of a picture, and of each of its tiles (detail high)"
+    )
     patch_factor: float = Field(1.0, gt=0, description="patches: tokens of one")
 
 

@@ -39,9 +39,9 @@ app.add_typer(bench, name="bench")
 
 
 def main() -> None:
-    """Run the command line; a `SenseiError` is printed without a traceback and ends it with exit code 1."""
+    """Run the command line; a `SenseiError` is printed without a traceback and ends it with exit code 2."""
     try:
         app()
     except SenseiError as error:
         print(f"Error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        raise SystemExit(2) from None

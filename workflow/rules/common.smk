@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from sensei.core.errors import SenseiError
+from sensei.core.locks import hold
 from sensei.core.process import use_this_interpreter
 from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
 from sensei.study.folder import check_folder, record_study
@@ -88,7 +89,7 @@ def command(stage, called=None):
     words += [f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis != "share"]
     words += ["--share {params.share}"] * ("share" in stage.axes) + ["--threads {threads}"] * stage.threads
     name = f"run {called}" if called else stage.name
-    return f"python -m sensei {name} {' '.join(words)} > {{log}} 2>&1"
+    return f"python -m sensei {name} {' '.join(words)} >> {{log}} 2>&1"
 
 
 def _texts(paths):
@@ -121,7 +122,12 @@ def gpus(wildcards):
     return int(STUDY.settings[wildcards.environment].training.device != "cpu")
 
 
-# Not a rule: a study with one more seed is another file, and what waits for that file must not be made again.
+# Not a rule: a study with one more seed is another file, and what waits for that file must not be made again. The study's lock takes the
+# place of Snakemake's own (profiles: nolock), which outlives a killed process, and which whoever ends first drops for all others.
 onstart:
     if set(workflow.dag_settings.targets) != {"published"}:
-        record_study(STUDY, FILES.study)
+        try:
+            hold(FILES.lock, f"the making of {FILES.root}")
+            record_study(STUDY, FILES.study)
+        except SenseiError as error:
+            sys.exit(f"Error: {error}")

@@ -55,7 +55,7 @@ def writing(path: str | Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in REMEDIES:
             raise
-        raise SenseiError(f"cannot write {path}", found=error.strerror, hint=REMEDIES[error.errno]) from error
+        raise SenseiError(f"cannot write {path}", found=os.strerror(error.errno), hint=REMEDIES[error.errno]) from error
 
 
 def temporary_of(path: Path) -> Path:

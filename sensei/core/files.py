@@ -55,7 +55,8 @@ def writing(path: str | Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in REMEDIES:
             raise
-        raise SenseiError(f"cannot write {path}", found=os.strerror(error.errno), hint=REMEDIES[error.errno]) from error
+        where = f" ({error.filename})" if error.filename is not None and Path(error.filename) != Path(path) else ""
+        raise SenseiError(f"cannot write {path}", found=f"{os.strerror(error.errno)}{where}", hint=REMEDIES[error.errno]) from error
 
 
 def temporary_of(path: Path) -> Path:

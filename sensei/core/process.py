@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sensei.core.errors import SenseiError
-from sensei.core.files import remove_temporaries
+from sensei.core.files import remove_temporaries, writing
 from sensei.core.locks import held
 from sensei.core.provenance import MANIFEST, write_manifests
 
@@ -61,10 +61,10 @@ def stage(
     if missing := [str(path) for path in inputs if not path.exists()]:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise SenseiError(f"stage {name}: there is no {', '.join(missing[:SHOWN])}{more}", hint=remedy)
-    with held(outputs[0].with_name(f".{outputs[0].name}.lock"), f"stage {name} of {outputs[0]}"):
-        remove_temporaries(*outputs, *(Path(f"{path}{MANIFEST}") for path in outputs))
+    with held(outputs[0].with_name(f".{outputs[0].name}.lock"), f"stage {name} of {outputs[0]}"), writing(outputs[0].parent):
         from sensei.core.orphan import end_with_snakemake  # psutil takes a while
 
+        remove_temporaries(*outputs, *(Path(f"{path}{MANIFEST}") for path in outputs))
         end_with_snakemake()
         started = time.monotonic()
         who = f"on {time.strftime('%Y-%m-%d')} as process {os.getpid()} on {socket.gethostname()}"

@@ -92,11 +92,11 @@ class Nursery:
 
 
 def content(results: Path) -> dict[str, str]:
-    """Checksum of every file below a folder; manifests without what no seed determines."""
+    """Checksum of every file below a folder; logs apart, and what no seed determines of manifests."""
     found = {}
     for path in results.rglob("*"):
         if path.name.endswith(".manifest.json"):
-            found[str(path.relative_to(results))] = json.dumps({**json.loads(path.read_text()), "wall_seconds": 0})
+            found[str(path.relative_to(results))] = json.dumps({**json.loads(path.read_text()), "wall_seconds": 0, "commit": None})
         elif path.is_file() and path.name != "timing.jsonl" and path.suffix != ".log":
             found[str(path.relative_to(results))] = sha256(path)
     return found

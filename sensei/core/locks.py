@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from sensei.core.errors import SenseiError
 from sensei.core.files import writing
 
-PATIENCE = 5.0  # seconds, for what a killed process leaves to end
+PATIENCE = 10.0  # seconds, for what a killed process leaves to end
 POLL = 0.1
 log = logging.getLogger("sensei.locks")
 

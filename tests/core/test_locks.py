@@ -4,9 +4,9 @@ import errno
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -15,10 +15,14 @@ from helpers import environment
 from sensei.core import locks
 from sensei.core.errors import SenseiError
 from sensei.core.locks import held
+from sensei.core.orphan import VARIABLE
+from sensei.core.process import SIGTERM_EXIT
 
 HOLDER = """
 import sys, time
 from sensei.core.locks import held
+from sensei.core.orphan import VARIABLE
+from sensei.core.process import SIGTERM_EXIT
 with held(sys.argv[1], "the run"):
     print("held", flush=True)
     time.sleep(60)
@@ -139,11 +143,28 @@ def test_what_a_killed_stage_left_half_written_goes_and_nothing_else_does(tmp_pa
     assert {path.name for path in made.iterdir()} == kept | {"output.txt", "output.txt.manifest.json"}
 
 
+def test_a_job_that_lost_its_snakemake_before_it_looked_ends_too(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    entry = f"{socket.gethostname()} - {gone.pid} {psutil.Process(gone.pid).create_time()}"
+    gone.kill()
+    gone.wait()
+    settings = {name: value for name, value in environment().items() if name != "SLURM_JOB_ID"} | {VARIABLE: entry}
+    command = [sys.executable, "-c", STAGE, "60"]
+    job = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=60, check=False)
+    assert job.returncode == SIGTERM_EXIT and "Snakemake is gone" in job.stderr
+    elsewhere = settings | {VARIABLE: entry.replace(" - ", " 17 ")}
+    assert subprocess.run([*command[:-1], "0"], cwd=tmp_path, env=elsewhere, capture_output=True, check=False).returncode == 0
+
+
 def test_a_job_ends_with_its_snakemake(tmp_path):
     """SIGKILL leaves Snakemake no time to end its jobs."""
-    stands_in = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], '60'])"
-    command = [sys.executable, "snakemake", STAGE]
-    (tmp_path / "snakemake").write_text(stands_in)
+    stands_in = """
+import subprocess, sys
+from sensei.core.orphan import let_jobs_end_with_me
+let_jobs_end_with_me()
+subprocess.run([sys.executable, "-c", sys.argv[1], "60"])
+"""
+    command = [sys.executable, "-c", stands_in, STAGE]
     above = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert above.stdout.readline() == "began\n"
     (job,) = psutil.Process(above.pid).children()
@@ -152,5 +173,4 @@ def test_a_job_ends_with_its_snakemake(tmp_path):
     psutil.wait_procs([job], timeout=20)
     assert not job.is_running()
     above.stdout.close()
-    time.sleep(0.1)
     assert not list((tmp_path / "made").iterdir())

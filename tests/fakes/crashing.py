@@ -32,6 +32,7 @@ IMPORTS = (
     "sensei.analysis.scores",
     "sensei.analysis.figures.registry",
     "sensei.annotators.shards",
+    "sensei.annotators.vlm.openai.openai_api",
     "sensei.preferences.labels",
     "sensei.preferences.pairs",
     "sensei.replay.episodes",
@@ -67,13 +68,16 @@ class Nursery:
     Args:
         folder: working directory of the stages.
         below: the folder whose operations are numbered.
+        variables: further variables of their environment.
     """
 
-    def __init__(self, folder: Path, below: Path):
+    def __init__(self, folder: Path, below: Path, variables: dict[str, str] | None = None):
         self.folder, self.below = folder, below
         self.library = Path(tempfile.mkdtemp()) / "crash.so"
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", self.library, SOURCE, "-ldl"], check=True)
-        settings = environment() | {"LD_PRELOAD": str(self.library), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        settings = (
+            environment() | (variables or {}) | {"LD_PRELOAD": str(self.library), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        )
         command = [sys.executable, "-m", "fakes.crashing", str(self.library)]
         self.process = subprocess.Popen(command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -92,12 +96,12 @@ class Nursery:
 
 
 def content(results: Path) -> dict[str, str]:
-    """Checksum of every file below a folder; logs apart, and what no seed determines of manifests."""
+    """Checksum of every file below a folder; logs and the ledger apart, and what no seed determines of manifests."""
     found = {}
     for path in results.rglob("*"):
         if path.name.endswith(".manifest.json"):
             found[str(path.relative_to(results))] = json.dumps({**json.loads(path.read_text()), "wall_seconds": 0, "commit": None})
-        elif path.is_file() and path.name != "timing.jsonl" and path.suffix != ".log":
+        elif path.is_file() and path.name != "timing.jsonl" and path.suffix not in (".log", ".sqlite", ".sqlite-wal", ".sqlite-shm"):
             found[str(path.relative_to(results))] = sha256(path)
     return found
 

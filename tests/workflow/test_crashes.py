@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from fakes.asking import MODEL, counted, told
 from fakes.crashing import AT, Crash, Nursery, content
-from helpers import run_python
+
+from sensei.bench.openai_server import running
+from sensei.study.load import dump_study, load_study
 
 TOYS = Path(__file__).parent.parent / "fakes" / "toys.yaml"
 POINTS = os.environ.get("CRASH_POINTS", "3")
@@ -28,6 +32,7 @@ STAGES = {  # in order
     "collect": f"collect {HERE} --seed 0",
     "pairs": f"pairs {HERE}",
     "annotate": f"annotate {HERE} --annotator oracle --shard 0",
+    "annotate through the ledger": f"annotate {HERE} --annotator local_server --shard 0",
     "merge": f"merge {HERE} --annotator oracle",
     "trust": f"trust {HERE} --annotator oracle",
     "distil": f"distil {HERE} --annotator oracle",
@@ -49,11 +54,22 @@ def words(stage: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory) -> Iterator[Nursery]:
+def server() -> Iterator[str]:
+    """Address of a server that answers, and counts its answers."""
+    with running() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def nursery(server, tmp_path_factory) -> Iterator[Nursery]:
     folder = tmp_path_factory.mktemp("toys")
-    done = run_python("-m", "sensei", "study", TOYS, "results/toys/study.yaml", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    nursery = Nursery(folder, folder / "results")
+    study = load_study(yaml.safe_load(TOYS.read_text()) | {"annotators": ["oracle", "local_server"]}, source="toys.yaml")
+    one_by_one = study.annotator_settings["local_server"].requests.model_copy(update={"at_once": 1})  # operations come in one order
+    asked = study.annotator_settings["local_server"].model_copy(update={"requests": one_by_one, "model": MODEL})
+    study = study.model_copy(update={"annotator_settings": {**study.annotator_settings, "local_server": asked}})
+    (folder / "results" / "toys").mkdir(parents=True)
+    (folder / "results" / "toys" / "study.yaml").write_text(dump_study(study))
+    nursery = Nursery(folder, folder / "results", {"OPENAI_BASE_URL": server, "OPENAI_API_KEY": "none"})
     yield nursery
     nursery.close()
 
@@ -82,13 +98,14 @@ def points(operations: str, stage: str) -> list[tuple[Crash, int]]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_that_crashed_is_made_again_to_the_byte(nursery, undisturbed, stage):
+def test_a_stage_that_crashed_is_made_again_to_the_byte(nursery, undisturbed, server, stage):
     before, after, operations = undisturbed[stage]
     expected, tried = content(after), dict.fromkeys(Crash, 0)
     for crash, at in points(operations, stage):
         tried[crash] += 1
         shutil.rmtree(nursery.below)
         shutil.copytree(before, nursery.below)
+        told(server, {})
         crashed = nursery.attempt(words(stage), crash, at)
         point = f"{stage}: {crash.name} at {at} of {len(operations)}"
         if crash in (Crash.KILL, Crash.TEAR):
@@ -101,6 +118,7 @@ def test_a_stage_that_crashed_is_made_again_to_the_byte(nursery, undisturbed, st
         found = content(nursery.below)
         differing = {name for name in expected | found if expected.get(name) != found.get(name)}
         assert not differing, f"{point}: {sorted(differing)} differ"
+        assert counted(server)["repeated"] <= 1, f"{point}: more was paid twice than the one question in flight"
     print(
         f"{stage}: {len(operations)} operations; tried {', '.join(f'{crash.name} {number}' for crash, number in tried.items() if number)}"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sensei.core.errors import SenseiError
 from sensei.core.locks import hold
+from sensei.core.orphan import let_jobs_end_with_me
 from sensei.core.process import use_this_interpreter
 from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
 from sensei.study.folder import check_folder, record_study
@@ -27,6 +28,7 @@ except SenseiError as error:
     sys.exit(f"Error: {error}")  # SystemExit, because Snakemake prints the traceback of any other exception
 
 use_this_interpreter()
+let_jobs_end_with_me()
 
 
 pathvars:

@@ -17,7 +17,7 @@ from fakes.crashing import content
 from helpers import command, environment, snakemake
 
 TOYS = Path(__file__).parent.parent / "fakes" / "toys.yaml"
-KILLS = int(os.environ.get("CHAOS_KILLS", "8"))
+KILLS = int(os.environ.get("CHAOS_KILLS", "10"))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 + 60 * KILLS)]
 STUDY = ("--cores", "2", "--configfile", TOYS)
 
@@ -51,8 +51,8 @@ def test_a_study_that_is_killed_again_and_again_is_the_undisturbed_one(tmp_path)
                 command(*STUDY, cwd=killed), cwd=killed, env=environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         while process.poll() is None and sum(kills.values()) < KILLS:
-            time.sleep(rng.uniform(0.5, 4))
-            kind = rng.choice(["snakemake", "job", "job", "worker"])
+            time.sleep(rng.uniform(0.5, 6))
+            kind = rng.choice(["snakemake", "job", "job", "job", "worker", "worker"])
             if process.poll() is None and (chosen := victims(process)[kind]):
                 rng.choice(chosen).send_signal(signal.SIGKILL)
                 kills[kind] += 1

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from fakes.asking import MODEL, counted, told
 from fakes.crashing import AT, Crash, Nursery, content
 
 from sensei.bench.openai_server import running
+from sensei.core.yaml import read_yaml
 from sensei.study.load import dump_study, load_study
+from sensei.study.models.study import Study
 
 TOYS = Path(__file__).parent.parent / "fakes" / "toys.yaml"
 POINTS = os.environ.get("CRASH_POINTS", "3")
@@ -50,7 +51,15 @@ TRAINING = ("explore", "explore with a reward", "learn", "learn on policy")
 
 def words(stage: str) -> list[str]:
     name, *rest = STAGES[stage].split()
-    return [name, "--study", "results/toys/study.yaml", *rest]
+    return [name, "--study", f"results/toys/{'asked' if 'local_server' in rest else 'study'}.yaml", *rest]
+
+
+def asking() -> Study:
+    """The study with an annotator that goes through the ledger, and asks one question at a time: its operations come in one order."""
+    study = load_study(read_yaml(TOYS) | {"annotators": ["local_server"]}, source="toys.yaml")
+    options = study.annotator_settings["local_server"]
+    asked = options.model_copy(update={"model": MODEL, "requests": options.requests.model_copy(update={"at_once": 1})})
+    return study.model_copy(update={"annotator_settings": {"local_server": asked}})
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +72,9 @@ def server() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def nursery(server, tmp_path_factory) -> Iterator[Nursery]:
     folder = tmp_path_factory.mktemp("toys")
-    study = load_study(yaml.safe_load(TOYS.read_text()) | {"annotators": ["oracle", "local_server"]}, source="toys.yaml")
-    one_by_one = study.annotator_settings["local_server"].requests.model_copy(update={"at_once": 1})  # operations come in one order
-    asked = study.annotator_settings["local_server"].model_copy(update={"requests": one_by_one, "model": MODEL})
-    study = study.model_copy(update={"annotator_settings": {**study.annotator_settings, "local_server": asked}})
     (folder / "results" / "toys").mkdir(parents=True)
-    (folder / "results" / "toys" / "study.yaml").write_text(dump_study(study))
+    for name, study in (("study", load_study(read_yaml(TOYS), source="toys.yaml")), ("asked", asking())):
+        (folder / "results" / "toys" / f"{name}.yaml").write_text(dump_study(study))
     nursery = Nursery(folder, folder / "results", {"OPENAI_BASE_URL": server, "OPENAI_API_KEY": "none"})
     yield nursery
     nursery.close()

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from sensei.core.errors import SenseiError
+from sensei.core.files import remove_temporaries
 from sensei.core.locks import hold
 from sensei.core.orphan import let_jobs_end_with_me
 from sensei.core.process import use_this_interpreter
 from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
 from sensei.study.folder import check_folder, record_study
-from sensei.study.layout import RESULTS, Layout
+from sensei.study.layout import RESULTS, Layout, manifest_of
 from sensei.study.load import load_study
 from sensei.study.slices import figures_of, jobs
 from sensei.study.stage import Job, own_stage
@@ -130,6 +131,7 @@ onstart:
     if set(workflow.dag_settings.targets) != {"published"}:
         try:
             hold(FILES.lock, f"the making of {FILES.root}")
+            remove_temporaries(FILES.study, manifest_of(FILES.study))
             record_study(STUDY, FILES.study)
         except SenseiError as error:
             sys.exit(f"Error: {error}")

@@ -51,5 +51,5 @@ def planned(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
 def planned_commands(result: subprocess.CompletedProcess[str]) -> set[tuple[str, str]]:
     """(stage, its options as text) of every job of a dry run with `-p`; empty if there is nothing to do."""
     assert result.returncode == 0, result.stdout + result.stderr
-    found = re.findall(r"python -m sensei ([\w-]+) --study \S+(.*?) > ", result.stdout + result.stderr)
+    found = re.findall(r"python -m sensei ([\w-]+) --study \S+(.*?) >> ", result.stdout + result.stderr)
     return {(stage, options.strip()) for stage, options in found}

@@ -1,23 +1,22 @@
-"""The frame of every stage: log, threads, a clean end on SIGTERM, inputs that exist, manifests beside the outputs."""
+"""The frame of every stage: log, threads, a clean end on signals to stop, inputs that exist, manifests beside the outputs."""
 
 import contextlib
 import ctypes
 import logging
 import os
 import platform
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sensei.core import stopping
 from sensei.core.errors import SenseiError
 from sensei.core.provenance import write_manifests
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 SHOWN = 10  # missing inputs that an error names
-SIGTERM_EXIT = 128 + signal.SIGTERM
 
 
 @contextlib.contextmanager
@@ -47,13 +46,13 @@ def stage(
 
     Raises:
         SenseiError: an input is missing.
-        SystemExit: SIGTERM came (a cluster's time limit); the body's `finally` clauses run first.
+        SystemExit: a signal to stop came (`sensei.core.stopping`); the body's `finally` clauses run first.
     """
     log = logging.getLogger(f"sensei.{name}")
     _log_to_stderr()
     limit_threads(threads)
     keep_memory()
-    signal.signal(signal.SIGTERM, _stop)
+    stopping.listen()
     if missing := [str(path) for path in inputs if not path.exists()]:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise SenseiError(f"stage {name}: there is no {', '.join(missing[:SHOWN])}{more}", hint=remedy)
@@ -93,10 +92,3 @@ def _log_to_stderr() -> None:
     """Log to stderr, a line at a time, so that a log file can be followed while the stage runs."""
     sys.stderr.reconfigure(line_buffering=True)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S", force=True)
-
-
-def _stop(number: int, frame: object) -> None:
-    """Leave through every `finally`; the signal may come twice, so the second one is ignored."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    logging.getLogger("sensei").warning("SIGTERM: stopping")
-    raise SystemExit(SIGTERM_EXIT)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sensei.core.errors import SenseiError
 from sensei.core.process import use_this_interpreter
-from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
+from sensei.study.cost import frames_memory, job_minutes, jobs_in_a_row, pairs_minutes, pairs_processes, run_memory
 from sensei.study.folder import check_folder, record_study
 from sensei.study.layout import RESULTS, Layout
 from sensei.study.load import load_study
@@ -119,6 +119,16 @@ def frame_cost(cost):
 def gpus(wildcards):
     """GPUs of a job: none for a study on the CPU."""
     return int(STUDY.settings[wildcards.environment].training.device != "cpu")
+
+
+def attempts_after_the_first(stage):
+    """On a cluster: as many as the profile allows for faults, and as many as the longest run of `stage` is longer than a job may be.
+
+    The Snakemake inside a job is told of no other retries than a rule's own, and must have none: it counts for the job as a whole.
+    """
+    if not (workflow.is_main_process and workflow.non_local_exec):
+        return 0
+    return workflow.execution_settings.retries + jobs_in_a_row(STUDY, stage) - 1
 
 
 # Not a rule: a study with one more seed is another file, and what waits for that file must not be made again.

@@ -163,11 +163,11 @@ def wait_until(there: Callable[[], object], seconds: float, what: str) -> None:
 
 def submission(study: Path, *words: str) -> list[str]:
     """The command that runs a study through the profile, for a cluster that answers at once."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command = [sys.executable, "-m", "snakemake", *words, "--snakefile", str(ROOT / "Snakefile")]
     command += ["--workflow-profile", str(ROOT / "workflow" / "profiles" / "slurm"), "--latency-wait", "5"]
     command += ["--slurm-init-seconds-before-status-checks", "5", "--set-threads", "explore=1", "learn=1", "distil=1"]
     command += ["--default-resources", "slurm_partition=main", "mem_mb=1000", "runtime=30"]
-    return [*command, *words, "--configfile", str(study)]
+    return [*command, "--configfile", str(study)]
 
 
 def main() -> int:

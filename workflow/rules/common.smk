@@ -88,7 +88,8 @@ def command(stage, called=None):
     words += [f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis != "share"]
     words += ["--share {params.share}"] * ("share" in stage.axes) + ["--threads {threads}"] * stage.threads
     name = f"run {called}" if called else stage.name
-    return f"python -m sensei {name} {' '.join(words)} > {{log}} 2>&1"
+    # exec: a scheduler's signal reaches every process of a job, and a shell dies of it before the stage has saved its state
+    return f"exec python -m sensei {name} {' '.join(words)} > {{log}} 2>&1"
 
 
 def _texts(paths):

@@ -90,14 +90,8 @@ def install() -> None:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster of one node.
+    """A running cluster of one node, which is called `node`."""
 
-    Attributes:
-        folder: of its state and logs.
-        node: the name of the node.
-    """
-
-    folder: Path
     node: str
 
     def control(self, *words: str) -> None:
@@ -109,10 +103,10 @@ class Cluster:
         shown = subprocess.run(["squeue", "--states=all", "--noheader", "--format=%i %T"], check=True, capture_output=True, text=True)
         return {int(number): state for number, state in map(str.split, shown.stdout.splitlines())}
 
-    @property
-    def log(self) -> str:
-        """What the controller says."""
-        return (self.folder / "slurmctld.log").read_text()
+    def limit(self, job: int) -> str:
+        """Time limit of a job, as days-hours:minutes:seconds."""
+        command = ["squeue", f"--jobs={job}", "--noheader", "--format=%l"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @contextlib.contextmanager
@@ -137,7 +131,7 @@ def cluster(cores: int) -> Iterator[Cluster]:
             daemons.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             time.sleep(1)
         wait_until(lambda: "idle" in node_states(), 60, "an idle node")
-        yield Cluster(folder, host)
+        yield Cluster(host)
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()

@@ -15,7 +15,7 @@ import yaml
 from fakes import slurm_local
 from fakes.slurm_local import Cluster, submission, wait_until
 from fakes.toys import SMALL
-from helpers import ROOT, environment, snakemake
+from helpers import ROOT, command, environment
 
 from sensei.core.files import sha256
 from sensei.study.layout import Layout
@@ -59,8 +59,8 @@ def importable() -> Iterator[None]:
 def undisturbed(importable, tmp_path_factory) -> Path:
     """Folder of the study on this machine, without SLURM."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    result = snakemake(PAIRS.pairs, "--cores", "1", "--configfile", written(folder), cwd=folder)
-    assert result.returncode == 0, result.stdout + result.stderr
+    local = command(PAIRS.pairs, "--cores", "1", "--configfile", written(folder), cwd=folder)
+    subprocess.run(local, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=True)
     return folder
 
 
@@ -72,8 +72,8 @@ class Story:
         waited: states of the jobs while their node was drained.
         states: job number -> state, when the first command had ended and when the second one had.
         saved_after: seconds from `scancel` to the state of the cancelled run.
+        limits: time limits of the runs of the second command.
         preempted, requeued: numbers of the jobs that were.
-        logs: what SLURM keeps of each failed job.
     """
 
     folder: Path
@@ -81,14 +81,15 @@ class Story:
     outputs: list[tuple[int, str]] = field(default_factory=list)
     states: list[dict[int, str]] = field(default_factory=list)
     saved_after: float = 0.0
+    limits: list[str] = field(default_factory=list)
     preempted: int = 0
     requeued: int = 0
 
     def submit(self, *words: str) -> subprocess.Popen:
         """Start the command of docs/cluster.md."""
-        command = submission(self.folder / "study.yaml", str(PAIRS.pairs), "--jobs", "2", *words)
+        words = submission(self.folder / "study.yaml", str(PAIRS.pairs), "--jobs", "2", *words)
         with (self.folder / f"command{len(self.outputs)}.log").open("w") as said:
-            return subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+            return subprocess.Popen(words, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
 
     def ended(self, process: subprocess.Popen, slurm: Cluster) -> None:
         """Note how a command ended."""
@@ -127,8 +128,10 @@ def story(importable, tmp_path_factory) -> Iterator[Story]:
         assert not known
         story.ended(first, slurm)
 
-        second = story.submit()
+        patch.setenv("PLANNED_SECONDS_PER_STEP", "600")
+        second = story.submit("--retries", "0")
         wait_until(lambda: all("resumes at step" in (run / "explore.log").read_text() for run in runs), 240, "two runs that resume")
+        story.limits = [slurm.limit(job) for job in (3, 4)]
         subprocess.run(["sbatch", "--partition=high", "--output=/dev/null", "--wrap=true"], cwd=story.folder, check=True)
         wait_until(lambda: "FAILED" in (slurm.jobs()[3], slurm.jobs()[4]), 60, "a preempted job")
         story.preempted, story.requeued = (3, 4) if slurm.jobs()[3] == "FAILED" else (4, 3)
@@ -154,6 +157,11 @@ def test_a_job_that_runs_out_of_time_ends_before_its_time_is_up(story):
     _, output = story.outputs[0]
     assert story.states[0][1] == "FAILED" and "SLURM-job '1' failed, SLURM status is: 'FAILED'" in output
     assert "returned non-zero exit status 143" in story.log_of(1)
+
+
+def test_a_run_of_two_days_asks_for_one_and_has_an_attempt_more(story):
+    assert story.limits == ["1-00:00:00", "1-00:00:00"]
+    assert "Trying to restart job" in story.outputs[1][1] and "Trying to restart job" not in story.outputs[0][1]
 
 
 def test_the_same_command_goes_on_and_ends(story):

@@ -122,17 +122,10 @@ def gpus(wildcards):
     return int(STUDY.settings[wildcards.environment].training.device != "cpu")
 
 
-def attempts_after_the_first(stage):
-    """On a cluster: as many as the profile allows for faults, and as many as the longest run of `stage` is longer than a job may be.
-
-    The Snakemake inside a job is told of no other retries than a rule's own, and must have none: it counts for the job as a whole.
-    """
-    if not (workflow.is_main_process and workflow.non_local_exec):
-        return 0
-    return workflow.execution_settings.retries + jobs_in_a_row(STUDY, stage) - 1
-
-
 # Not a rule: a study with one more seed is another file, and what waits for that file must not be made again.
 onstart:
     if set(workflow.dag_settings.targets) != {"published"}:
         record_study(STUDY, FILES.study)
+    if workflow.non_local_exec:  # here and not as `retries` of the rules, which would count inside the jobs as well
+        for name in ("explore", "learn"):
+            workflow.get_rule(name).restart_times = workflow.execution_settings.retries + jobs_in_a_row(STUDY, name) - 1

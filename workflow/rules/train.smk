@@ -11,7 +11,6 @@ rule explore:
     log:
         log_of(STAGES["explore"]),
     priority: 20
-    retries: attempts_after_the_first("explore")
     conda:
         "../../envs/minihack.yaml"
     threads: 1
@@ -37,7 +36,6 @@ rule learn:
     log:
         log_of(STAGES["learn"]),
     priority: 10
-    retries: attempts_after_the_first("learn")
     conda:
         "../../envs/minihack.yaml"
     threads: 1

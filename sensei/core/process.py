@@ -1,11 +1,10 @@
-"""The frame of every stage: log, threads, lock, a clean end on SIGTERM, inputs that are whole, manifests beside the outputs."""
+"""The frame of every stage: log, threads, lock, a clean end on signals to stop, inputs that are whole, manifests beside the outputs."""
 
 import contextlib
 import ctypes
 import logging
 import os
 import platform
-import signal
 import socket
 import sys
 import time
@@ -13,6 +12,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
+from sensei.core import stopping
 from sensei.core.errors import SenseiError
 from sensei.core.files import remove_temporaries, writing
 from sensei.core.locks import held
@@ -21,7 +21,6 @@ from sensei.core.verification import verified, verify_folder
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 SHOWN = 10  # missing inputs that an error names
-SIGTERM_EXIT = 128 + signal.SIGTERM
 
 
 @contextlib.contextmanager
@@ -56,13 +55,13 @@ def stage(
 
     Raises:
         SenseiError: an input is missing, damaged or without a manifest, or another process is at it.
-        SystemExit: SIGTERM came (a cluster's time limit); the body's `finally` clauses run first.
+        SystemExit: a signal to stop came (`sensei.core.stopping`); the body's `finally` clauses run first.
     """
     log = logging.getLogger(f"sensei.{name}")
     _log_to_stderr()
     limit_threads(threads)
     keep_memory()
-    signal.signal(signal.SIGTERM, _stop)
+    stopping.listen()
     if missing := [str(path) for path in inputs if not path.exists()]:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise SenseiError(f"stage {name}: there is no {', '.join(missing[:SHOWN])}{more}", hint=remedy)
@@ -111,10 +110,3 @@ def _log_to_stderr() -> None:
     """Log to stderr, a line at a time, so that a log file can be followed while the stage runs."""
     sys.stderr.reconfigure(line_buffering=True)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S", force=True)
-
-
-def _stop(number: int, frame: object) -> None:
-    """Leave through every `finally`; the signal may come twice, so the second one is ignored."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    logging.getLogger("sensei").warning("SIGTERM: stopping")
-    raise SystemExit(SIGTERM_EXIT)

@@ -17,6 +17,7 @@ OTHER_AGENT = 30  # of any other algorithm
 VIDEO = 2  # MB, of the video and the tables of a run
 STEP_BYTES = 400  # of a step in the replay, beside its picture
 ROW_BYTES = 300  # of a pair in its table, and of its answer by one annotator
+LONGEST_JOB = 24 * 60  # minutes that a job asks for at most: what most clusters allow; a longer run goes on in the next job
 
 
 def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
@@ -28,13 +29,24 @@ def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
 
 
 def run_minutes(study: Study, stage: str, environment: str, method: str) -> int:
-    """Time limit of a run on a cluster: its updates, its steps, and half an hour. A run that hits it resumes."""
+    """Time of a run on a cluster: its updates, its steps, and half an hour."""
     parts = study.settings[environment]
     training = parts.training
     steps = run_steps(study, stage, environment, method)
     updates = steps * training.train_ratio / (training.batch_size * training.batch_length)
     seconds = family(parts.environment).seconds_per_step * steps + study.methods[method].agent("seconds_per_update") * updates
     return int(30 + seconds / 60)
+
+
+def job_minutes(study: Study, stage: str, environment: str, method: str) -> int:
+    """Time limit of a job that begins a run or goes on with it."""
+    return min(run_minutes(study, stage, environment, method), LONGEST_JOB)
+
+
+def jobs_in_a_row(study: Study, stage: str) -> int:
+    """Jobs that the longest run of stage `explore` or `learn` needs, one after the other."""
+    methods = study.explore if stage == "explore" else study.learn
+    return max(-(-run_minutes(study, stage, name, method) // LONGEST_JOB) for name in study.settings for method in methods)
 
 
 def run_memory(study: Study, stage: str, environment: str, method: str) -> int:

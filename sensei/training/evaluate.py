@@ -1,5 +1,6 @@
 """Evaluation of a policy on episodes of its own, and videos of it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,34 +40,35 @@ class Evaluator:
             evaluation=True,
         )
 
-    def if_due(self, step: int, agent: Agent, logger: Logger) -> None:
+    def if_due(self, step: int, agent: Agent, logger: Logger, between: Callable[[], None]) -> None:
         """Evaluate and log at step 0, when `step` has reached the next multiple of `evaluate_every`, and at the end of the run.
 
         The line carries that multiple and not `step`, which workers that count together overshoot by a few: the points of all
-        seeds and methods lie at the same steps.
+        seeds and methods lie at the same steps. `between` two steps of an episode the caller may raise: nothing is logged before the end.
         """
         last = step >= self.run.steps
         if step < self.number * self.every and not last:
             return
         randomness = torch_generator(self.run.seed, "evaluation", self.number, device=self.run.device)
-        metrics = self(self.number, agent, randomness)
+        metrics = self(self.number, agent, randomness, between)
         logger.write(self.run.steps if last else self.number * self.every, metrics)
         self.number = step // self.every + 1
 
-    def __call__(self, number: int, agent: Agent, randomness: torch.Generator) -> dict[str, float]:
+    def __call__(self, number: int, agent: Agent, randomness: torch.Generator, between: Callable[[], None]) -> dict[str, float]:
         """Play the episodes of evaluation `number`; `evaluation/score` is their mean return."""
         scores: list[float] = []
         for episode in range(number * self.rounds, (number + 1) * self.rounds):
-            scores += self._round(episode, agent, randomness)
+            scores += self._round(episode, agent, randomness, between)
         scores = scores[: self.episodes]
         return {"evaluation/score": float(np.mean(scores)), "evaluation/episodes": float(len(scores))}
 
-    def _round(self, episode: int, agent: Agent, randomness: torch.Generator) -> list[float]:
+    def _round(self, episode: int, agent: Agent, randomness: torch.Generator, between: Callable[[], None]) -> list[float]:
         state: Any = agent.initial_policy_state(self.workers)
         no_actions = np.zeros((0, *self.environments.action_space.shape), self.environments.action_space.dtype)
         rows = self.environments.restore([episode] * self.workers, [no_actions] * self.workers)
         returns, running = np.zeros(self.workers), np.ones(self.workers, bool)
         while running.any():
+            between()
             action, state = agent.policy(rows, state, randomness)
             rows = self.environments.step(action)
             returns += np.where(running, rows["reward"], 0)

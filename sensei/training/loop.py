@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sensei.agents.contract import Agent
+from sensei.core import stopping
 from sensei.core.errors import SenseiError
 from sensei.core.plugins import find
 from sensei.envs.vector.environment import VectorEnvironment
@@ -89,14 +90,21 @@ class Loop:
         self.policy_state: Any = None
 
     def run_to_the_end(self) -> None:
-        """Start or resume, and go on until the last step; then write the outputs and drop the state."""
+        """Start or resume, and go on until the last step; then write the outputs and drop the state.
+
+        Raises:
+            SystemExit: a signal to stop came; the state is that of the last turn before it.
+        """
         self.begin()
-        while self.step < self.run.steps:
-            if self.step - self.saved_step >= self.training.checkpoint_every:
-                self.save()
+        with stopping.held_back():
+            while self.step < self.run.steps:
+                if self.step - self.saved_step >= self.training.checkpoint_every:
+                    self.save()
+                self._evaluate()
+                self._may_stop()
+                self.turn()
+            self._save_progress()
             self._evaluate()
-            self.turn()
-        self._evaluate()
         write_outputs(self.run, self.step, self.agent, self.episodes, self.logger)
 
     def begin(self) -> None:
@@ -184,7 +192,16 @@ class Loop:
 
     def _evaluate(self) -> None:
         if self.evaluator is not None:
-            self.evaluator.if_due(self.step, self.agent, self.logger)
+            self.evaluator.if_due(self.step, self.agent, self.logger, self._may_stop)
+
+    def _may_stop(self) -> None:
+        """Leave, if a signal asks for it: between two turns or in the middle of an evaluation, which a resumed run begins anew."""
+        if stopping.wanted():
+            stopping.leave(self._save_progress)
+
+    def _save_progress(self) -> None:
+        if self.step > self.saved_step:
+            self.save()
 
     def save(self) -> None:
         """One consistent state; what it refers to on disk is written before it, what it replaces is deleted after it."""

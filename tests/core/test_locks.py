@@ -16,13 +16,11 @@ from sensei.core import locks
 from sensei.core.errors import SenseiError
 from sensei.core.locks import held
 from sensei.core.orphan import VARIABLE
-from sensei.core.process import SIGTERM_EXIT
 
 HOLDER = """
 import sys, time
 from sensei.core.locks import held
 from sensei.core.orphan import VARIABLE
-from sensei.core.process import SIGTERM_EXIT
 with held(sys.argv[1], "the run"):
     print("held", flush=True)
     time.sleep(60)
@@ -151,7 +149,7 @@ def test_a_job_that_lost_its_snakemake_before_it_looked_ends_too(tmp_path):
     settings = {name: value for name, value in environment().items() if name != "SLURM_JOB_ID"} | {VARIABLE: entry}
     command = [sys.executable, "-c", STAGE, "60"]
     job = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=60, check=False)
-    assert job.returncode == SIGTERM_EXIT and "Snakemake is gone" in job.stderr
+    assert job.returncode == 128 + signal.SIGTERM and "Snakemake is gone" in job.stderr
     elsewhere = settings | {VARIABLE: entry.replace(" - ", " 17 ")}
     assert subprocess.run([*command[:-1], "0"], cwd=tmp_path, env=elsewhere, capture_output=True, check=False).returncode == 0
 

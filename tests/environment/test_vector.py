@@ -260,8 +260,8 @@ def test_workers_ignore_the_signals_that_reach_the_whole_process_group():
     with VectorEnvironment(config("toy_counting"), 16, 0, "train", 2) as vector:
         vector.reset()
         for process in vector._processes:
-            process.send_signal(signal.SIGINT)
-            process.send_signal(signal.SIGTERM)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+                process.send_signal(number)
         assert vector.step(np.zeros(2, np.int64))["state"][:, 0].tolist() == [1, 1]
 
 

@@ -1,9 +1,9 @@
-"""A real SLURM on this machine, started from nothing, and a study submitted through the slurm profile. Run by hand, as root:
+"""A real SLURM on this machine, started from nothing. By hand, as root, it also runs a study through the slurm profile:
 
     python tests/fakes/slurm_local.py [--cores 2] [--study smoke]
 
-Needs Debian's slurm-wlm. Writes /etc/slurm/slurm.conf and gres.conf (only if they are not there) because the job step of Snakemake's
-executor plugin drops SLURM_CONF; removes them and stops the daemons at the end. Prints job numbers, states and the wall time.
+Needs Debian's slurm-wlm. Writes /etc/slurm/slurm.conf (only if there is none) because the job step of Snakemake's executor plugin
+drops SLURM_CONF; removes it and stops the daemons at the end. Prints job numbers, states and the wall time.
 """
 
 import argparse
@@ -15,11 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ETC = Path("/etc/slurm")
+ETC = Path("/etc/slurm/slurm.conf")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
+INSTALL = "SENSEI_INSTALL_SLURM"  # set and not empty: install the packages
+# Two partitions of one node; a job of `high` takes it from jobs of `main`, which are queued again. No cgroups, no accounting.
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -50,15 +54,65 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=100
 MinJobAge=3600
-KillWait=5
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} Sockets=1 CoresPerSocket={cores} ThreadsPerCore=1 RealMemory=16000 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=1440 State=UP
+KillWait=30
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} Sockets=1 CoresPerSocket={cores} ThreadsPerCore=1 RealMemory=64000 State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=1440 State=UP PriorityTier=1 GraceTime=30 PreemptMode=REQUEUE
+PartitionName=high Nodes={host} MaxTime=1440 State=UP PriorityTier=10 PreemptMode=OFF
 """
 
 
+def obstacle() -> str | None:
+    """Why there can be no cluster here, after an attempt to install its packages where that is allowed; None if there can be one."""
+    if os.getuid() != 0:
+        return "a SLURM of one's own is started by root"
+    if missing() and os.environ.get(INSTALL) and shutil.which("apt-get"):
+        install()
+    if missing():
+        return f"no {', '.join(missing())}: apt-get install slurm-wlm, or set {INSTALL}=1"
+    if ETC.exists():
+        return f"{ETC} exists: this machine has a SLURM of its own, which is left alone"
+    return None
+
+
+def missing() -> list[str]:
+    """Programs that a cluster needs and that are not here."""
+    return [name for name in PROGRAMS if shutil.which(name) is None]
+
+
+def install() -> None:
+    """Install Debian's SLURM; its services are not needed, and containers keep them from starting."""
+    settings = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for words in (["update"], ["install", "-y", "--no-install-recommends", "slurm-wlm"]):
+        subprocess.run(["apt-get", *words], env=settings, stdout=subprocess.DEVNULL, check=True)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster of one node, which is called `node`."""
+
+    node: str
+
+    def control(self, *words: str) -> None:
+        """`scontrol`."""
+        subprocess.run(["scontrol", *words], check=True, capture_output=True, text=True)
+
+    def jobs(self) -> dict[int, str]:
+        """Number -> state of every job there has been."""
+        shown = subprocess.run(["squeue", "--states=all", "--noheader", "--format=%i %T"], check=True, capture_output=True, text=True)
+        return {int(number): state for number, state in map(str.split, shown.stdout.splitlines())}
+
+    def limit(self, job: int) -> str:
+        """Time limit of a job, as days-hours:minutes:seconds."""
+        command = ["squeue", f"--jobs={job}", "--noheader", "--format=%l"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 @contextlib.contextmanager
-def cluster(cores: int) -> Iterator[Path]:
+def cluster(cores: int) -> Iterator[Cluster]:
     """Start munge, controller and node daemon; stop them and take the configuration away at the end."""
+    host = socket.gethostname().split(".")[0]
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/var/tmp"))
     folder.chmod(0o755)
     for name in ("state", "spool"):
@@ -66,11 +120,9 @@ def cluster(cores: int) -> Iterator[Path]:
     key = folder / "munge.key"
     key.write_bytes(os.urandom(1024))
     key.chmod(0o600)
-    if (ETC / "slurm.conf").exists():
-        sys.exit(f"{ETC}/slurm.conf exists: this machine has a SLURM of its own, which is left alone")
-    ETC.mkdir(exist_ok=True)
-    host = socket.gethostname().split(".")[0]
-    (ETC / "slurm.conf").write_text(CONFIGURATION.format(host=host, folder=folder, cores=cores))
+    ETC.parent.mkdir(exist_ok=True)
+    with ETC.open("x") as file:
+        file.write(CONFIGURATION.format(host=host, folder=folder, cores=cores))
     munge = ["munged", "-F", f"--key-file={key}", f"--socket={folder}/munge.socket", f"--pid-file={folder}/munged.pid"]
     munge += [f"--log-file={folder}/munged.log", f"--seed-file={folder}/munge.seed", "--force"]
     daemons = []
@@ -78,26 +130,38 @@ def cluster(cores: int) -> Iterator[Path]:
         for command in (munge, ["slurmctld", "-D"], ["slurmd", "-D"]):
             daemons.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             time.sleep(1)
-        wait_for_idle_node()
-        yield folder
+        wait_until(lambda: "idle" in node_states(), 60, "an idle node")
+        yield Cluster(host)
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
         for daemon in daemons:
             daemon.wait(timeout=30)
-        (ETC / "slurm.conf").unlink()
+        ETC.unlink()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_for_idle_node(seconds: float = 60) -> None:
-    """Return when a node can take jobs."""
+def node_states() -> str:
+    """States of the nodes, empty while the controller does not answer."""
+    return subprocess.run(["sinfo", "--noheader", "--format=%T"], capture_output=True, text=True, check=False).stdout
+
+
+def wait_until(there: Callable[[], object], seconds: float, what: str) -> None:
+    """Return when `there()` holds."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        state = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False).stdout
-        if "idle" in state:
-            return
-        time.sleep(0.5)
-    raise TimeoutError(f"no idle node after {seconds:.0f} s")
+    while not there():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.2)
+
+
+def submission(study: Path, *words: str) -> list[str]:
+    """The command that runs a study through the profile, for a cluster that answers at once."""
+    command = [sys.executable, "-m", "snakemake", *words, "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--workflow-profile", str(ROOT / "workflow" / "profiles" / "slurm"), "--latency-wait", "5"]
+    command += ["--slurm-init-seconds-before-status-checks", "5", "--set-threads", "explore=1", "learn=1", "distil=1"]
+    command += ["--default-resources", "slurm_partition=main", "mem_mb=1000", "runtime=30"]
+    return [*command, "--configfile", str(study)]
 
 
 def main() -> int:
@@ -106,16 +170,14 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=2, help="cores the node claims to have")
     parser.add_argument("--study", default="smoke", help="file of config/")
     arguments = parser.parse_args()
-    with cluster(arguments.cores):
-        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/slurm"]
-        command += ["--configfile", f"config/{arguments.study}.yaml", "--latency-wait", "5", "--jobs", str(arguments.cores)]
-        command += ["--slurm-init-seconds-before-status-checks", "5", "--set-threads", "explore=1", "learn=1", "distil=1"]
-        command += ["--default-resources", "slurm_partition=main", "mem_mb=1000", "runtime=30"]
+    if why := obstacle():
+        sys.exit(why)
+    with cluster(arguments.cores) as slurm:
         started = time.monotonic()
+        command = submission(ROOT / "config" / f"{arguments.study}.yaml", "--jobs", str(arguments.cores))
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
-        seconds = time.monotonic() - started
-        print(subprocess.run(["squeue", "--states=all", "-o", "%i %T %M %k"], capture_output=True, text=True, check=False).stdout)
-        print(f"snakemake ended with {code} after {seconds:.0f} s")
+        print(*(f"job {number}: {state}" for number, state in slurm.jobs().items()), sep="\n")
+        print(f"snakemake ended with {code} after {time.monotonic() - started:.0f} s")
     return code
 
 

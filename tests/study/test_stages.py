@@ -4,7 +4,7 @@ import pytest
 
 from sensei.core.errors import SenseiError
 from sensei.core.provenance import closure
-from sensei.study.cost import run_memory, run_minutes
+from sensei.study.cost import job_minutes, jobs_in_a_row, run_memory, run_minutes
 from sensei.study.folder import check_folder, record_study
 from sensei.study.layout import CONFIG_FOLDER, Layout
 from sensei.study.load import load_study
@@ -97,6 +97,8 @@ def test_cost_follows_from_the_steps():
     # 500,000 steps are 250,000 updates
     assert run_minutes(paper, "explore", paper.environments[0], "sensei") == int(30 + (1000 + 125_000) / 60)
     assert run_minutes(paper, "learn", paper.environments[0], "ppo") == int(30 + 49e6 * 0.002 / 60)
+    assert job_minutes(paper, "explore", paper.environments[0], "sensei") == 24 * 60
+    assert (jobs_in_a_row(paper, "explore"), jobs_in_a_row(paper, "learn"), jobs_in_a_row(smoke, "learn")) == (3, 5, 1)
     assert run_memory(paper, "explore", paper.environments[0], "sensei") == 4000 + 2 * 500_000 * 64 * 64 * 3 // 10**6
 
 

@@ -11,7 +11,7 @@ from sensei.core.files import remove_temporaries
 from sensei.core.locks import hold
 from sensei.core.orphan import let_jobs_end_with_me
 from sensei.core.process import use_this_interpreter
-from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
+from sensei.study.cost import frames_memory, job_minutes, jobs_in_a_row, pairs_minutes, pairs_processes, run_memory
 from sensei.study.folder import check_folder, record_study
 from sensei.study.layout import RESULTS, Layout, manifest_of
 from sensei.study.load import load_study, read_layers
@@ -106,7 +106,8 @@ def command(stage, called=None):
     words += [f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis != "share"]
     words += ["--share {params.share}"] * ("share" in stage.axes) + ["--threads {threads}"] * stage.threads
     name = f"run {called}" if called else stage.name
-    return f"python -m sensei {name} {' '.join(words)} >> {{log}} 2>&1"
+    # exec: a scheduler's signal reaches every process of a job, and a shell dies of it before the stage has saved its state
+    return f"exec python -m sensei {name} {' '.join(words)} >> {{log}} 2>&1"
 
 
 def _texts(paths):
@@ -151,3 +152,6 @@ onstart:
             if (TOLD := explained(error)) is None:
                 raise
             sys.exit(f"Error: {TOLD}")
+    if workflow.non_local_exec:  # here and not as `retries` of the rules, which would count inside the jobs as well
+        for name in ("explore", "learn"):
+            workflow.get_rule(name).restart_times = workflow.execution_settings.retries + jobs_in_a_row(STUDY, name) - 1

@@ -1,5 +1,7 @@
 """Runs that train: exploration without reward, then the task. Their checkpoints are no outputs: a failed job loses its outputs."""
 
+TOLD_IN_TIME = "--signal=TERM@120"  # two minutes before its time is up a run saves its state and ends; the next job goes on
+
 
 rule explore:
     input:
@@ -14,8 +16,9 @@ rule explore:
     threads: 1
     resources:
         mem_mb=run_cost(run_memory, "explore"),
-        runtime=run_cost(run_minutes, "explore"),
+        runtime=run_cost(job_minutes, "explore"),
         gpu=gpus,
+        slurm_extra=TOLD_IN_TIME,
     params:
         code=code(STAGES["explore"]),
         settings=settings(STAGES["explore"]),
@@ -38,8 +41,9 @@ rule learn:
     threads: 1
     resources:
         mem_mb=run_cost(run_memory, "learn"),
-        runtime=run_cost(run_minutes, "learn"),
+        runtime=run_cost(job_minutes, "learn"),
         gpu=gpus,
+        slurm_extra=TOLD_IN_TIME,
     params:
         code=code(STAGES["learn"]),
         settings=settings(STAGES["learn"]),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sensei.core import stopping
 from sensei.core.errors import SenseiError
 from sensei.core.rng import integer_seed
 from sensei.envs.contract import Environment
@@ -124,7 +125,7 @@ def serve(connection: Connection, memory: int) -> None:
 
 def main(pipe: int, memory: int) -> None:
     """Serve the parent behind the descriptor `pipe`."""
-    # Ctrl-C and a scheduler's SIGTERM reach the whole process group; the parent decides what happens then.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Ctrl-C and a scheduler's signals to stop reach the whole process group; the parent decides what happens then.
+    for number in (signal.SIGINT, *stopping.SIGNALS):
+        signal.signal(number, signal.SIG_IGN)
     serve(Connection(pipe), memory)

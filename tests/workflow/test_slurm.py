@@ -1,0 +1,181 @@
+"""The slurm profile on a real SLURM: a study whose jobs are drained, cancelled, out of time, preempted and queued again.
+
+One story, told once and looked at by every test. The environment waits at each step, so that there is time to disturb a run; and
+runs save no state of their own accord (`checkpoint_every`), so whatever a job goes on from was saved because of a signal.
+"""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from fakes import slurm_local
+from fakes.slurm_local import Cluster, submission, wait_until
+from fakes.toys import SMALL
+from helpers import ROOT, command, environment
+
+from sensei.core.files import sha256
+from sensei.study.layout import Layout
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+SEEDS = [0, 1]
+STUDY = SMALL | {
+    "study": "clustered",
+    "seeds": SEEDS,
+    "environments": ["toy_counting"],
+    "explore": ["plan2explore"],
+    "learn": ["dreamerv3"],
+    "annotators": ["oracle"],
+    "figures": ["interactions"],
+    "training": SMALL["training"] | {"checkpoint_every": 100_000},
+    "pairs": {"kind": "random", "number": 10, "seeds": SEEDS},
+    "per_environment": {"toy_counting": {"environment": {"family": "fakes.slow_grid:SlowCounting"}}},
+}
+FILES = Layout("results/clustered")
+PAIRS = FILES.pairs("toy_counting")
+RUNS = [FILES.explore("toy_counting", "plan2explore", seed) for seed in SEEDS]
+
+
+def written(folder: Path) -> Path:
+    """The study, in `folder`."""
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(STUDY))
+    return path
+
+
+@pytest.fixture(scope="module")
+def importable() -> Iterator[None]:
+    """The environment of these tests can be imported by every process that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}).items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(importable, tmp_path_factory) -> Path:
+    """Folder of the study on this machine, without SLURM."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    local = command(PAIRS.pairs, "--cores", "1", "--configfile", written(folder), cwd=folder)
+    subprocess.run(local, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    return folder
+
+
+@dataclass
+class Story:
+    """What happened to the study.
+
+    Attributes:
+        waited: states of the jobs while their node was drained.
+        states: job number -> state, when the first command had ended and when the second one had.
+        saved_after: seconds from `scancel` to the state of the cancelled run.
+        limits: time limits of the runs of the second command.
+        preempted, requeued: numbers of the jobs that were.
+    """
+
+    folder: Path
+    waited: list[str] = field(default_factory=list)
+    outputs: list[tuple[int, str]] = field(default_factory=list)
+    states: list[dict[int, str]] = field(default_factory=list)
+    saved_after: float = 0.0
+    limits: list[str] = field(default_factory=list)
+    preempted: int = 0
+    requeued: int = 0
+
+    def submit(self, *words: str) -> subprocess.Popen:
+        """Start the command of docs/cluster.md."""
+        words = submission(self.folder / "study.yaml", str(PAIRS.pairs), "--jobs", "2", *words)
+        with (self.folder / f"command{len(self.outputs)}.log").open("w") as said:
+            return subprocess.Popen(words, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+
+    def ended(self, process: subprocess.Popen, slurm: Cluster) -> None:
+        """Note how a command ended."""
+        code = process.wait(timeout=600)
+        self.outputs.append((code, (self.folder / f"command{len(self.outputs)}.log").read_text()))
+        self.states.append(slurm.jobs())
+
+    def log_of(self, job: int) -> str:
+        """What SLURM keeps of a failed job."""
+        return next((self.folder / ".snakemake" / "slurm").rglob(f"{job}.log")).read_text()
+
+
+@pytest.fixture(scope="module")
+def story(importable, tmp_path_factory) -> Iterator[Story]:
+    """The study on a cluster of two cores, with every disturbance; its two runs are jobs 1 and 2, then 3 and 4."""
+    if why := slurm_local.obstacle():
+        pytest.skip(why)
+    story = Story(tmp_path_factory.mktemp("cluster"))
+    written(story.folder)
+    runs = [story.folder / run.folder for run in RUNS]
+    with slurm_local.cluster(cores=2) as slurm, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECONDS_PER_STEP", "0.4")
+        slurm.control("update", f"NodeName={slurm.node}", "State=DRAIN", "Reason=test")
+        first = story.submit("--retries", "0")
+        wait_until(lambda: len(slurm.jobs()) == 2, 120, "two jobs")
+        time.sleep(3)
+        story.waited = list(slurm.jobs().values())
+        slurm.control("update", f"NodeName={slurm.node}", "State=RESUME")
+        started = time.monotonic()
+        wait_until(lambda: all((run / "checkpoint" / "metrics.jsonl").exists() for run in runs), 240, "two runs on their way")
+        slurm.control("update", "JobId=1", f"TimeLimit={2 + int(time.monotonic() - started) // 60}")
+        cancelled, known = time.time(), {run / "checkpoint" / "state.pt" for run in runs if (run / "checkpoint" / "state.pt").exists()}
+        subprocess.run(["scancel", "2"], check=True)
+        wait_until(lambda: any((run / "checkpoint" / "state.pt").exists() for run in runs), 60, "a state")
+        story.saved_after = time.time() - cancelled
+        assert not known
+        story.ended(first, slurm)
+
+        patch.setenv("PLANNED_SECONDS_PER_STEP", "600")
+        second = story.submit("--retries", "0")
+        wait_until(lambda: all("resumes at step" in (run / "explore.log").read_text() for run in runs), 240, "two runs that resume")
+        story.limits = [slurm.limit(job) for job in (3, 4)]
+        subprocess.run(["sbatch", "--partition=high", "--output=/dev/null", "--wrap=true"], cwd=story.folder, check=True)
+        wait_until(lambda: "FAILED" in (slurm.jobs()[3], slurm.jobs()[4]), 60, "a preempted job")
+        story.preempted, story.requeued = (3, 4) if slurm.jobs()[3] == "FAILED" else (4, 3)
+        slurm.control("requeue", str(story.requeued))
+        wait_until(lambda: slurm.jobs()[story.requeued] == "PENDING", 60, "a job that is queued again")
+        slurm.control("update", f"JobId={story.requeued}", "StartTime=now")
+        story.ended(second, slurm)
+        yield story
+
+
+def test_jobs_wait_for_a_drained_node(story):
+    assert story.waited == ["PENDING", "PENDING"]
+
+
+def test_a_cancelled_job_saves_its_state_and_the_command_says_so(story):
+    code, output = story.outputs[0]
+    assert code == 1 and story.states[0][2] == "CANCELLED"
+    assert "SLURM-job '2' failed, SLURM status is: 'CANCELLED'" in output
+    assert story.saved_after < 10
+
+
+def test_a_job_that_runs_out_of_time_ends_before_its_time_is_up(story):
+    _, output = story.outputs[0]
+    assert story.states[0][1] == "FAILED" and "SLURM-job '1' failed, SLURM status is: 'FAILED'" in output
+    assert "returned non-zero exit status 143" in story.log_of(1)
+
+
+def test_a_run_of_two_days_asks_for_one_and_has_an_attempt_more(story):
+    assert story.limits == ["1-00:00:00", "1-00:00:00"]
+    assert "Trying to restart job" in story.outputs[1][1] and "Trying to restart job" not in story.outputs[0][1]
+
+
+def test_the_same_command_goes_on_and_ends(story):
+    code, output = story.outputs[1]
+    assert code == 0, output
+    assert f"SLURM-job '{story.preempted}' failed" in output, "a preempted job that ends in time is a new job"
+    assert f"SLURM-job '{story.requeued}'" not in output, "a job that is queued again is the same job"
+    assert story.states[1][story.requeued] == "COMPLETED"
+    assert "returned non-zero exit status 143" in story.log_of(story.preempted)
+
+
+def test_results_are_those_of_the_undisturbed_study(story, undisturbed):
+    results, others = story.folder / FILES.root, undisturbed / FILES.root
+    kinds = ("agent.pt", "events.parquet", "metrics.jsonl", "video.mp4", "*.npz", "index.parquet", "pairs.parquet")
+    made = {path.relative_to(results): sha256(path) for kind in kinds for path in results.rglob(kind)}
+    assert made == {path.relative_to(others): sha256(path) for kind in kinds for path in others.rglob(kind)}
+    assert len(made) > 40 and not list(results.rglob("state.pt"))

@@ -1,21 +1,23 @@
 """The world-model agent: one world model, a task behaviour, and in exploration an exploration behaviour with its reward sources."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from sensei.agents.actor_critic import Behaviour, Rewards, action_tensor
+from sensei.agents.actor_critic import Behaviour, Rewards, action_tensor, imagine_all
 from sensei.agents.contract import Agent, Phase, Rows
 from sensei.agents.optimiser import Optimiser
-from sensei.agents.update import Update, compile_methods, kernels
+from sensei.agents.update import HERE, Side, Update, compile_methods, kernels
 from sensei.core.errors import SenseiError
 from sensei.core.rng import integer_seed, torch_generator
 from sensei.envs.step import Has, fields
 from sensei.exploration.extrinsic import Extrinsic
 from sensei.exploration.sources import Made, Rollout, make_source
 from sensei.exploration.switch import Switch
+from sensei.kernels.choice import frozen
 from sensei.kernels.measure import decide
 from sensei.replay.step import Spaces
 from sensei.study.models.exploration import ExplorationConfig, Method
@@ -24,6 +26,8 @@ from sensei.world_model.model import Batch, WorldModel
 from sensei.world_model.rssm import Observed, State
 
 TASK_HEADS = "world_model.task_heads."
+METRICS = {"task": "task", "exploration": "explore"}  # behaviours by the names they have in metrics
+SIDES = "sources", "task", "task critic", "exploration critic"  # parts of an update that a graphics card works on beside the rest
 TASK_WEIGHTS = ExplorationConfig(go={"extrinsic": 1}, explore={"extrinsic": 1})
 
 
@@ -60,9 +64,9 @@ class DreamerAgent(nn.Module, Agent):
             decide()
         if compile == "full":
             self.compile_parts()
-        drawn = [self.generators[name] for name in ("observe", "imagine")]
         captures = compile != "off" and self.device.type == "cuda"
-        self.one_update = Update(self.learn, drawn, self.optimisers.values(), captures)
+        self.sides = {name: Side(torch.cuda.Stream(self.device) if captures else None) for name in SIDES}
+        self.one_update = Update(self.learn, self.generators, ("observe", "imagine"), self.optimisers.values(), captures)
 
     def _make_parts(self, weights: ExplorationConfig) -> None:
         config, spaces, method, exploring = self.settings.world_model, self.spaces, self.method, self.phase == "explore"
@@ -156,12 +160,11 @@ class DreamerAgent(nn.Module, Agent):
         metrics["model/gradient"] = self.optimisers["world_model"].step(total)
         metrics |= {f"model/{name}": value for name, value in self.world_model.diagnostics(observed).items()}
         observed = Observed(*(part.detach() for part in observed))
-        metrics |= self._learn_sources(batch, observed)
+        with self.sides["sources"].work():
+            learned = self._learn_sources(batch, observed)
         start = State(observed.deter.flatten(0, 1), observed.index.flatten(0, 1))
-        continuation = 1 - batch.is_terminal.flatten().float()
-        metrics |= self._learn_behaviour(self.task, "task", start, continuation)
-        if self.exploration is not None:
-            metrics |= self._learn_behaviour(self.exploration, "explore", start, continuation)
+        metrics |= learned | self._learn_behaviours(start, 1 - batch.is_terminal.flatten().float())
+        self.sides["sources"].join()
         return metrics
 
     def _learn_sources(self, batch: Batch, observed: Observed) -> dict[str, torch.Tensor]:
@@ -174,16 +177,42 @@ class DreamerAgent(nn.Module, Agent):
                 metrics |= {f"loss/{key}": loss.detach() for key, loss in losses.items()}
         return metrics
 
-    def _learn_behaviour(self, behaviour: Behaviour, name: str, start: State, continuation: torch.Tensor) -> dict[str, torch.Tensor]:
-        starts = self.settings.behaviour.starts
-        if starts is not None and starts < len(continuation):
-            chosen = torch.randperm(len(continuation), generator=self.generators["imagine"], device=self.device)[:starts]
-            start, continuation = State(start.deter[chosen], start.index[chosen]), continuation[chosen]
+    def _learn_behaviours(self, start: State, continuation: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One step of each behaviour in imagination from states whose episodes go on with probability `continuation`, float [rows]."""
+        behaviours, rssm, generator = self._behaviours(), self.world_model.rssm, self.generators["imagine"]
+        starts, continuations, randomness = [], [], []
+        for behaviour in behaviours.values():
+            chosen = self._chosen(len(continuation))
+            starts.append(State(*(part[chosen] for part in start)))
+            continuations.append(continuation[chosen])
+            randomness.append(behaviour.randomness(rssm, len(continuations[-1]), generator))
         with self.autocast():
-            rollout = behaviour.imagine(self.world_model.rssm, start, self.generators["imagine"])
-            with torch.set_grad_enabled(not self.spaces.discrete):
+            rollouts = imagine_all(rssm, list(behaviours.values()), starts, randomness)
+        metrics = {}
+        for name, rollout, continues in zip(behaviours, rollouts, continuations, strict=True):
+            with self.sides.get(name, HERE).work():
+                metrics |= self._learn_behaviour(name, rollout, continues)
+        self.sides["task"].join()
+        return metrics
+
+    def _chosen(self, states: int) -> slice | torch.Tensor:
+        """Which states a behaviour imagines from."""
+        starts = self.settings.behaviour.starts
+        if starts is None or starts >= states:
+            return slice(None)
+        return torch.randperm(states, generator=self.generators["imagine"], device=self.device)[:starts]
+
+    def _learn_behaviour(self, name: str, imagine: Callable[[], Rollout], continuation: torch.Tensor) -> dict[str, torch.Tensor]:
+        behaviour = self._behaviours()[name]
+        with self.autocast():
+            rollout = imagine()
+            if any(self.sources[_key(source)].rates is not None for source in behaviour.sources):
+                self.sides["sources"].join()
+            with torch.set_grad_enabled(not self.spaces.discrete), frozen():
                 rewards = self.rewards(behaviour, rollout, continuation)
-        return {f"{name}/{key}": value for key, value in behaviour.update(rollout, rewards).items()}
+        with self.autocast():  # anew: weights that were converted without gradient must not be used where there is one
+            learned = behaviour.update(rollout, rewards, self.sides[f"{name} critic"])
+        return {f"{METRICS[name]}/{key}": value for key, value in learned.items()}
 
     def rewards(self, behaviour: Behaviour, rollout: Rollout, continuation: torch.Tensor) -> Rewards:
         """Predicted rewards of a rollout from states whose episodes go on with probability `continuation`, float [rows]."""

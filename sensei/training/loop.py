@@ -99,7 +99,7 @@ class Loop:
         """Begin the first episodes, or go back to the checkpoint if there is one."""
         path = self.run.files.state
         if path.exists():
-            self._restore(checkpoint.load(path, arrays=True))
+            self._restore(checkpoint.load(path, self.run.device, arrays=True))  # the state of acting stays where it is loaded
         else:
             self._observe(self.environments.reset())
 

@@ -13,13 +13,12 @@ ACTIONS, HORIZON, ROWS = 3, 4, 5
 WEIGHTS = ExplorationConfig(percentile=60, go={"semantic": 1.0, "disagreement": 0.1}, explore={"semantic": 0.3, "disagreement": 1.0})
 
 
-def dreamer(discrete: bool, phase: str = "explore", compile: str = "auto") -> DreamerAgent:
+def dreamer(discrete: bool, phase: str = "explore", device: str = "cpu", starts: int | None = None, **training: str) -> DreamerAgent:
     environment = EnvironmentConfig(
         family="sensei.envs.toy:Counting", level="-", tasks=["-"], title="-", episode_steps=5, events=["environment_reward"]
     )
     small = WorldModelConfig(size="XS", image_size=16)
-    settings = Settings(
-        environment=environment, world_model=small, behaviour=BehaviourConfig(horizon=HORIZON), training=TrainingConfig(compile=compile)
-    )
+    behaviour = BehaviourConfig(horizon=HORIZON, starts=starts)
+    settings = Settings(environment=environment, world_model=small, behaviour=behaviour, training=TrainingConfig(device=device, **training))
     method = Method(title="-", sources=["disagreement", "semantic", "extrinsic"], gate="reward_quantile")
-    return DreamerAgent(Spaces(1, ACTIONS, discrete), settings, method, WEIGHTS, phase, 0)
+    return DreamerAgent(Spaces(1, ACTIONS, discrete), settings, method, WEIGHTS, phase, 0, device)

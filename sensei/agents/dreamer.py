@@ -65,6 +65,7 @@ class DreamerAgent(nn.Module, Agent):
         if compile == "full":
             self.compile_parts()
         captures = compile != "off" and self.device.type == "cuda"
+        self.updates = 0
         self.sides = {name: Side(torch.cuda.Stream(self.device) if captures else None) for name in SIDES}
         self.one_update = Update(self.learn, self.generators, ("observe", "imagine"), self.optimisers.values(), captures)
 
@@ -139,8 +140,10 @@ class DreamerAgent(nn.Module, Agent):
         Args:
             batch: [batch, time, ...] per field of `Batch`; `action` as the environment takes it.
         """
+        with_task = self.exploration is None or self.updates % self.settings.behaviour.task_every == 0
+        self.updates += 1
         with kernels(self.settings.training.compile):
-            return self.one_update(self.batch(batch))
+            return self.one_update(self.batch(batch), with_task)
 
     def batch(self, arrays: Rows) -> Batch:
         """Replayed arrays as the world model takes them, on the device."""
@@ -148,8 +151,12 @@ class DreamerAgent(nn.Module, Agent):
         tensors["action"] = action_tensor(tensors["action"], self.spaces.actions, self.spaces.discrete)
         return Batch(**tensors)
 
-    def learn(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """The update itself, in static shapes, without a branch on data and without waiting for the device."""
+    def learn(self, batch: Batch, with_task: bool = True) -> dict[str, torch.Tensor]:
+        """The update itself, in static shapes, without a branch on data and without waiting for the device.
+
+        Args:
+            with_task: whether the task behaviour learns too.
+        """
         shape = (*batch.is_first.shape, self.world_model.size.stoch)
         uniform = torch.rand(shape, generator=self.generators["observe"], device=self.device)
         with self.autocast():
@@ -163,7 +170,8 @@ class DreamerAgent(nn.Module, Agent):
         with self.sides["sources"].work():
             learned = self._learn_sources(batch, observed)
         start = State(observed.deter.flatten(0, 1), observed.index.flatten(0, 1))
-        metrics |= learned | self._learn_behaviours(start, 1 - batch.is_terminal.flatten().float())
+        behaviours = {name: behaviour for name, behaviour in self._behaviours().items() if with_task or name != "task"}
+        metrics |= learned | self._learn_behaviours(behaviours, start, 1 - batch.is_terminal.flatten().float())
         self.sides["sources"].join()
         return metrics
 
@@ -177,9 +185,9 @@ class DreamerAgent(nn.Module, Agent):
                 metrics |= {f"loss/{key}": loss.detach() for key, loss in losses.items()}
         return metrics
 
-    def _learn_behaviours(self, start: State, continuation: torch.Tensor) -> dict[str, torch.Tensor]:
-        """One step of each behaviour in imagination from states whose episodes go on with probability `continuation`, float [rows]."""
-        behaviours, rssm, generator = self._behaviours(), self.world_model.rssm, self.generators["imagine"]
+    def _learn_behaviours(self, behaviours: dict[str, Behaviour], start: State, continuation: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One step of each in imagination from states whose episodes go on with probability `continuation`, float [rows]."""
+        rssm, generator = self.world_model.rssm, self.generators["imagine"]
         starts, continuations, randomness = [], [], []
         for behaviour in behaviours.values():
             chosen = self._chosen(len(continuation))
@@ -191,7 +199,7 @@ class DreamerAgent(nn.Module, Agent):
         metrics = {}
         for name, rollout, continues in zip(behaviours, rollouts, continuations, strict=True):
             with self.sides.get(name, HERE).work():
-                metrics |= self._learn_behaviour(name, rollout, continues)
+                metrics |= self._learn_behaviour(name, behaviours[name], rollout, continues)
         self.sides["task"].join()
         return metrics
 
@@ -202,8 +210,9 @@ class DreamerAgent(nn.Module, Agent):
             return slice(None)
         return torch.randperm(states, generator=self.generators["imagine"], device=self.device)[:starts]
 
-    def _learn_behaviour(self, name: str, imagine: Callable[[], Rollout], continuation: torch.Tensor) -> dict[str, torch.Tensor]:
-        behaviour = self._behaviours()[name]
+    def _learn_behaviour(
+        self, name: str, behaviour: Behaviour, imagine: Callable[[], Rollout], continuation: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         with self.autocast():
             rollout = imagine()
             if any(self.sources[_key(source)].rates is not None for source in behaviour.sources):
@@ -240,6 +249,7 @@ class DreamerAgent(nn.Module, Agent):
             "phase": self.phase,
             "weights": self.state_dict(),
             "optimisers": {name: optimiser.adam.state_dict() for name, optimiser in self.optimisers.items()},
+            "updates": self.updates,
             "generators": {name: generator.get_state() for name, generator in self.generators.items()},
         }
 
@@ -247,6 +257,7 @@ class DreamerAgent(nn.Module, Agent):
         """Continue exactly where `checkpoint` was taken."""
         self.load_state_dict(checkpoint["weights"])
         self.one_update.forget()
+        self.updates = checkpoint.get("updates", 0)  # which checkpoints of earlier versions do not have, nor need
         for name, optimiser in self.optimisers.items():
             optimiser.adam.load_state_dict(checkpoint["optimisers"][name])
         for name, generator in self.generators.items():

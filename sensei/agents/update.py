@@ -8,6 +8,7 @@ kernels of `sensei/kernels/kernels.c` and oneDNN's products, because what torch.
 
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
@@ -58,20 +59,34 @@ class Side:
 HERE = Side()
 
 
+class Captured(NamedTuple):
+    """One update as a graph, and where it leaves its scalars."""
+
+    graph: torch.cuda.CUDAGraph
+    names: tuple[str, ...]
+    metrics: torch.Tensor
+
+    def replay(self) -> Metrics:
+        """Carry it out; the scalars returned are not overwritten by the next one."""
+        self.graph.replay()
+        return dict(zip(self.names, self.metrics.clone().unbind(), strict=True))
+
+
 class Update:
     """Calls a function of a batch; on CUDA, once warm, replays its graph. Every call is one update, the first ones too.
 
     Args:
-        function: one update in static shapes, without a branch on data and without waiting for the device.
+        function: one update in static shapes, without a branch on data and without waiting for the device: of a batch, and of choices
+            that are made outside, each combination of which has a graph of its own.
         generators: where it looks up what it draws from; they are replaced there where a capture has spoilt them.
         drawn: the names of those.
         optimisers: all that it steps.
-        captures: whether to capture a graph.
+        captures: whether to capture graphs.
     """
 
     def __init__(
         self,
-        function: Callable[[NamedTuple], Metrics],
+        function: Callable[..., Metrics],
         generators: dict[str, torch.Generator],
         drawn: Iterable[str],
         optimisers: Iterable[Optimiser],
@@ -84,36 +99,36 @@ class Update:
         self.forget()
 
     def forget(self) -> None:
-        """Drop the graph: the tensors it points to have been replaced."""
-        self.graph, self.batch, self.names, self.metrics, self.updates = None, None, None, None, 0
+        """Drop the graphs: the tensors they point to have been replaced."""
+        self.batch, self.graphs, self.warm = None, {}, Counter()
 
-    def __call__(self, batch: NamedTuple) -> Metrics:
-        """One update; the scalars returned are not overwritten by the next one."""
+    def __call__(self, batch: NamedTuple, *choices: bool) -> Metrics:
+        """One update."""
         if not self.captures:
-            return self.function(batch)
-        if self.graph is None and self.updates < WARMUP:
-            self.updates += 1
-            return self._aside(batch)
-        if self.graph is None and not self._capture(batch):
-            return self.function(batch)
+            return self.function(batch, *choices)
+        if choices not in self.graphs:
+            if self.warm[choices] < WARMUP:
+                self.warm[choices] += 1
+                return self._aside(batch, *choices)
+            if not self._capture(batch, *choices):
+                return self.function(batch, *choices)
         for ours, given in zip(self.batch, batch, strict=True):
             assert ours.shape == given.shape, f"an update of shape {list(ours.shape)} was captured, not {list(given.shape)}"
             ours.copy_(given, non_blocking=True)
-        self.graph.replay()
-        return dict(zip(self.names, self.metrics.clone().unbind(), strict=True))
+        return self.graphs[choices].replay()
 
-    def _aside(self, batch: NamedTuple) -> Metrics:
+    def _aside(self, batch: NamedTuple, *choices: bool) -> Metrics:
         """An update on a stream of its own, as a capture wants it to have happened before."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            metrics = self.function(batch)
+            metrics = self.function(batch, *choices)
         torch.cuda.current_stream().wait_stream(stream)
         return metrics
 
-    def _capture(self, batch: NamedTuple) -> bool:
+    def _capture(self, batch: NamedTuple, *choices: bool) -> bool:
         """Record an update on buffers of our own, nothing is computed yet; where the driver refuses, go on op by op."""
-        self.batch = type(batch)(*(part.clone() for part in batch))
+        self.batch = self.batch or type(batch)(*(part.clone() for part in batch))
         for optimiser in self.optimisers:
             for group in optimiser.adam.param_groups:
                 group["capturable"] = True
@@ -122,8 +137,8 @@ class Update:
             graph.register_generator_state(self.generators[name])
         try:
             with torch.cuda.graph(graph):
-                metrics = self.function(self.batch)
-                self.names, self.metrics = tuple(metrics), torch.stack([value.float() for value in metrics.values()])
+                metrics = self.function(self.batch, *choices)
+                scalars = torch.stack([value.float() for value in metrics.values()])
         except RuntimeError as error:
             log.warning("the update cannot be captured as a CUDA graph and is carried out op by op: %s", error)
             self.captures = False
@@ -131,5 +146,5 @@ class Update:
                 self.generators[name] = torch.Generator(self.generators[name].device)
                 self.generators[name].set_state(state)
             return False
-        self.graph = graph
+        self.graphs[choices] = Captured(graph, tuple(metrics), scalars)
         return True

@@ -42,9 +42,16 @@ def test_replayed_updates_are_those_carried_out_op_by_op(discrete, phase):
     replayed, plain, batch = agent(discrete, phase=phase), agent(discrete, phase=phase), arrays(discrete)
     plain.one_update.captures = False
     learned, expected = updates_of(replayed, UPDATES, batch), updates_of(plain, UPDATES, batch)
-    assert replayed.one_update.graph is not None
+    assert replayed.one_update.graphs
     assert in_triton() is not None
     assert_same(replayed, plain, learned, expected)
+
+
+def test_updates_with_and_without_the_task_behaviour_have_graphs_of_their_own():
+    replayed, plain, batch = agent(task_every=2), agent(task_every=2), arrays(True)
+    plain.one_update.captures = False
+    assert_same(replayed, plain, updates_of(replayed, 2 * UPDATES, batch), updates_of(plain, 2 * UPDATES, batch))
+    assert len(replayed.one_update.graphs) == 2
 
 
 def test_replayed_updates_choose_the_states_that_they_imagine_from():
@@ -150,5 +157,5 @@ def test_a_run_resumes_where_it_was(tmp_path):
             assert torch.equal(tensor.cpu(), saved[name]), name
         while loop.updates < updates + UPDATES:
             loop.turn()
-        assert loop.agent.one_update.graph is not None
+        assert loop.agent.one_update.graphs
         assert all(torch.isfinite(tensor).all() for tensor in tensors(loop.agent.checkpoint()).values() if tensor.is_floating_point())

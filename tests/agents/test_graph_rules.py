@@ -68,14 +68,14 @@ def different_batches(discrete: bool) -> list[dict[str, np.ndarray]]:
     return [batch, batch | {"is_first": ones}, batch | dark | {"is_first": zeros, "is_terminal": ones}]
 
 
-def record(agent, batches: list) -> list[list]:
+def record(agent, batches: list, **choices: bool) -> list[list]:
     """What each of some updates consists of, after one that makes the state of the optimisers."""
     agent.update(batches[0])
     recorded = []
     for batch in batches:
         given = agent.batch(batch)
         with Device(), Recorder() as recorder:
-            agent.learn(given)
+            agent.learn(given, **choices)
         recorded.append(recorder.written)
     return recorded
 
@@ -129,6 +129,14 @@ def test_states_imagined_from_are_chosen_without_waiting():
     agent = dreamer(True, starts=5)
     with pytorch_only():
         check(record(agent, different_batches(True)))
+
+
+def test_an_update_without_the_task_behaviour_is_the_same_operations_and_fewer():
+    agent = dreamer(True)
+    with pytorch_only():
+        (whole, *_), recorded = record(agent, different_batches(True)), record(agent, different_batches(True), with_task=False)
+    check(recorded)
+    assert len(recorded[0]) < 0.8 * len(whole)
 
 
 def test_a_value_read_back_or_a_tensor_made_elsewhere_would_be_found():

@@ -10,6 +10,11 @@ class BehaviourConfig(Section):
 
     horizon: int = Field(15, ge=1, description="imagined steps")
     starts: int | None = Field(None, ge=1, description="states of a batch that are imagined from, drawn at random; null: all (paper)")
+    task_every: int = Field(
+        1,
+        ge=1,
+        description="while exploring, the task behaviour learns in one of so many updates; 1: in each (paper)",
+    )
     discount: float = Field(1 - 1 / 333, gt=0, lt=1)
     lambda_: float = Field(0.95, ge=0, le=1, description="lambda of the lambda-return")
     entropy: float = Field(3e-4, ge=0, description="entropy bonus")

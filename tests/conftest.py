@@ -1,11 +1,16 @@
 """What several tests share."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch._dynamo  # noqa: F401  # before MuJoCo draws: Mesa's LLVM and that of torch's compiler bear each other only in this order
+import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # kernels for a graphics card run on the CPU; read when Triton is first imported
+import torch._dynamo  # before MuJoCo draws: Mesa's LLVM and that of torch's compiler bear each other only in this order
 import yaml
 from helpers import ROOT
 

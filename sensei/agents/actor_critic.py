@@ -5,6 +5,8 @@ advantages, with weights from the go/explore switch.
 """
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,9 +15,11 @@ from torch import nn
 
 from sensei.agents.optimiser import Optimiser
 from sensei.agents.returns import ReturnScale, lambda_return
-from sensei.exploration.sources import Rollout
+from sensei.agents.update import HERE, Side
+from sensei.exploration.sources import Rollout, States
 from sensei.exploration.switch import Switch
 from sensei.kernels.categorical import draw, straight_through
+from sensei.kernels.choice import card, frozen
 from sensei.study.models.behaviour import BehaviourConfig
 from sensei.world_model.distributions import BINS, categorical_entropy, log_probabilities, two_hot_losses, two_hot_mean
 from sensei.world_model.networks import BatchedMLP
@@ -37,6 +41,18 @@ class Rewards(NamedTuple):
     sources: torch.Tensor
     semantic: torch.Tensor | None
     continuation: torch.Tensor
+
+
+class Randomness(NamedTuple):
+    """What a rollout draws from.
+
+    Attributes:
+        uniform: float [horizon, rows, stoch], for its states.
+        noise: for its actions, as `Actor.noise` makes it, [horizon, rows, ...].
+    """
+
+    uniform: torch.Tensor
+    noise: torch.Tensor
 
 
 class Actor(nn.Module):
@@ -68,7 +84,7 @@ class Actor(nn.Module):
         if self.discrete:
             log_p = log_probabilities(output, self.uniform_mix)
             return (log_p * action).sum(-1), categorical_entropy(log_p)
-        normal = torch.distributions.Normal(*self._normal(output))
+        normal = torch.distributions.Normal(*self._normal(output), validate_args=False)  # a check would wait for the device
         return normal.log_prob(action).sum(-1), normal.entropy().sum(-1)
 
     def _normal(self, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,15 +110,23 @@ class Behaviour(nn.Module):
             "critic": Optimiser(self.critic.parameters(), *rates, head_axes=self.critic.head_axes()),
         }
 
+    def randomness(self, rssm: RSSM, rows: int, generator: torch.Generator) -> Randomness:
+        """What a rollout of so many rows draws from."""
+        uniform = torch.rand((self.config.horizon, rows, rssm.size.stoch), generator=generator, device=generator.device)
+        return Randomness(uniform, self.actor.noise((self.config.horizon, rows), generator))
+
     def imagine(self, rssm: RSSM, start: State, generator: torch.Generator) -> Rollout:
         """Follow the actor from every start for `horizon` steps; gradients are kept only where the actor needs them."""
-        rows, horizon, discrete = len(start.deter), self.config.horizon, self.actor.discrete
-        uniform = torch.rand((horizon, rows, rssm.size.stoch), generator=generator, device=generator.device)
-        noise = self.actor.noise((horizon, rows), generator)
+        (rollout,) = imagine_all(rssm, [self], [start], [self.randomness(rssm, len(start.deter), generator)])
+        return rollout()
+
+    def follow(self, rssm: RSSM, start: State, randomness: Randomness) -> Rollout:
+        """`imagine` with given randomness, one step after another by PyTorch's operations and our kernels on a CPU."""
+        (uniform, noise), discrete = randomness, self.actor.discrete
         deter, stoch = start.deter, start.index if discrete else one_hot(start.index, rssm.size.classes)
         deters, stochs, actions = [deter], [stoch], []
         with torch.set_grad_enabled(not discrete):
-            for t in range(horizon):
+            for t in range(self.config.horizon):
                 actions.append(self.actor.sample(deter.detach(), stoch.detach(), noise[t]))
                 deter, index, prior = rssm.imagine_step(deter, stoch, actions[-1], uniform[t])
                 stoch = index if discrete else straight_through(index, prior).flatten(1)
@@ -110,48 +134,84 @@ class Behaviour(nn.Module):
                 stochs.append(stoch)
             return Rollout.of(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
 
-    def update(self, rollout: Rollout, rewards: Rewards) -> dict[str, torch.Tensor]:
-        """One step of actor and critics on a rollout; returns scalars to log."""
+    def update(self, rollout: Rollout, rewards: Rewards, side: Side = HERE) -> dict[str, torch.Tensor]:
+        """One step of actor and critics on a rollout, the critics beside the actor; returns scalars to log."""
         deter, stoch = rollout.deter.flatten(0, 1), rollout.stoch.flatten(0, 1)
-        frozen = deter.detach(), stoch.detach()
+        detached = deter.detach(), stoch.detach()
         shape = rewards.continuation.shape
-        logits = self.critic(*frozen).unflatten(1, shape)
+        with side.work():  # a gradient is computed where the value was
+            logits = self.critic(*detached).unflatten(1, shape)
+        side.join()
         with torch.set_grad_enabled(not self.actor.discrete):
-            value = two_hot_mean(logits.detach() if self.actor.discrete else self.critic(deter, stoch).unflatten(1, shape))
+            value = two_hot_mean(logits.detach() if self.actor.discrete else self._value_logits(deter, stoch).unflatten(1, shape))
             discount = self.config.discount * rewards.continuation
             returns = lambda_return(rewards.sources, value, discount[1:], self.config.lambda_)
             weight = torch.cumprod(torch.cat([rewards.continuation[:1], discount[1:-1]]), 0).detach()
             advantage, explore_fraction = self._advantage(returns, value[:, :-1], rewards)
-        metrics = self._update_actor(rollout, frozen, advantage, weight)
-        metrics |= self._update_critic(logits[:, :-1], frozen, returns.detach(), weight)
-        metrics["explore_share"] = explore_fraction
+        with side.work():
+            critic_loss = self._critic_gradient(logits[:, :-1], detached, returns.detach(), weight)
+            if self.actor.discrete:
+                critic_gradient = self._move_critic()
+        metrics = self._update_actor(rollout, detached, advantage, weight)
+        side.join()
+        if not self.actor.discrete:  # not before the gradient of the actor has gone back through it
+            critic_gradient = self._move_critic()
+        metrics |= {"critic_gradient": critic_gradient, "critic_loss": critic_loss, "explore_share": explore_fraction}
         for name, reward, source_return in zip(self.sources, rewards.sources, returns, strict=True):
             metrics |= {f"{name}_reward": reward.detach().mean(), f"{name}_return": source_return.detach().mean()}
         return metrics
+
+    def _value_logits(self, deter: torch.Tensor, stoch: torch.Tensor) -> torch.Tensor:
+        """The critic as a function of states, which leads the actor's gradient to them: float [sources, rows, bins]."""
+        with frozen():
+            return self.critic(deter, stoch)
 
     def _advantage(self, returns: torch.Tensor, value: torch.Tensor, rewards: Rewards) -> tuple[torch.Tensor, torch.Tensor]:
         semantic_return = returns[self.sources.index("semantic")] if "semantic" in self.sources else None
         weights, explore_fraction = self.switch(rewards.semantic, semantic_return)
         return (weights * (returns - value) / self.scale(returns)).sum(0), explore_fraction
 
-    def _update_actor(self, rollout: Rollout, frozen: tuple, advantage: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _update_actor(self, rollout: Rollout, detached: States, advantage: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
         horizon, rows = weight.shape
-        states = [part.unflatten(0, (horizon + 1, rows))[:-1].flatten(0, 1) for part in frozen]
+        states = [part.unflatten(0, (horizon + 1, rows))[:-1].flatten(0, 1) for part in detached]
         log_probability, entropy = self.actor.evaluate(*states, rollout.action.detach().flatten(0, 1))
         gain = log_probability.view(horizon, rows) * advantage.detach() if self.actor.discrete else advantage
         loss = -(weight * (gain + self.config.entropy * entropy.view(horizon, rows))).mean()
         return {"actor_gradient": self.optimisers["actor"].step(loss), "actor_loss": loss.detach(), "entropy": entropy.detach().mean()}
 
-    def _update_critic(self, logits: torch.Tensor, frozen: tuple, returns: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _critic_gradient(self, logits: torch.Tensor, detached: States, returns: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Give the critics their gradients; returns their loss."""
         horizon, rows = weight.shape
         with torch.no_grad():
-            slow = two_hot_mean(self.slow_critic(*(part[: horizon * rows] for part in frozen)).unflatten(1, (horizon, rows)))
+            slow = two_hot_mean(self.slow_critic(*(part[: horizon * rows] for part in detached)).unflatten(1, (horizon, rows)))
         to_returns, to_slow = two_hot_losses(logits, torch.stack([returns, slow]))
         loss = (weight * (to_returns + self.config.slow_weight * to_slow)).mean((1, 2)).sum()
-        metrics = {"critic_gradient": self.optimisers["critic"].step(loss), "critic_loss": loss.detach()}
+        self.optimisers["critic"].backward(loss)
+        return loss.detach()
+
+    def _move_critic(self) -> torch.Tensor:
+        """Move the critics, and the slow ones after them; returns their gradient norm."""
+        norm = self.optimisers["critic"].move()
         with torch.no_grad():
             torch._foreach_lerp_(list(self.slow_critic.parameters()), list(self.critic.parameters()), self.config.slow_rate)
-        return metrics
+        return norm
+
+
+def imagine_all(rssm: RSSM, behaviours: list[Behaviour], starts: list[State], randomness: list[Randomness]) -> list[Callable[[], Rollout]]:
+    """What several behaviours imagine; each rollout is made ready where it is called for. On a graphics card they dream in step."""
+    if not card(starts[0].deter):
+        given = zip(behaviours, starts, randomness, strict=True)
+        return [partial(behaviour.follow, rssm, start, random) for behaviour, start, random in given]
+    from sensei.agents import dreaming  # needs Triton
+
+    actors = [behaviour.actor for behaviour in behaviours]
+    dreams = dreaming.follow(rssm, actors, starts, *map(list, zip(*randomness, strict=True)), (MIN_STD, MAX_STD))
+
+    def rollout(actor: Actor, dreamt: dreaming.Dream, noise: torch.Tensor) -> Rollout:
+        joint, features, action = dreaming.remembered(rssm, actor, dreamt, noise)
+        return Rollout.of(features, features[..., :0].detach(), action, joint)
+
+    return [partial(rollout, actor, dreamt, noise) for actor, dreamt, (_, noise) in zip(actors, dreams, randomness, strict=True)]
 
 
 def action_tensor(action: torch.Tensor, actions: int, discrete: bool) -> torch.Tensor:

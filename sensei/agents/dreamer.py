@@ -1,21 +1,23 @@
 """The world-model agent: one world model, a task behaviour, and in exploration an exploration behaviour with its reward sources."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from sensei.agents.actor_critic import Behaviour, Rewards, action_tensor
+from sensei.agents.actor_critic import Behaviour, Rewards, action_tensor, imagine_all
 from sensei.agents.contract import Agent, Phase, Rows
 from sensei.agents.optimiser import Optimiser
-from sensei.agents.update import Update, compile_methods, kernels
+from sensei.agents.update import HERE, Side, Update, compile_methods, kernels
 from sensei.core.errors import SenseiError
 from sensei.core.rng import integer_seed, torch_generator
 from sensei.envs.step import Has, fields
 from sensei.exploration.extrinsic import Extrinsic
 from sensei.exploration.sources import Made, Rollout, make_source
 from sensei.exploration.switch import Switch
+from sensei.kernels.choice import frozen
 from sensei.kernels.measure import decide
 from sensei.replay.step import Spaces
 from sensei.study.models.exploration import ExplorationConfig, Method
@@ -24,6 +26,8 @@ from sensei.world_model.model import Batch, WorldModel
 from sensei.world_model.rssm import Observed, State
 
 TASK_HEADS = "world_model.task_heads."
+METRICS = {"task": "task", "exploration": "explore"}  # behaviours by the names they have in metrics
+SIDES = "sources", "task", "task critic", "exploration critic"  # parts of an update that a graphics card works on beside the rest
 TASK_WEIGHTS = ExplorationConfig(go={"extrinsic": 1}, explore={"extrinsic": 1})
 
 
@@ -60,9 +64,10 @@ class DreamerAgent(nn.Module, Agent):
             decide()
         if compile == "full":
             self.compile_parts()
-        drawn = [self.generators[name] for name in ("observe", "imagine")]
         captures = compile != "off" and self.device.type == "cuda"
-        self.one_update = Update(self.learn, drawn, self.optimisers.values(), captures)
+        self.updates = 0
+        self.sides = {name: Side(torch.cuda.Stream(self.device) if captures else None) for name in SIDES}
+        self.one_update = Update(self.learn, self.generators, ("observe", "imagine"), self.optimisers.values(), captures)
 
     def _make_parts(self, weights: ExplorationConfig) -> None:
         config, spaces, method, exploring = self.settings.world_model, self.spaces, self.method, self.phase == "explore"
@@ -135,8 +140,10 @@ class DreamerAgent(nn.Module, Agent):
         Args:
             batch: [batch, time, ...] per field of `Batch`; `action` as the environment takes it.
         """
+        with_task = self.exploration is None or self.updates % self.settings.behaviour.task_every == 0
+        self.updates += 1
         with kernels(self.settings.training.compile):
-            return self.one_update(self.batch(batch))
+            return self.one_update(self.batch(batch), with_task)
 
     def batch(self, arrays: Rows) -> Batch:
         """Replayed arrays as the world model takes them, on the device."""
@@ -144,8 +151,12 @@ class DreamerAgent(nn.Module, Agent):
         tensors["action"] = action_tensor(tensors["action"], self.spaces.actions, self.spaces.discrete)
         return Batch(**tensors)
 
-    def learn(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """The update itself, in static shapes, without a branch on data and without waiting for the device."""
+    def learn(self, batch: Batch, with_task: bool = True) -> dict[str, torch.Tensor]:
+        """The update itself, in static shapes, without a branch on data and without waiting for the device.
+
+        Args:
+            with_task: whether the task behaviour learns too.
+        """
         shape = (*batch.is_first.shape, self.world_model.size.stoch)
         uniform = torch.rand(shape, generator=self.generators["observe"], device=self.device)
         with self.autocast():
@@ -156,12 +167,12 @@ class DreamerAgent(nn.Module, Agent):
         metrics["model/gradient"] = self.optimisers["world_model"].step(total)
         metrics |= {f"model/{name}": value for name, value in self.world_model.diagnostics(observed).items()}
         observed = Observed(*(part.detach() for part in observed))
-        metrics |= self._learn_sources(batch, observed)
+        with self.sides["sources"].work():
+            learned = self._learn_sources(batch, observed)
         start = State(observed.deter.flatten(0, 1), observed.index.flatten(0, 1))
-        continuation = 1 - batch.is_terminal.flatten().float()
-        metrics |= self._learn_behaviour(self.task, "task", start, continuation)
-        if self.exploration is not None:
-            metrics |= self._learn_behaviour(self.exploration, "explore", start, continuation)
+        behaviours = {name: behaviour for name, behaviour in self._behaviours().items() if with_task or name != "task"}
+        metrics |= learned | self._learn_behaviours(behaviours, start, 1 - batch.is_terminal.flatten().float())
+        self.sides["sources"].join()
         return metrics
 
     def _learn_sources(self, batch: Batch, observed: Observed) -> dict[str, torch.Tensor]:
@@ -174,16 +185,43 @@ class DreamerAgent(nn.Module, Agent):
                 metrics |= {f"loss/{key}": loss.detach() for key, loss in losses.items()}
         return metrics
 
-    def _learn_behaviour(self, behaviour: Behaviour, name: str, start: State, continuation: torch.Tensor) -> dict[str, torch.Tensor]:
-        starts = self.settings.behaviour.starts
-        if starts is not None and starts < len(continuation):
-            chosen = torch.randperm(len(continuation), generator=self.generators["imagine"], device=self.device)[:starts]
-            start, continuation = State(start.deter[chosen], start.index[chosen]), continuation[chosen]
+    def _learn_behaviours(self, behaviours: dict[str, Behaviour], start: State, continuation: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One step of each in imagination from states whose episodes go on with probability `continuation`, float [rows]."""
+        rssm, generator = self.world_model.rssm, self.generators["imagine"]
+        starts, continuations, randomness = [], [], []
+        for behaviour in behaviours.values():
+            chosen = self._chosen(len(continuation))
+            starts.append(State(*(part[chosen] for part in start)))
+            continuations.append(continuation[chosen])
+            randomness.append(behaviour.randomness(rssm, len(continuations[-1]), generator))
         with self.autocast():
-            rollout = behaviour.imagine(self.world_model.rssm, start, self.generators["imagine"])
-            with torch.set_grad_enabled(not self.spaces.discrete):
+            rollouts = imagine_all(rssm, list(behaviours.values()), starts, randomness)
+        metrics = {}
+        for name, rollout, continues in zip(behaviours, rollouts, continuations, strict=True):
+            with self.sides.get(name, HERE).work():
+                metrics |= self._learn_behaviour(name, behaviours[name], rollout, continues)
+        self.sides["task"].join()
+        return metrics
+
+    def _chosen(self, states: int) -> slice | torch.Tensor:
+        """Which states a behaviour imagines from."""
+        starts = self.settings.behaviour.starts
+        if starts is None or starts >= states:
+            return slice(None)
+        return torch.randperm(states, generator=self.generators["imagine"], device=self.device)[:starts]
+
+    def _learn_behaviour(
+        self, name: str, behaviour: Behaviour, imagine: Callable[[], Rollout], continuation: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        with self.autocast():
+            rollout = imagine()
+            if any(self.sources[_key(source)].rates is not None for source in behaviour.sources):
+                self.sides["sources"].join()
+            with torch.set_grad_enabled(not self.spaces.discrete), frozen():
                 rewards = self.rewards(behaviour, rollout, continuation)
-        return {f"{name}/{key}": value for key, value in behaviour.update(rollout, rewards).items()}
+        with self.autocast():  # anew: weights that were converted without gradient must not be used where there is one
+            learned = behaviour.update(rollout, rewards, self.sides[f"{name} critic"])
+        return {f"{METRICS[name]}/{key}": value for key, value in learned.items()}
 
     def rewards(self, behaviour: Behaviour, rollout: Rollout, continuation: torch.Tensor) -> Rewards:
         """Predicted rewards of a rollout from states whose episodes go on with probability `continuation`, float [rows]."""
@@ -211,6 +249,7 @@ class DreamerAgent(nn.Module, Agent):
             "phase": self.phase,
             "weights": self.state_dict(),
             "optimisers": {name: optimiser.adam.state_dict() for name, optimiser in self.optimisers.items()},
+            "updates": self.updates,
             "generators": {name: generator.get_state() for name, generator in self.generators.items()},
         }
 
@@ -218,6 +257,7 @@ class DreamerAgent(nn.Module, Agent):
         """Continue exactly where `checkpoint` was taken."""
         self.load_state_dict(checkpoint["weights"])
         self.one_update.forget()
+        self.updates = checkpoint.get("updates", 0)  # which checkpoints of earlier versions do not have, nor need
         for name, optimiser in self.optimisers.items():
             optimiser.adam.load_state_dict(checkpoint["optimisers"][name])
         for name, generator in self.generators.items():

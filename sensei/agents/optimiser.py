@@ -35,8 +35,17 @@ class Optimiser:
 
     def step(self, loss: torch.Tensor) -> torch.Tensor:
         """Move the parameters against the gradient of a scalar loss; returns the joint gradient norm before clipping."""
+        self.backward(loss)
+        return self.move()
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Give every parameter its gradient; the first half of a step."""
         self.adam.zero_grad(set_to_none=True)
-        loss.backward(inputs=self.parameters)
+        with torch.autocast(loss.device.type, enabled=False):  # a gradient has the type of the value it belongs to
+            loss.backward(inputs=self.parameters)
+
+    def move(self) -> torch.Tensor:
+        """Clip the gradients and move against them, the second half; returns the joint gradient norm before clipping."""
         norm = self._clip_heads() if self.head_axes else nn.utils.clip_grad_norm_(self.joint, self.clip, foreach=True)
         for group in self.apart:
             nn.utils.clip_grad_norm_(group, self.clip, foreach=True)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from sensei.exploration.statistics import percentiles
+from sensei.kernels.choice import card
 
 
 def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Tensor, lambda_: float) -> torch.Tensor:
@@ -18,6 +19,8 @@ def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Ten
     Returns:
         float [..., horizon, rows].
     """
+    if value.dim() == 3 and (triton := card(reward, value, discount)):
+        return triton.lambda_return(reward, value, discount, lambda_)
     following = value[..., -1, :]
     returns = []
     for t in reversed(range(reward.shape[-2])):

@@ -1,15 +1,19 @@
 """Ensemble disagreement as intrinsic reward (Plan2Explore; paper Eqs. 5 and 6)."""
 
+from itertools import repeat
+
 import torch
 from torch import nn
 
 from sensei.exploration.sources import Made, Rollout, Source
+from sensei.kernels.products import dot
+from sensei.kernels.spread import spread
 from sensei.world_model.model import Batch
 from sensei.world_model.networks import BatchedMLP
 from sensei.world_model.rssm import Observed, into_unit_box
 from sensei.world_model.sizes import Size
 
-ROWS = 1024
+ROWS = {"cpu": 1024, "cuda": 2**14}  # rows at once: what fits a cache, and what keeps a card busy
 
 
 class Disagreement(Source):
@@ -28,8 +32,7 @@ class Disagreement(Source):
 
     def reward(self, rollout: Rollout) -> torch.Tensor:
         """float [horizon, rows]."""
-        shape, action = rollout.action.shape[:2], rollout.action.flatten(0, 1)
-        return self.ensemble.disagreement(*rollout.earlier, action, self.made.method.disagreement).view(shape)
+        return self.ensemble.disagreement(*rollout.steps, self.made.method.disagreement).view(rollout.action.shape[:2])
 
 
 class Ensemble(nn.Module):
@@ -51,27 +54,23 @@ class Ensemble(nn.Module):
             weight: float [rows]; a row of weight 0 teaches nothing.
         """
         error = self.heads(deter.detach(), index, into_unit_box(action)) - target.detach()
-        return (torch.linalg.vecdot(error, error).sum(0) * weight).sum() / weight.sum().clamp(min=1)
+        return (dot(error, error).sum(0) * weight).sum() / weight.sum().clamp(min=1)
 
-    def disagreement(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor, kind: str) -> torch.Tensor:
+    def disagreement(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor | None, kind: str) -> torch.Tensor:
         """Mean over latent dimensions of the members' variance (paper) or standard deviation (released code).
 
-        Computed in chunks of rows that fit a cache. Imagined actions may leave the unit box, replayed ones never do: both enter scaled
+        Computed in chunks of rows. Imagined actions may leave the unit box, replayed ones never do: both enter scaled
         into it, so that an action is not novel for its size alone.
 
         Args:
-            deter: float [rows, deter]; stoch: int64 [rows, stoch] or float [rows, stoch * classes]; action: float [rows, actions].
+            deter: float [rows, deter]; stoch: int64 [rows, stoch] or float [rows, stoch * classes]; action: float [rows, actions];
+                or all three side by side, see `Rollout.steps`.
             kind: `variance` or `standard_deviation`; both with divisor N.
 
         Returns:
             float [rows].
         """
-        chunks = zip(deter.split(ROWS), stoch.split(ROWS), into_unit_box(action).split(ROWS), strict=True)
+        rows = ROWS[deter.device.type]
+        actions = repeat(None) if action is None else into_unit_box(action).split(rows)
+        chunks = zip(deter.split(rows), stoch.split(rows), actions, strict=False)
         return torch.cat([spread(self.heads(*chunk), kind) for chunk in chunks])
-
-
-def spread(predictions: torch.Tensor, kind: str) -> torch.Tensor:
-    """Spread over members, mean over dimensions: float [members, rows, dimensions] -> [rows]."""
-    predictions = predictions.float()
-    variance = (predictions - predictions.mean(0)).square().mean(0)  # three times faster than torch.var over the first axis
-    return (variance if kind == "variance" else variance.clamp(min=1e-12).sqrt()).mean(-1)

@@ -26,10 +26,12 @@ class Rollout(NamedTuple):
 
     Attributes:
         deter: float [horizon + 1, rows, deter].
-        stoch: int64 [horizon + 1, rows, stoch], or float [horizon + 1, rows, stoch * classes] where gradients are kept.
+        stoch: int64 [horizon + 1, rows, stoch], or float [horizon + 1, rows, stoch * classes] where gradients are kept. On a graphics
+            card empty, float [horizon + 1, rows, 0]; then deter is float [horizon + 1, rows, deter + stoch * classes] and holds both.
         action: float [horizon, rows, actions].
         states: all of its states, one row each: ((horizon + 1) * rows).
         earlier, later: of every step the state that it begins in and the one that it leads to: (horizon * rows).
+        joint: on a graphics card deter, stoch and the action, scaled into the unit box, side by side and filled up with zeros.
     """
 
     deter: torch.Tensor
@@ -38,13 +40,21 @@ class Rollout(NamedTuple):
     states: States
     earlier: States
     later: States
+    joint: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor) -> "Rollout":
+    def of(cls, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor, joint: torch.Tensor | None = None) -> "Rollout":
         """With the rows laid out."""
         rows, states = deter.shape[1], (deter.flatten(0, 1), stoch.flatten(0, 1))
         later = tuple(part[rows:] for part in states)
-        return cls(deter, stoch, action, states, tuple(part[:-rows] for part in states), later)
+        return cls(deter, stoch, action, states, tuple(part[:-rows] for part in states), later, joint)
+
+    @property
+    def steps(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Of every step the state that it begins in and its action, one row each: what heads read that take an action beside the state."""
+        if self.joint is None:
+            return *self.earlier, self.action.flatten(0, 1)
+        return self.joint[:-1].flatten(0, 1), self.earlier[1], None
 
 
 class Rates(Protocol):

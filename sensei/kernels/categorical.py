@@ -2,7 +2,7 @@
 
 import torch
 
-from sensei.kernels.choice import call, ours
+from sensei.kernels.choice import call, card, ours
 from sensei.kernels.library import MOST_BINS, MOST_CLASSES, threads
 
 
@@ -28,6 +28,8 @@ def sample_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Te
 
 def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Classes drawn from mixed categoricals, and the probabilities: float [..., classes], [...] -> int64 [...], float [..., classes]."""
+    if triton := card(logits):
+        return triton.draw(logits, uniform_mix, uniform)
     classes = logits.shape[-1]
     if classes > MOST_CLASSES or _wants_gradient(logits) or not ours("draw", logits, uniform):
         probabilities = mixed(logits, uniform_mix)
@@ -40,6 +42,8 @@ def draw(logits: torch.Tensor, uniform_mix: float, uniform: torch.Tensor) -> tup
 
 def straight_through(index: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
     """One-hot sample whose gradient is that of the probabilities: int64 [...], float [..., classes] -> float [..., classes]."""
+    if triton := card(probabilities):
+        return triton.straight_through(index, probabilities)
     vectors = torch.nn.functional.one_hot(index, probabilities.shape[-1]).to(probabilities.dtype)
     return vectors + probabilities - probabilities.detach() if probabilities.requires_grad else vectors
 
@@ -48,7 +52,8 @@ def two_hot_mean(logits: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Mean of values float [bins] under the softmax of logits float [..., bins] -> [...]."""
     bins = logits.shape[-1]
     if bins > MOST_BINS or _wants_gradient(logits) or not ours("two_hot_mean", logits, values):
-        return torch.softmax(logits.float(), -1) @ values
+        with torch.autocast(logits.device.type, enabled=False):  # which would round the product
+            return torch.softmax(logits.float(), -1) @ values
     logits, mean = logits.contiguous(), torch.empty(logits.shape[:-1])
     values = torch.nn.functional.pad(values, (0, MOST_BINS - bins))
     call("two_hot_mean", logits, values, mean, mean.numel(), bins, threads(logits.numel()))

@@ -1,7 +1,8 @@
 """Which code computes an operation: ours, or PyTorch's own operations, which are the reference.
 
-A decision names the instruction set of our kernels in C and the operations that ours computes. With one decision results are equal to the
-bit on one machine, so it belongs to what a run is made from. Before one is taken (`measure.decide`, `use`) ours computes all it can.
+On a graphics card ours are the kernels in Triton (`card`), for there they were faster wherever it was measured. On a CPU a decision names
+the instruction set of our kernels in C and the operations that ours computes. With one decision results are equal to the bit on one
+machine, so it belongs to what a run is made from. Before one is taken (`measure.decide`, `use`) ours computes all it can.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import functools
 import logging
 import threading
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +36,7 @@ IN_C = {
 # Ways of ours that are made of other operations of PyTorch's.
 BY_PYTORCH = {"transposed 3", "transposed 8", "transposed 16", "product small", "product large", "products", "products odd", "gather_rows"}
 OPERATIONS = frozenset(IN_C | BY_PYTORCH)
+ON_CARD = torch.float32, torch.bfloat16  # what the kernels in Triton take
 log = logging.getLogger("sensei.kernels")
 
 
@@ -55,6 +58,7 @@ class Decision(NamedTuple):
 
 class _Only(threading.local):
     pytorch = False  # whether the thread is to use PyTorch's own operations only
+    frozen = False  # whether the thread wants no gradients of parameters
 
 
 _only, _taken = _Only(), []  # the decision in use, if one has been taken
@@ -109,6 +113,50 @@ def ours(operation: str, *tensors: torch.Tensor) -> bool:
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or _only.pytorch or operation not in decision().ours:
         return False
     return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+
+
+def card(*tensors: torch.Tensor) -> ModuleType | None:
+    """The kernels in Triton where they compute on these tensors: floating point on CUDA, not compiled by torch; else None."""
+    if torch.compiler.is_compiling() or _only.pytorch or not all(fits_card(tensor) for tensor in tensors):
+        return None
+    return in_triton()
+
+
+def fits_card(tensor: torch.Tensor) -> bool:
+    """Whether the kernels in Triton take it."""
+    return tensor.is_cuda and tensor.dtype in ON_CARD
+
+
+@functools.cache
+def in_triton() -> ModuleType | None:
+    """`sensei.kernels.card`; None where Triton does not work, which is logged once. Manifests of what is computed name which it was."""
+    try:
+        import triton
+
+        from sensei.kernels import card as kernels
+
+        kernels.one_hot(torch.zeros(1, dtype=torch.int64, device="cuda"), 2)  # needs a C compiler too
+    except Exception as error:  # Triton and what it calls have errors of their own
+        log.warning("updates on the card use PyTorch's own operations, several times as slow: Triton does not work: %s", str(error)[-500:])
+        COMPUTED_WITH["card"] = "PyTorch's operations"
+        return None
+    COMPUTED_WITH["card"] = f"Triton {triton.__version__}"
+    return kernels
+
+
+@contextlib.contextmanager
+def frozen() -> Iterator[None]:
+    """What is computed in this thread leads gradients to its inputs, but nobody wants those of parameters: kernels need not make them."""
+    before, _only.frozen = _only.frozen, True
+    try:
+        yield
+    finally:
+        _only.frozen = before
+
+
+def is_frozen() -> bool:
+    """Whether the block of `frozen` is under way in this thread."""
+    return _only.frozen
 
 
 @contextlib.contextmanager

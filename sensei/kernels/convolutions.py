@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from sensei.kernels import pictures
-from sensei.kernels.choice import ours
+from sensei.kernels.choice import card, ours
 
 FEW = 3, 8, 16  # channels for which this may pay
 LAST = torch.channels_last
@@ -25,9 +25,18 @@ def down(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return F.conv2d(x, weight, stride=2, padding=1)
 
 
+def from_picture(image: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """`down` of a picture as it is stored: uint8 [N, H, W, 3], [outputs, 3, 4, 4] -> [N, outputs, H / 2, W / 2]."""
+    if triton := card(weight):
+        return triton.picture_down(image, weight)
+    return down(pictures.centred(image).permute(0, 3, 1, 2), weight)
+
+
 def up(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """float [N, inputs, H, W], [inputs, outputs, 4, 4], [outputs] -> [N, outputs, 2 H, 2 W]."""
     inputs, outputs = weight.shape[:2]
+    if outputs == 3 and bias is not None and (triton := card(x)):
+        return triton.picture_up(x, weight, bias)
     if outputs == 3 and bias is not None and pictures.serves("to_picture", x, inputs, x.shape[-1]):
         return pictures.ToPicture.apply(x, weight, bias)
     if _pays(x, outputs):

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from sensei.kernels.choice import call, ours
+from sensei.kernels.choice import call, card, ours
 from sensei.kernels.library import EPSILON, VECTOR, threads
 
 NARROW, MIDDLE = 8, 64  # widths of rows
@@ -17,8 +17,10 @@ def norm_silu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torc
         weight, bias: float [width], or [heads, width].
 
     Returns:
-        float as x.
+        float as x; on a graphics card in autocast's type.
     """
+    if triton := card(x):
+        return triton.norm_silu(x, weight, bias)
     width = x.shape[-1]
     if not (width == NARROW or width % VECTOR == 0) or x.numel() == 0 or not ours(operation(width), x, weight, bias):
         return _by_pytorch(x, weight, bias)

@@ -7,7 +7,7 @@ with AVX-512 oneDNN is 2.3 times faster on every shape of an update. Results dif
 import torch
 import torch.nn.functional as F
 
-from sensei.kernels.choice import call, ours
+from sensei.kernels.choice import call, card, ours
 from sensei.kernels.library import VECTOR, threads
 
 SMALL = 2**20  # multiplications below which calling through Python costs more than the better product saves
@@ -18,6 +18,9 @@ LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.
 
 def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """x @ weight + bias: float [..., inputs], [inputs, outputs], [outputs] -> [..., outputs]."""
+    if x.is_cuda:  # a parameter given as it is: autocast converts it once an update, a view of it every time
+        rows = x.reshape(-1, x.shape[-1])
+        return (torch.mm(rows, weight) if bias is None else torch.addmm(bias, rows, weight)).view(*x.shape[:-1], -1)
     multiplications = x.numel() * weight.shape[-1]
     if not _pays(f"product {'large' if multiplications >= LARGE else 'small'}", x, weight, multiplications):
         return F.linear(x, weight.t(), bias)
@@ -31,6 +34,12 @@ def products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = 
     if not _pays(f"products{odd}", x, weight, x[0].numel() * weight.shape[-1]):
         return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
     return _Products.apply(x, weight, bias)
+
+
+def dot(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Sum of products over the last axis, float32 under autocast too, which would round it: float [..., n], [..., n] -> [...]."""
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.linalg.vecdot(x.float(), y.float())
 
 
 def _pays(operation: str, x: torch.Tensor, weight: torch.Tensor, multiplications: int) -> bool:
@@ -72,6 +81,10 @@ def gather_rows(index: torch.Tensor, weight: torch.Tensor, base: torch.Tensor | 
     Returns:
         float [rows, outputs].
     """
+    if triton := card(weight):  # the product with the one-hot vectors is what tensor cores are for
+        vectors = triton.one_hot(index, len(weight) // index.shape[-1], triton.output_dtype(weight)).flatten(-2)
+        gathered = product(vectors, weight)
+        return gathered if base is None else base + gathered
     if torch.is_grad_enabled() and (weight.requires_grad or (base is not None and base.requires_grad)):
         if weight.numel() // index.shape[-1] <= SCATTER and ours("gather_rows", weight):
             return _GatherRows.apply(index, weight, base)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sensei.kernels.categorical import sample_index, straight_through
-from sensei.kernels.choice import call, ours
+from sensei.kernels.choice import call, card, ours
 from sensei.kernels.library import EPSILON, MOST_CLASSES, VECTOR, threads
 from sensei.kernels.products import product
 
@@ -48,8 +48,10 @@ def gated(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, deter: torc
     Returns:
         float [rows, deter].
     """
+    if triton := card(x, deter):
+        return triton.recur(x, weight, bias, deter)
     if deter.shape[-1] % VECTOR or not ours("gated", x, weight, deter):
-        reset, candidate, update = torch.nn.functional.layer_norm(x, weight.shape, weight, bias, EPSILON).chunk(3, -1)
+        reset, candidate, update = torch.nn.functional.layer_norm(x.float(), weight.shape, weight, bias, EPSILON).chunk(3, -1)
         candidate = torch.tanh(torch.sigmoid(reset) * candidate)
         return torch.lerp(deter, candidate, torch.sigmoid(update - 1))
     return _Gated.apply(x.contiguous(), weight, bias, deter.contiguous())
@@ -101,6 +103,8 @@ def scan(
         *(embedded, acted, start, start_projection, cell.from_stoch.weight, inner, inner_bias, cell.gates.weight, gate, gate_bias),
         *(cell.from_deter.weight, hidden, hidden_bias, cell.posterior_output.weight, cell.posterior_output.bias),
     )
+    if triton := card(uniform, *leaves):
+        return triton.scan(classes, cell.uniform_mix, keep, uniform, *leaves)
     widths = embedded.shape[-1], len(start), uniform.shape[-1] * classes
     operation = f"scan {'narrow' if len(start) <= NARROW else 'wide'}"
     if any(width % VECTOR for width in widths) or classes > MOST_CLASSES or not ours(operation, uniform, *leaves):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -54,15 +55,19 @@ class Logger:
         self.bar.update(min(step, self.total) - self.bar.n)
         self.updates = updates
         if step // self.every > self.written_step // self.every or step >= self.total > self.written_step:
-            means = {
-                name: total / self.counts[names]
-                for names, sums in self.sums.items()
-                for name, total in zip(names, sums.tolist(), strict=True)
-            }
+            means = self._means()
             self.sums, self.counts = {}, {}
             self.write(step, {**means, "updates": updates, **totals})
             self._time(step, updates)
             self.written_step = step
+
+    def _means(self) -> dict[str, float]:
+        """Of every scalar over the updates that gave it, for not all give the same."""
+        sums, counts = Counter(), Counter()
+        for names, values in self.sums.items():
+            sums.update(dict(zip(names, values.tolist(), strict=True)))
+            counts.update(dict.fromkeys(names, self.counts[names]))
+        return {name: total / counts[name] for name, total in sums.items()}
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Append one line; floats carry seven digits, as float32 does."""

@@ -44,7 +44,7 @@ def _whole_state(run: Run) -> tuple[dict[str, Any] | None, str | None]:
     """(state, None) if all that belongs to it is there and as it was; (None, what is not) otherwise."""
     files = run.files
     try:
-        state = checkpoint.load(files.state, arrays=True)
+        state = checkpoint.load(files.state, run.device, arrays=True)  # what acting goes on with stays where it is loaded
     except SenseiError as error:
         return None, error.what
     checkpoint.check_identity(files.state, state["identity"], run.identity())

@@ -3,6 +3,7 @@
 import torch
 
 from sensei.kernels import categorical
+from sensei.kernels.choice import card
 
 BINS = 255  # of every two-hot distribution
 LIMIT = 20.0
@@ -35,6 +36,8 @@ def two_hot_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 def two_hot_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The same of several scalars under one distribution: float [..., 255], [targets, ...] -> [targets, ...]."""
+    if triton := card(logits):
+        return triton.two_hot_losses(logits, targets)
     position = (symlog(targets).clamp(-LIMIT, LIMIT) + LIMIT) * ((BINS - 1) / (2 * LIMIT))
     below = position.floor().clamp(max=BINS - 2)
     return categorical.two_hot_loss(logits, below.long(), (position - below).float())
@@ -42,6 +45,8 @@ def two_hot_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def two_hot_mean(logits: torch.Tensor) -> torch.Tensor:
     """Mean of a symlog two-hot distribution, in the target's own scale: logits (or log-probabilities) float [..., 255] -> [...]."""
+    if triton := card(logits):
+        return triton.two_hot_mean(logits)
     bins = torch.linspace(-LIMIT, LIMIT, BINS, device=logits.device, dtype=torch.float32)
     return symexp(categorical.two_hot_mean(logits, bins))
 

@@ -5,10 +5,10 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from sensei.kernels.convolutions import down, up
+from sensei.kernels.convolutions import down, from_picture, up
+from sensei.kernels.heads import first_layer, last_layer
 from sensei.kernels.norm import norm_silu
-from sensei.kernels.pictures import centred
-from sensei.kernels.products import gather_rows, product, products
+from sensei.kernels.products import product, products
 
 
 def initialise(weight: torch.Tensor, fan_in: int, fan_out: int, scale: float = 1.0) -> None:
@@ -64,8 +64,8 @@ def mlp(inputs: int, units: int, layers: int) -> nn.Sequential:
 class BatchedMLP(nn.Module):
     """Several equal MLPs on the same model state, computed together.
 
-    The first layer is one wide product (the stochastic state enters by `gather_rows` where it is given as indices), the
-    others are batched matrix products. Serves critics, reward heads, the actor (one head) and the disagreement ensemble.
+    The first layer is one wide product, the others are batched matrix products. Serves critics, reward heads, the actor (one head) and the
+    disagreement ensemble.
     """
 
     def __init__(self, heads: int, deter: int, stoch: int, extra: int, units: int, layers: int, outputs: int, scale: float = 1.0):
@@ -93,20 +93,17 @@ class BatchedMLP(nn.Module):
             deter: float [rows, deter].
             stoch: float [rows, stoch] (one-hot variables side by side), or their classes as int64 [rows, variables].
             extra: float [rows, extra], for instance the action.
+                All of them may lie side by side in `deter`, see `first_layer`.
 
         Returns:
             float [heads, rows, outputs].
         """
-        x = product(deter, self.from_deter.flatten(1))
-        weight = self.from_stoch.flatten(1)
-        x = x + product(stoch, weight) if stoch.is_floating_point() else gather_rows(stoch, weight, x)
-        if self.from_extra is not None:
-            x = x + extra @ self.from_extra.flatten(1)
+        x = first_layer(deter, stoch, extra, self.from_deter, self.from_stoch, self.from_extra)
         x = x.view(-1, self.heads, self.units).transpose(0, 1)
-        for layer in range(len(self.norm_weight)):
+        for layer, norm in enumerate(zip(self.norm_weight.unbind(0), self.norm_bias.unbind(0), strict=True)):
             x = products(x, self.hidden[layer - 1]) if layer else x
-            x = norm_silu(x, self.norm_weight[layer, :, 0], self.norm_bias[layer, :, 0])
-        return products(x, self.output, self.output_bias[:, 0])
+            x = norm_silu(x, *(part[:, 0] for part in norm))
+        return last_layer(x, self.output, self.output_bias[:, 0])
 
     def load_head(self, weights: dict[str, torch.Tensor], head: int) -> None:
         """Take over one head of another module's `state_dict`; this module has a single head and otherwise the same shapes."""
@@ -176,8 +173,11 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """uint8 [N, H, W, 3] -> float [N, outputs]."""
-        x = centred(image).permute(0, 3, 1, 2)
-        return self.layers(x).permute(0, 2, 3, 1).flatten(1)
+        first, *others = self.layers
+        x = from_picture(image, first.weight)
+        for layer in others:
+            x = layer(x)
+        return x.permute(0, 2, 3, 1).flatten(1)
 
 
 class ImageDecoder(nn.Module):

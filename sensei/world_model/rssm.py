@@ -98,7 +98,7 @@ class RSSM(nn.Module):
             float [rows, deter].
         """
         x = self.input_norm(projected)
-        gates = self.gates(torch.cat([x, deter], -1)).float()
+        gates = self.gates(torch.cat([x, deter.to(x.dtype)], -1))
         return gated(gates, self.gate_norm.weight, self.gate_norm.bias, deter)
 
     def posterior_step(self, deter: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:

@@ -61,10 +61,16 @@ class Recorder:
         self.named = dict(module.named_parameters())
 
     def step(self, loss: torch.Tensor) -> torch.Tensor:
+        self.backward(loss)
+        return self.move()
+
+    def backward(self, loss: torch.Tensor) -> None:
         self.loss = loss.item()
         gradients = torch.autograd.grad(loss, list(self.named.values()), allow_unused=True, retain_graph=True)
         self.gradient = dict(zip(self.named, gradients, strict=True))
-        return loss.detach()
+
+    def move(self) -> torch.Tensor:
+        return torch.tensor(self.loss)
 
 
 def record(agent: Behaviour) -> tuple[Recorder, Recorder]:

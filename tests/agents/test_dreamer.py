@@ -1,9 +1,12 @@
 """The whole agent: which rewards an imagined step earns, precision, and what it shares with the fields of a step."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from fakes.agents import ACTIONS, HORIZON, ROWS, dreamer
+from fakes.both_ways import arrays
 from fakes.tiny import random_batch, shake
 
 from sensei.envs.step import Has, fields
@@ -53,3 +56,22 @@ def test_bfloat16_gives_nearly_the_same_update(discrete, phase, monkeypatch):
     for name in ("loss/image", "loss/continue", "loss/dynamics", "loss/semantic", "task/critic_loss"):
         assert given[name].item() == pytest.approx(expected[name].item(), rel=0.2), name
     assert all(parameter.dtype == torch.float32 for parameter in rounded.parameters())
+
+
+def test_the_task_behaviour_learns_in_every_so_many_th_update_also_after_a_resume():
+    agent, resumed, batch = dreamer(True, task_every=3), dreamer(True, task_every=3), arrays(True)
+    for update in range(7):
+        before = {name: value.clone() for name, value in agent.state_dict().items()}
+        given = agent.update(batch)
+        moved = {name.split(".")[0] for name, value in agent.state_dict().items() if not torch.equal(value, before[name])}
+        assert ("task" in moved, "task/actor_loss" in given) == (update % 3 == 0, update % 3 == 0)
+        assert {"world_model", "exploration", "sources"} <= moved
+        if update > 1:
+            assert given == resumed.update(batch)
+        if update == 1:
+            resumed.restore(copy.deepcopy(agent.checkpoint()))
+
+
+def test_the_task_behaviour_of_a_task_learns_in_every_update():
+    agent, batch = dreamer(True, "learn", task_every=3), arrays(True)
+    assert all("task/actor_loss" in agent.update(batch) for _ in range(3))

@@ -1,31 +1,11 @@
 """One update in other ways: by our kernels, by PyTorch's own operations, compiled; all must learn the same."""
 
-import numpy as np
 import pytest
 from fakes.agents import dreamer
-from fakes.both_ways import arrays
+from fakes.both_ways import arrays, assert_same_agent
 
 from sensei.kernels import products
 from sensei.kernels.choice import everything, pytorch_only, taking
-
-
-def assert_same_agent(given, expected, updates: list[tuple[dict, dict]]) -> None:
-    """Losses of every update within 0.1 %, parameters within a hundredth of what an update may move them.
-
-    Of the imagined draws one may lie between two classes, and of the imagined states one on the threshold of the switch, so that rounding
-    decides: in three of ten updates behaviours may differ, and an actor then moves another way.
-    """
-    apart = set()
-    for number, (ours, theirs) in enumerate(updates):
-        for name in theirs:
-            same = ours[name].item() == pytest.approx(theirs[name].item(), rel=1e-3, abs=1e-3)
-            if name.startswith(("task/", "explore/")):
-                apart |= set() if same else {number}
-            else:
-                assert same, (name, ours[name].item(), theirs[name].item())
-    assert len(apart) <= 3
-    for (name, left), right in zip(given.named_parameters(), expected.parameters(), strict=True):
-        np.testing.assert_allclose(left.detach(), right.detach(), atol=5e-4 if "actor" in name else 1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("discrete", [True, False])

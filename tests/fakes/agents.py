@@ -1,5 +1,7 @@
 """A small agent on a batch of noise."""
 
+from typing import Any
+
 from sensei.agents.dreamer import DreamerAgent
 from sensei.replay.step import Spaces
 from sensei.study.models.behaviour import BehaviourConfig
@@ -13,13 +15,13 @@ ACTIONS, HORIZON, ROWS = 3, 4, 5
 WEIGHTS = ExplorationConfig(percentile=60, go={"semantic": 1.0, "disagreement": 0.1}, explore={"semantic": 0.3, "disagreement": 1.0})
 
 
-def dreamer(discrete: bool, phase: str = "explore", compile: str = "auto") -> DreamerAgent:
+def dreamer(discrete: bool, phase: str = "explore", device: str = "cpu", **changes: Any) -> DreamerAgent:
     environment = EnvironmentConfig(
         family="sensei.envs.toy:Counting", level="-", tasks=["none"], title="-", episode_steps=5, events=["environment_reward"]
     )
     small = WorldModelConfig(size="XS", image_size=16)
-    settings = Settings(
-        environment=environment, world_model=small, behaviour=BehaviourConfig(horizon=HORIZON), training=TrainingConfig(compile=compile)
-    )
+    of_behaviour = {name: changes.pop(name) for name in list(changes) if name in BehaviourConfig.model_fields}
+    behaviour, training = BehaviourConfig(horizon=HORIZON, **of_behaviour), TrainingConfig(device=device, **changes)
+    settings = Settings(environment=environment, world_model=small, behaviour=behaviour, training=training)
     method = Method(title="-", sources=["disagreement", "semantic", "extrinsic"], gate="reward_quantile")
-    return DreamerAgent(Spaces(1, ACTIONS, discrete), settings, method, WEIGHTS, phase, 0)
+    return DreamerAgent(Spaces(1, ACTIONS, discrete), settings, method, WEIGHTS, phase, 0, device)

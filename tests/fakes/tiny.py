@@ -15,7 +15,7 @@ def shake(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator))
+            parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator).to(parameter.device))
     return module
 
 

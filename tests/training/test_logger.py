@@ -26,3 +26,13 @@ def test_means_of_metrics_that_come_together_or_not(tmp_path):
         each.close()
         assert so_far(tmp_path)[-1] == {"step": 10, "a": 2.5, "b": -2.5, "c": 8.0, "updates": 4.0}
     assert len(so_far(tmp_path)) == 2
+
+
+def test_a_scalar_that_comes_with_others_or_without_is_averaged_over_all_updates(tmp_path):
+    logger = Logger(RunFiles(tmp_path), every=10, total=20, title="t", tensorboard=False)
+    for value in (1.0, 2.0, 6.0):
+        logger.add({"a": torch.tensor(value)})
+    logger.add({"a": torch.tensor(11.0), "b": torch.tensor(3.0)})
+    logger.advance(10, 4, {})
+    logger.close()
+    assert so_far(tmp_path)[-1] == {"step": 10, "a": 5.0, "b": 3.0, "updates": 4.0}

@@ -11,6 +11,7 @@ class BehaviourConfig(Section):
 
     horizon: Count = Field(15, description="imagined steps")
     starts: Count | None = Field(None, description="states of a batch that are imagined from, drawn at random; null: all (paper)")
+    task_every: Count = Field(1, description="while exploring, the task behaviour learns in one of so many updates; 1: in each (paper)")
     discount: float = Field(1 - 1 / 333, gt=0, lt=1)
     lambda_: Share = Field(0.95, description="lambda of the lambda-return")
     entropy: Weight = Field(3e-4, description="entropy bonus")

@@ -24,7 +24,7 @@ def validate(model: type[Model], content: dict[str, Any], source: str, under: tu
         return model.model_validate(content)
     except ValidationError as error:
         fault = error.errors()[0]
-        if line := line_of(source, (*under, *fault["loc"])):
+        if line := line_of(source, (*under, *fault["loc"]), fault["input"]):
             source = f"{source}, line {line}"
         key = ".".join(str(part) for part in (*under, *fault["loc"])) or "(whole file)"
         if fault["type"] == "extra_forbidden":

@@ -20,8 +20,9 @@ def _run(command: list[str], cwd: Path, timeout: float, env: dict[str, str]) -> 
 
 
 def environment() -> dict[str, str]:
-    """The process environment of subprocesses: one thread a process, as the rules ask for, and the package importable."""
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    """The process environment of subprocesses: one thread a process, as the rules ask for, the package importable, and no
+    preflight, which has tests of its own."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "SENSEI_PREFLIGHT": "off"}
 
 
 def snakemake(*arguments: str | Path, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
@@ -50,5 +51,5 @@ def planned(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
 def planned_commands(result: subprocess.CompletedProcess[str]) -> set[tuple[str, str]]:
     """(stage, its options as text) of every job of a dry run with `-p`; empty if there is nothing to do."""
     assert result.returncode == 0, result.stdout + result.stderr
-    found = re.findall(r"python -m sensei ([\w-]+) --study \S+(.*?) > ", result.stdout + result.stderr)
+    found = re.findall(r"python -m sensei ([\w-]+) --study \S+(.*?) >> ", result.stdout + result.stderr)
     return {(stage, options.strip()) for stage, options in found}

@@ -41,7 +41,7 @@ def statistics(ledger: Ledger) -> pd.DataFrame:
 
 
 def open_claims(ledger: Ledger) -> tuple[int, float, int, float]:
-    """(questions in flight, their dollars at most, questions lost in flight, their dollars at most)."""
+    """(questions in flight, their dollars at most, attempts that were or may have been paid without an answer, their dollars)."""
     with ledger.reading() as execute:
         flight = execute("SELECT COUNT(*), TOTAL(usd) FROM claims").fetchone()
         return *flight, *execute("SELECT COUNT(*), TOTAL(usd) FROM losses").fetchone()
@@ -70,7 +70,7 @@ def faults(ledger: Ledger) -> list[str]:
 def statistics_lines(ledger: Ledger) -> list[str]:
     """`statistics` and what is in flight."""
     flight, flight_usd, lost, lost_usd = open_claims(ledger)
-    claims = f"in flight: {flight} questions, at most {flight_usd:.4f} $; lost in flight: {lost}, at most {lost_usd:.4f} $"
+    claims = f"in flight: {flight} questions, at most {flight_usd:.4f} $; without an answer: {lost}, at most {lost_usd:.4f} $"
     return [statistics(ledger).to_string(index=False), claims]
 
 

@@ -1,7 +1,7 @@
 """What an annotator is: the base class of every kind, and what each annotator is given."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -33,6 +33,16 @@ class Assignment:
         return LabelFiles(self.folder)
 
 
+@dataclass(frozen=True, slots=True)
+class Expense:
+    """What asking a model would cost in US dollars, and what may be spent on it in all; None: any sum."""
+
+    model: str
+    expected: float
+    spent: float
+    limit: float | None
+
+
 class Annotator(ABC):
     """Answers questions about pairs in the order asked; stateless, so that an interrupted shard may be taken up anywhere.
 
@@ -42,10 +52,14 @@ class Annotator(ABC):
     Attributes:
         Options: what the YAML of this kind may say; `PromptedConfig` among its bases if it is asked in words.
         trained: whether the study trains a model for it before it is asked.
+        asks_server: whether its work is done elsewhere: on a cluster it runs where the workflow was started, beside the ledger.
+        shares_ledger: whether its answers go to the ledger, to which one machine at a time may write.
     """
 
     Options: ClassVar[type[AnnotatorOptions]] = AnnotatorOptions
     trained: ClassVar[bool] = False
+    asks_server: ClassVar[bool] = False
+    shares_ledger: ClassVar[bool] = False
 
     def __init__(self, options: AnnotatorOptions, assignment: Assignment):
         """Raises SenseiError where it cannot be made; a package that is not installed may show as ModuleNotFoundError."""
@@ -62,6 +76,18 @@ class Annotator(ABC):
     def sources(cls, options: AnnotatorOptions, files: LabelFiles) -> list[Path]:
         """Files that it reads besides pairs, frames and its prompt."""
         return []
+
+    @classmethod
+    def missing(
+        cls, options: AnnotatorOptions, assignment: Assignment, state: Mapping[str, float] | None, online: bool
+    ) -> Iterator[SenseiError]:
+        """What it lacks to be asked, found before the first job and within seconds; nothing is sent that costs anything.
+
+        Args:
+            state: of the environment after a step; None where it cannot be made.
+            online: whether servers may be asked.
+        """
+        return iter(())
 
     @classmethod
     def train(
@@ -96,3 +122,8 @@ class Annotator(ABC):
     def estimate(cls, options: AnnotatorOptions, assignment: Assignment, pairs: Iterable[Pair]) -> list[str]:
         """What asking about `pairs` would take, in lines for people, before anything is sent; none if nothing is sent."""
         return []
+
+    @classmethod
+    def expense(cls, options: AnnotatorOptions, assignment: Assignment, pairs: Iterable[Pair]) -> Expense | None:
+        """What asking about `pairs` would cost, before anything is sent; None if it costs nothing."""
+        return None

@@ -1,13 +1,15 @@
-"""What asking an annotator would take, before anything is sent: the one place that says which questions a study will ask."""
+"""What asking annotators would take, before anything is sent: the one place that says which questions a study will ask."""
 
+import dataclasses
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sensei.annotators.contract import Assignment
+from sensei.annotators.contract import Assignment, Expense
 from sensei.annotators.prompts import load_prompt
 from sensei.annotators.shards import plan
 from sensei.envs.registry import make
@@ -15,7 +17,7 @@ from sensei.preferences.frames import Frames
 from sensei.preferences.pair import Pair, Side
 from sensei.preferences.tables import questions, read_pairs
 from sensei.study.layout import Layout
-from sensei.study.models.annotators import annotator_class
+from sensei.study.models.annotators import AnnotatorOptions, annotator_class
 from sensei.study.models.study import Settings, Study
 
 
@@ -33,13 +35,61 @@ def estimate_lines(
     Raises:
         SenseiError: a file is damaged, or the environment cannot be made.
     """
-    parts, options = study.settings[environment], study.annotator_settings[annotator]
-    folder = Layout(ledger.parent / study.study).labels(environment, annotator).folder
-    assignment = Assignment(parts.pairs.seeds[0], study.prompt_of(annotator, environment), folder, ledger, parts.environment)
+    parts, options, assignment = _assigned(study, environment, annotator, Layout(ledger.parent / study.study))
     known = pairs_path is not None and frames_path is not None
     pairs = _drawn(parts, pairs_path, frames_path) if known else _blank(parts, assignment.prompt)
     lines = annotator_class(options.kind).estimate(options, assignment, pairs)
     return lines or [f"annotator {annotator} sends nothing and costs nothing"]
+
+
+def beyond_budget(study: Study, files: Layout) -> list[str]:
+    """Which models would cost more than may be spent on them, by all that a study has yet to ask, a sentence each; none if all is well.
+
+    Args:
+        study: which asks.
+        files: its folder; what is labelled there costs nothing more.
+
+    Raises:
+        SenseiError: a file is damaged, or an environment cannot be made.
+    """
+    expenses = defaultdict(list)
+    for environment, annotator in study.labelled():
+        if expense := _expense(study, environment, annotator, files):
+            expenses[expense.model].append((annotator, expense))
+    found = []
+    for model, asked in expenses.items():
+        expected, spent = sum(expense.expected for _, expense in asked), asked[0][1].spent
+        limited = [(expense.limit, annotator) for annotator, expense in asked if expense.limit is not None]
+        if limited and expected > 0 and spent + expected > min(limited)[0]:
+            limit, annotator = min(limited)
+            found.append(
+                f"the questions to {model} should cost {expected:.2f} $ and {spent:.2f} $ are spent, `max_usd` of annotator {annotator} is "
+                f"{limit:g} $: raise it, or lower `pairs.number`"
+            )
+    return found
+
+
+def _assigned(study: Study, environment: str, annotator: str, files: Layout) -> tuple[Settings, AnnotatorOptions, Assignment]:
+    parts, folder = study.settings[environment], files.labels(environment, annotator).folder
+    assignment = Assignment(parts.pairs.seeds[0], study.prompt_of(annotator, environment), folder, files.ledger, parts.environment)
+    return parts, study.annotator_settings[annotator], assignment
+
+
+def _expense(study: Study, environment: str, annotator: str, files: Layout) -> Expense | None:
+    """What an annotator has yet to be paid for an environment; as long as there are no pairs, that of one, as often as there will be."""
+    parts, options, assignment = _assigned(study, environment, annotator, files)
+    ask, made, labels = annotator_class(options.kind).expense, files.pairs(environment), files.labels(environment, annotator)
+    if labels.labels.exists() or not ask(options, assignment, []):
+        return None
+    if made.pairs.exists() and made.frames.exists():
+        return ask(options, assignment, _drawn(parts, made.pairs, made.frames))
+    one = ask(options, assignment, itertools.islice(_blank(parts, assignment.prompt), 1))
+    return dataclasses.replace(one, expected=one.expected * _asked(parts))
+
+
+def _asked(parts: Settings) -> int:
+    """How many questions will be asked about all pairs."""
+    return round((1 + parts.labels.reversed_share) * len(parts.labels.asked_views) * parts.pairs.number)
 
 
 def _drawn(parts: Settings, pairs_path: Path, frames_path: Path) -> Iterator[Pair]:
@@ -67,6 +117,5 @@ def _blank(parts: Settings, prompt: str | None) -> Iterator[Pair]:
     env.close()
     inventory = load_prompt(prompt).inventory if prompt else None
     side = Side(frames, 0, {inventory["state"]: 1.0} if inventory else {})
-    repeats = (1 + parts.labels.reversed_share) * len(parts.labels.asked_views)
-    for question in range(round(repeats * parts.pairs.number)):
+    for question in range(_asked(parts)):
         yield Pair(question % parts.pairs.number, False, side, side)

@@ -12,12 +12,14 @@
     The question about two pictures. If a line `---` divides the text, the part before it is asked once, about a single picture, and
     question and reply are the history of every pair.
 
-The reply must be one of the grammar's answers and nothing else. Case, white space and punctuation around it do not matter; "10" is not
-"1" (the released code takes any reply with a 0 in it for "first").
+The reply must be one of the grammar's answers and nothing else. Case, white space and punctuation around it do not matter, nor does what
+servers wrap it in: thoughts up to `</think>`, a fence, {"answer": 1}. "10" is not "1" (the released code takes any reply with a 0 in it
+for "first").
 """
 
 import hashlib
 import json
+import re
 import string
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +34,8 @@ DIVIDER = "---"
 PLACE = "{inventory}"
 CASES = ("first", "second", "both", "neither")
 HEADER = {"version", "grammar", "inventory", "positive", "negative"}
+THOUGHTS = re.compile(r"\s*(?:<think>)?(?:(?!</?think>).)*</think>((?:(?!</?think>).)*)", re.DOTALL)  # closed, and once
+FENCE = re.compile(r"\s*```(?:json|text)?[ \t]*\n([^`]*)```\s*", re.IGNORECASE)
 OPENING, CLOSING = string.whitespace + "\"'`*_([", string.whitespace + "\"'`*_)].,:;!"  # no sign: "-1" is not "1"
 
 
@@ -100,9 +104,12 @@ def _normal(answer: str) -> str:
 
 
 def _unwrapped(reply: str) -> str:
-    """The answer in a reply that is structured, {"answer": "0"}; any other reply as it is."""
-    try:
-        members = json.loads(reply, object_pairs_hook=tuple)  # a pair for each member: a name that is there twice is no answer
+    """The answer in a reply that has thoughts before it, is fenced, or is structured, {"answer": "0"}; any other reply as it is."""
+    for wrapping in (THOUGHTS, FENCE):
+        if found := wrapping.fullmatch(reply):
+            reply = found[1]
+    try:  # a pair for each member: a name that is there twice is no answer; a number is what is written, 1.0 is not 1
+        members = json.loads(reply, object_pairs_hook=tuple, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         return reply
     match members:

@@ -9,6 +9,8 @@ import numpy as np
 
 from sensei.preferences.pair import Label
 
+EMPTY, REFUSED, OUTSIDE, CUT = "empty", "refused", "outside the grammar", "cut off"  # why a reply is no answer
+
 
 def picture_hash(image: np.ndarray) -> str:
     """Hex digest of a picture, uint8 [h, w, 3]: of its pixels and shape, however they were or will be compressed."""

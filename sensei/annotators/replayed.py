@@ -1,6 +1,7 @@
 """Labels from a file, for people who have labels already."""
 
-from collections.abc import Iterable, Iterator
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from sensei.annotators.contract import Annotator, Assignment
-from sensei.core.errors import SenseiError
+from sensei.core.errors import SenseiError, mistakes
 from sensei.preferences.pair import Label, Pair, Reply
 from sensei.study.layout import LabelFiles
 from sensei.study.models.annotators import AnnotatorOptions
@@ -32,6 +33,11 @@ class Replayed(Annotator):
     def sources(cls, options: Options, files: LabelFiles) -> list[Path]:
         """The labels."""
         return [Path(options.file)]
+
+    @classmethod
+    def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float] | None, online: bool) -> Iterator[SenseiError]:
+        """Whether the labels are there and can be read."""
+        yield from mistakes(read_label_file, options.file)
 
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair."""
@@ -59,7 +65,7 @@ def read_label_file(path: str | Path) -> dict[int, Label]:
         table = readers[path.suffix](path)[["pair", "label"]]
     except FileNotFoundError as error:
         raise SenseiError(f"there is no file {path}", hint="correct `file` in the annotator's YAML") from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise SenseiError(f"the labels {path} are damaged", found=error, expected="columns `pair` and `label`, or whole numbers") from error
     table = table.dropna()
     number = pd.to_numeric(table["pair"], errors="coerce")
@@ -72,6 +78,6 @@ def read_label_file(path: str | Path) -> dict[int, Label]:
 
 def _read_array(path: Path) -> pd.DataFrame:
     labels = np.load(path, allow_pickle=False)
-    if labels.ndim != 1:
-        raise ValueError(f"an array of shape {list(labels.shape)}")
+    if not isinstance(labels, np.ndarray) or labels.ndim != 1:
+        raise ValueError(f"an array of shape {list(labels.shape)}" if isinstance(labels, np.ndarray) else "several arrays")
     return pd.DataFrame({"pair": np.arange(len(labels)), "label": labels})

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sensei.annotators.contract import Assignment
+from sensei.annotators.gate import Gate
 from sensei.annotators.prompts import load_prompt
 from sensei.annotators.registry import make_annotator
 from sensei.core.files import sha256
@@ -35,8 +36,9 @@ def annotate_shard(
 ) -> None:
     """Ask one annotator about every `shards`-th pair and keep each raw reply.
 
-    Replies are appended, as they come, to a hidden file beside `output`. An interrupted shard asks only what has no reply yet; failed
-    requests are asked again. The finished file is renamed to `output` (JSON lines: pair, swapped, text, answer, error, view).
+    Replies are appended, as they come, to a hidden file beside `output`. An interrupted shard asks only what has no answer yet; failed
+    requests and what is no answer are asked again (the ledger says what was answered before). The finished file is renamed to `output`
+    (JSON lines: pair, swapped, text, answer, error, fault, view).
 
     Args:
         pairs_path: table of `make_pairs`.
@@ -50,7 +52,8 @@ def annotate_shard(
         asking: orders and views.
 
     Raises:
-        SenseiError: a file is damaged, or the annotator cannot answer about this environment.
+        SenseiError: a file is damaged, the annotator cannot answer about this environment, or too many of the shard's replies are no
+            answers; then `output` is not made, however often it is tried.
     """
     output, seed, prompt = Path(output), assignment.seed, assignment.prompt
     what = [options.model_dump(mode="json", exclude=OPERATIONAL), load_prompt(prompt).sha256 if prompt else None]
@@ -61,21 +64,25 @@ def annotate_shard(
     partial = output.with_name(f".{output.stem}.{hashlib.sha256(asked_for.encode()).hexdigest()[:16]}.partial.jsonl")
     output.parent.mkdir(parents=True, exist_ok=True)
     table, frames = read_pairs(pairs_path), Frames(frames_path)
-    answered = {(reply.pair, reply.swapped, reply.view) for reply in _take_up(partial) if reply.error is None}
+    known = {(reply.pair, reply.swapped, reply.view): reply for reply in _take_up(partial) if reply.error is None and reply.fault is None}
     rows, swapped = plan(len(table), asking, seed)
     mine = rows % shards == shard
     rows, swapped, views = rows[mine], swapped[mine], asking.asked_views
     with (
         open(partial, "a", encoding="utf-8") as file,
-        progress(len(rows) * len(views), f"annotate {name}", "questions", len(answered)) as bar,
+        progress(len(rows) * len(views), f"annotate {name}", "questions", len(known)) as bar,
     ):
-        annotator = make_annotator(options, assignment)
+        annotator, gate = make_annotator(options, assignment), Gate(name, getattr(options, "max_unreadable", None))
+        for reply in known.values():
+            gate.count(reply)
         for view in views:
-            unasked = np.array([(row, turned, view) not in answered for row, turned in zip(rows.tolist(), swapped.tolist(), strict=True)])
+            unasked = np.array([(row, turned, view) not in known for row, turned in zip(rows.tolist(), swapped.tolist(), strict=True)])
             for reply in annotator.annotate(questions(table.iloc[rows[unasked]], frames, swapped[unasked], view)):
                 file.write(json.dumps(replace(reply, view=view).record()) + "\n")
                 file.flush()
+                gate.count(reply)
                 bar.update()
+        gate.check()
         os.fsync(file.fileno())
     os.replace(partial, output)
 

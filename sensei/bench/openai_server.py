@@ -102,7 +102,7 @@ class Server:
             status, content = self._complete(body, fault)
         if reader.at_eof() or writer.is_closing():
             raise Disconnect
-        if status == 200 and fault != "half_sent":
+        if status == 200 and fault not in ("half_sent", "invalid_json"):
             self.bought[_identity(body)] += 1
         retry_after = self.retry_after if status in (429, 503) else None
         await _send(connection, writer, status, content, cut=len(content) // 2 if fault == "half_sent" else None, retry_after=retry_after)

@@ -33,3 +33,14 @@ def verify(path: LedgerPath = LEDGER) -> None:
     from sensei.annotators.audit import open_ledger, verify_lines
 
     print("\n".join(verify_lines(open_ledger(path))))
+
+
+@app.command()
+def forget(
+    fault: Annotated[str, typer.Option(help='why a reply is no answer, e.g. "cut off"; the faults are on the card of the labels')],
+    path: LedgerPath = LEDGER,
+) -> None:
+    """Drop the replies that are no answers for one reason, so that they are asked again; what they cost stays spent."""
+    from sensei.annotators.audit import open_ledger
+
+    print(f"{open_ledger(path).forget(fault)} replies forgotten: run the study again, and they are asked again")

@@ -1,5 +1,6 @@
 """The command line as a whole."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -7,8 +8,9 @@ import typer
 
 from sensei import __version__
 from sensei.bench import app as bench
-from sensei.cli import ledger, stages, study
-from sensei.core.errors import SenseiError
+from sensei.cli import ledger, preflight, stages, study
+from sensei.core.errors import EXIT_STATUS
+from sensei.core.faults import explained
 
 app = typer.Typer(
     help="Stages of the SENSEI pipeline. `snakemake` runs them all in order.",
@@ -33,15 +35,22 @@ def sensei(
 
 
 study.add_to(app)
+preflight.add_to(app)
 stages.add_to(app)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(bench, name="bench")
 
 
 def main() -> None:
-    """Run the command line; a `SenseiError` is printed without a traceback and ends it with exit code 1."""
+    """Run the command line; what a user, a file or the machine caused is said without a traceback and ends it with exit code 2."""
     try:
         app()
-    except SenseiError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    except BrokenPipeError:  # whoever read our output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_STATUS) from None
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
+        print(f"Error: {told}", file=sys.stderr)
+        raise SystemExit(EXIT_STATUS) from None

@@ -1,14 +1,16 @@
 """A command for every stage of the table."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sensei.core.errors import SenseiError
+from sensei.core.errors import SenseiError, quoted
 from sensei.study.cost import estimated
 from sensei.study.load import read_study
+from sensei.study.models.study import Study
 from sensei.study.stage import Job, Stage, carry_out, own_stage
 from sensei.study.stages import STAGES
 
@@ -22,6 +24,7 @@ AXES = {
     "share": "share of the labels to learn from; held out are always the same",
     "figure": "figure of the study, e.g. interactions",
 }
+WHOLE = ("seed", "shard")
 STUDY = inspect.Parameter(
     "study",
     inspect.Parameter.KEYWORD_ONLY,
@@ -78,17 +81,40 @@ def run(context: typer.Context, stage: Annotated[str, typer.Argument(help='a sta
 
 
 def _parameters(stage: Stage) -> list[inspect.Parameter]:
-    def option(name: str, kind: Any, help: str, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, typer.Option(help=help)])
+    def option(name: str, kind: Any, help: str, default: Any = inspect.Parameter.empty, **limits: Any) -> inspect.Parameter:
+        annotation = Annotated[kind, typer.Option(help=help, **limits)]
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
     job = Job()
     defaults = {axis: value for axis in stage.axes if (value := getattr(job, axis)) != f"{{{axis}}}"}
-    axes = [option(axis, str, AXES[axis], defaults.get(axis, inspect.Parameter.empty)) for axis in stage.axes]
+    limits = dict.fromkeys(WHOLE, {"min": 0}) | {"share": {"callback": _share}}
+    axes = [
+        option(axis, int if axis in WHOLE else str, AXES[axis], defaults.get(axis, inspect.Parameter.empty), **limits.get(axis, {}))
+        for axis in stage.axes
+    ]
     own = [option(name, Path | None, help, None) for name, help in stage.own.items()]
     return [*([STUDY] if stage.needs_study else []), *axes, *own, *([THREADS] if stage.threads else [])]
+
+
+def _share(text: str) -> str:
+    """A share as its files are called."""
+    if not re.fullmatch(r"1|0\.\d{1,9}", text):
+        raise typer.BadParameter(f"{quoted(text)} is none: give 1, or a fraction such as 0.25")
+    return text
 
 
 def _call(stage: Stage, options: dict[str, Any]) -> None:
     path, threads = options.pop("study", None), options.pop("threads", 1)
     given = {name: value for name in stage.own if (value := options.pop(name)) is not None}
-    carry_out(stage, read_study(path) if path else None, path, Job.of(options), threads, given)
+    study = read_study(path) if path else None
+    _check_shard(study, options)
+    carry_out(stage, study, path, Job.of(options), threads, given)
+
+
+def _check_shard(study: Study | None, options: dict[str, Any]) -> None:
+    """Refuse a shard that the study has not: it would hold no pairs, and nobody would read it."""
+    if study is None or "shard" not in options or options["environment"] not in study.settings:
+        return
+    shards = study.settings[options["environment"]].pairs.shards
+    if options["shard"] >= shards:
+        raise SenseiError(f"no shard {options['shard']} in this study", expected=f"0 to {shards - 1} (`pairs.shards` is {shards})")

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from sensei.core.errors import MachineError, SenseiError, mistakes
+
 POLL_SECONDS = 1.0
 log = logging.getLogger("sensei.training")
 
@@ -43,10 +45,23 @@ def place_on_gpu(device: str, runs_per_gpu: int) -> Iterator[None]:
 
 
 def device_of(wanted: str) -> str:
-    """`cpu` or `cuda` for `auto`: a GPU if there is one; else what is wanted."""
+    """`cpu` or `cuda` for `auto`: a GPU if there is one; else what is wanted.
+
+    Raises:
+        MachineError: a GPU is wanted, and there is none that PyTorch can use.
+    """
     import torch
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        found = "a PyTorch built without CUDA" if torch.version.cuda is None else "no GPU that its driver offers"
+        raise MachineError("`device: cuda` needs a GPU", found=found, hint="set `device: auto` or `device: cpu`, or run it where a GPU is")
+    return ("cuda" if available else "cpu") if wanted == "auto" else wanted
+
+
+def missing_gpu(wanted: str) -> list[SenseiError]:
+    """The error of `device_of` in a list, empty without one; PyTorch is imported only if a GPU is wanted."""
+    return mistakes(device_of, wanted) if wanted == "cuda" else []
 
 
 def visible_gpus() -> list[str]:

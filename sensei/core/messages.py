@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sensei.core.errors import SenseiError
+from sensei.core.errors import LONGEST_VALUE, SenseiError, quoted, shortened
 from sensei.core.yaml import line_of
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -26,14 +26,17 @@ def validate(model: type[Model], content: dict[str, Any], source: str, under: tu
         fault = error.errors()[0]
         if line := line_of(source, (*under, *fault["loc"]), fault["input"]):
             source = f"{source}, line {line}"
-        key = ".".join(str(part) for part in (*under, *fault["loc"])) or "(whole file)"
+        place = (*under, *(part for part in fault["loc"] if part != "[key]"))
+        key = shortened(".".join(map(str, place)), LONGEST_VALUE) or "(whole file)"
         if fault["type"] == "extra_forbidden":
             known = sorted(_fields_at(model, fault["loc"][:-1]))
             expected = f"one of {', '.join(known)}" if known else "no key there"
             raise SenseiError(f"{source}: unknown key `{key}`", expected=expected, hint="correct or remove it") from error
         if fault["type"] == "value_error":
-            raise SenseiError(f"{source}: {fault['ctx']['error']}") from error
-        found = None if fault["type"] == "missing" else repr(fault["input"])
+            about = [f"`{key}`"] if fault["loc"] else []
+            about += [quoted(fault["input"])] if isinstance(fault["input"], str) else []
+            raise SenseiError(": ".join([source, *about, str(fault["ctx"]["error"])])) from error
+        found = None if fault["type"] == "missing" else quoted(fault["input"])
         remedy = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
         raise SenseiError(f"{source}: `{key}`: {remedy}", found=found, hint=f"set `{key}` in {source}") from error
 

@@ -10,12 +10,14 @@ import functools
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sensei.core.errors import SenseiError
+from sensei.core.errors import MachineError, SenseiError
 
 PACKAGE = Path(__file__).resolve().parent.parent
+WHERE = "is its package installed, or the folder it lies in on PYTHONPATH?"
 
 
 def find(name: str, room: str, base: str, what: str) -> type[Any]:
@@ -36,10 +38,13 @@ def find(name: str, room: str, base: str, what: str) -> type[Any]:
     except (ImportError, AttributeError) as error:
         if module.startswith("sensei."):
             raise
-        hint = "is its package installed, or the folder it lies in on PYTHONPATH?"
-        raise SenseiError(f"there is no {what} {name}", found=error, hint=hint) from error
+        raise SenseiError(f"there is no {what} {name}", found=error, hint=WHERE) from error
+    except (Exception, SystemExit) as error:  # whatever somebody else's module does when it is imported
+        raise SenseiError(f"{what} {name}: importing {module} fails", found=_described(error), hint=f"mend {module}") from error
     if base not in {parent.__name__ for parent in getattr(found, "__mro__", ())}:
         raise SenseiError(f"{name} is no {what}", expected=f"a class that derives from {base} of {room}")
+    if unwritten := sorted(getattr(found, "__abstractmethods__", ())):
+        raise SenseiError(f"{what} {name} is not complete", found=f"no {', '.join(unwritten)}", hint=f"write them, as {base} says")
     return found
 
 
@@ -74,10 +79,18 @@ def stated(name: str, room: str, base: str, what: str) -> dict[str, Any]:
         SenseiError: there is no such module or class.
     """
     module, attribute = _place(name, room, base, what)
-    own = _literals(module, attribute)
+    try:
+        own = _literals(module, attribute)
+    except (Exception, SystemExit) as error:  # the packages above it are imported
+        raise SenseiError(f"{what} {name}: reading {module} fails", found=_described(error), hint=f"mend {module}") from error
     if own is None:
-        raise SenseiError(f"there is no {what} {name}", hint="is its package installed, or the folder it lies in on PYTHONPATH?")
+        raise SenseiError(f"there is no {what} {name}", hint=WHERE)
     return (_literals(f"{room}.contract", base) or {}) | own
+
+
+def _described(error: BaseException) -> str:
+    """An exception of somebody else's module, with the line if it is one of syntax."""
+    return f"{type(error).__name__}: {error}"
 
 
 @functools.cache
@@ -95,6 +108,13 @@ def _literals(module: str, name: str) -> dict[str, Any] | None:
         return None
     assigned = (node for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
     return {node.targets[0].id: node.value.value for node in assigned if isinstance(node.value, ast.Constant)}
+
+
+def missing_packages(who: str, *packages: str) -> Iterator[MachineError]:
+    """One error for each package that is not installed and that `who` needs; none is imported."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            yield MachineError(f"{who} need the Python module {package}", hint="pip install -r requirements.lock")
 
 
 def names(room: str, base: str) -> list[str]:

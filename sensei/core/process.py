@@ -1,4 +1,4 @@
-"""The frame of every stage: log, threads, a clean end on SIGTERM, inputs that are whole, manifests beside the outputs."""
+"""The frame of every stage: log, threads, lock, a clean end on SIGTERM, inputs that are whole, manifests beside the outputs."""
 
 import contextlib
 import ctypes
@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import signal
+import socket
 import sys
 import time
 from collections.abc import Container, Iterator
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sensei.core.errors import SenseiError
-from sensei.core.provenance import write_manifests
+from sensei.core.files import remove_temporaries, writing
+from sensei.core.locks import held
+from sensei.core.provenance import MANIFEST, write_manifests
 from sensei.core.verification import verified, verify_folder
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
@@ -38,7 +41,8 @@ def stage(
 ) -> Iterator[None]:
     """Run the body as stage `name`: it reads `inputs` and writes `outputs`.
 
-    Enter it before anything heavy is imported: it sets the number of threads that numerical libraries start with.
+    Enter it before anything heavy is imported: it sets the number of threads that numerical libraries start with. Only one process at
+    a time makes the same outputs; what a killed one left half-written is removed. The process ends with the Snakemake that began it.
 
     Args:
         settings: the part of the study that the stage read, for the manifests (`Stage.settings`).
@@ -51,7 +55,7 @@ def stage(
         remedy: what helps if an input is missing.
 
     Raises:
-        SenseiError: an input is missing, damaged or without a manifest.
+        SenseiError: an input is missing, damaged or without a manifest, or another process is at it.
         SystemExit: SIGTERM came (a cluster's time limit); the body's `finally` clauses run first.
     """
     log = logging.getLogger(f"sensei.{name}")
@@ -62,16 +66,22 @@ def stage(
     if missing := [str(path) for path in inputs if not path.exists()]:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise SenseiError(f"stage {name}: there is no {', '.join(missing[:SHOWN])}{more}", hint=remedy)
-    hashes = {path: verified(path, recorded=path not in brought) for path in inputs}
-    for folder, index in (folders or {}).items():
-        verify_folder(folder, index)
-    started = time.monotonic()
-    log.info("started%s", f", seed {seed}" if seed is not None else "")
-    yield
-    seconds = time.monotonic() - started
-    assert all(path.exists() for path in outputs), f"stage {name} did not write {[str(path) for path in outputs if not path.exists()]}"
-    write_manifests(name, outputs, hashes, settings or {}, seed, seconds, code, folders, kept)
-    log.info("done in %.1f s: %s", seconds, ", ".join(str(path) for path in outputs))
+    with held(outputs[0].with_name(f".{outputs[0].name}.lock"), f"stage {name} of {outputs[0]}"), writing(outputs[0].parent):
+        from sensei.core.orphan import end_with_snakemake  # psutil takes a while
+
+        remove_temporaries(*outputs, *(Path(f"{path}{MANIFEST}") for path in outputs))
+        end_with_snakemake()
+        hashes = {path: verified(path, recorded=path not in brought) for path in inputs}
+        for folder, index in (folders or {}).items():
+            verify_folder(folder, index)
+        started = time.monotonic()
+        who = f"on {time.strftime('%Y-%m-%d')} as process {os.getpid()} on {socket.gethostname()}"
+        log.info("started %s%s", who, f", seed {seed}" if seed is not None else "")
+        yield
+        seconds = time.monotonic() - started
+        assert all(path.exists() for path in outputs), f"stage {name} did not write {[str(path) for path in outputs if not path.exists()]}"
+        write_manifests(name, outputs, hashes, settings or {}, seed, seconds, code, folders, kept)
+        log.info("done in %.1f s: %s", seconds, ", ".join(str(path) for path in outputs))
 
 
 def limit_threads(threads: int) -> None:

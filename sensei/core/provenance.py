@@ -26,6 +26,7 @@ INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}  # fl
 NOT_CODE = (
     "sensei.study",
     "sensei.core.errors",
+    "sensei.core.faults",
     "sensei.core.messages",
     "sensei.core.provenance",
     "sensei.core.process",

@@ -1,6 +1,6 @@
 """From a configuration to an environment."""
 
-from sensei.core.errors import SenseiError
+from sensei.core.errors import MachineError
 from sensei.core.messages import validate
 from sensei.core.plugins import find
 from sensei.envs.contract import Environment
@@ -37,12 +37,12 @@ def make(config: EnvironmentConfig, image_size: int, task: str | None = None, ev
         evaluation: whether its episodes are evaluations.
 
     Raises:
-        SenseiError: for an unknown family, level, event or task, or a missing package.
+        SenseiError: for an unknown family, level, event or task; MachineError for a missing package.
     """
     try:
         env = family(config)(config, image_size)
     except ModuleNotFoundError as error:
         hint = 'pip install "setuptools<82"' if error.name == "pkg_resources" else "pip install -r requirements.lock"
-        raise SenseiError(f"environments of family {config.family} need the Python module {error.name}", hint=hint) from error
+        raise MachineError(f"environments of family {config.family} need the Python module {error.name}", hint=hint) from error
     env.pursue(task, evaluation)
     return env

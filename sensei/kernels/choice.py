@@ -32,7 +32,7 @@ IN_C = {
     *("from_picture 8", "from_picture 16", "to_picture 8", "to_picture 16", "picture_error", "gather"),
 }
 # Ways of ours that are made of other operations of PyTorch's.
-BY_PYTORCH = {"transposed 3", "transposed 8", "transposed 16", "product small", "product large", "products", "gather_rows"}
+BY_PYTORCH = {"transposed 3", "transposed 8", "transposed 16", "product small", "product large", "products", "products odd", "gather_rows"}
 OPERATIONS = frozenset(IN_C | BY_PYTORCH)
 log = logging.getLogger("sensei.kernels")
 

@@ -27,7 +27,8 @@ def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = N
 
 def products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """The same once a head: float [heads, rows, inputs], [heads, inputs, outputs], [heads, outputs] -> [heads, rows, outputs]."""
-    if not _pays("products", x, weight, x[0].numel() * weight.shape[-1]):
+    odd = " odd" if weight.shape[-1] % VECTOR else ""  # MKL is much slower where rows end within a vector, as the 255 bins do
+    if not _pays(f"products{odd}", x, weight, x[0].numel() * weight.shape[-1]):
         return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
     return _Products.apply(x, weight, bias)
 

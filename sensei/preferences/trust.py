@@ -1,6 +1,11 @@
 """The gate before distillation: whether a set of labels is good enough to train anything on."""
 
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
 from sensei.core.errors import SenseiError
+from sensei.core.files import read_json
 from sensei.study.models.preferences import LabelsConfig
 
 
@@ -36,6 +41,52 @@ def faults(card: dict, limits: LabelsConfig) -> list[str]:
     if unknown is not None and limits.largest_unknown is not None and unknown > limits.largest_unknown:
         found.append(f"{unknown:.1%} of the labels are unknown; `labels.largest_unknown` is {limits.largest_unknown:.0%}")
     return found
+
+
+class Measured(BaseModel):
+    """A share with its 95 % interval; None where there was nothing to measure."""
+
+    share: float | None
+    low: float | None
+    high: float | None
+    count: int
+
+
+class Shares(BaseModel):
+    """What of the shares of the labels is judged."""
+
+    unknown: float | None
+
+
+class Agreement(BaseModel):
+    """What of the oracle's part of a card is judged."""
+
+    accuracy: Measured
+
+
+class Card(BaseModel):
+    """What of a card of labels is judged here; `merge_shards` says what all of it is."""
+
+    order_bias: Measured
+    swap_consistency: Measured | None
+    shares: Shares
+    oracle: Agreement | None
+
+
+def read_card(path: Path) -> dict:
+    """A card of labels.
+
+    Raises:
+        SenseiError: it is damaged, or a card of something else.
+    """
+    card = read_json(path)
+    try:
+        Card.model_validate(card)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        found = f"`{'.'.join(map(str, fault['loc']))}`: {fault['msg']}" if fault["loc"] else fault["msg"]
+        raise SenseiError(f"{path} is damaged, or no card of labels", found=found, hint=f"delete {path} and run again") from error
+    return card
 
 
 def require_trust(card: dict, limits: LabelsConfig, annotator: str, environment: str) -> None:

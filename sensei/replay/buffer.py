@@ -1,12 +1,15 @@
 """Replay: every step of every worker in memory-mapped arrays, sampled uniformly, in windows that never cross an episode."""
 
+import os
 from bisect import bisect_right
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
+from sensei.core.files import writing
 from sensei.envs.step import Spec
+from sensei.replay.digests import SEGMENT, Digests
 
 
 class Replay:
@@ -22,6 +25,9 @@ class Replay:
         capacity: steps that can be sampled, over all workers.
         workers: number of streams.
         slack: steps a worker may overwrite between two checkpoints without touching what the earlier one can sample.
+
+    Raises:
+        SenseiError: the disk is full. (Without room set aside for it, a write to mapped memory would end the process by signal 7.)
     """
 
     def __init__(self, folder: Path, spec: Spec, capacity: int, workers: int, slack: int):
@@ -30,6 +36,7 @@ class Replay:
         self.rows = self.readable + slack
         self.counts = [0] * workers
         self.starts: list[list[int]] = [[] for _ in range(workers)]
+        self.folder, self._digests, self._room = folder, [Digests() for _ in range(workers)], [0] * workers
         self.arrays = {name: _open(folder / f"{name}.npy", (workers, self.rows, *shape), dtype) for name, (shape, dtype) in spec.items()}
         # The same memory as plain arrays of all steps: step `count` of a worker is at `_place(worker, count)`.
         self._steps = {name: np.asarray(array).reshape(workers * self.rows, *array.shape[2:]) for name, array in self.arrays.items()}
@@ -48,9 +55,11 @@ class Replay:
             if discard is not None and discard[worker]:
                 if self.starts[worker]:
                     self.counts[worker] = self.starts[worker].pop()
+                    self._digests[worker].forget(self.counts[worker])
                 continue
             if step["is_first"][worker] or not self.starts[worker]:
                 self.starts[worker].append(count)
+            self._make_room(worker)
             kept.append(worker)
         places = [self._place(worker, self.counts[worker]) for worker in kept]
         for name, array in self._steps.items():
@@ -61,6 +70,20 @@ class Replay:
 
     def _place(self, worker: int, count: int) -> int:
         return worker * self.rows + count % self.rows
+
+    def _make_room(self, worker: int) -> None:
+        """Set disk space aside for the worker's next step, and for some after it."""
+        begin, needed = self._room[worker], min(self.counts[worker] + 1, self.rows)
+        if needed <= begin or not hasattr(os, "posix_fallocate"):
+            return
+        end = min(needed + SEGMENT, self.rows)
+        for name, array in self.arrays.items():
+            size, path = array[0, 0].nbytes, self.folder / f"{name}.npy"
+            if not size:
+                continue
+            with writing(path), open(path, "rb+") as file:
+                os.posix_fallocate(file.fileno(), array.offset + (worker * self.rows + begin) * size, (end - begin) * size)
+        self._room[worker] = end
 
     def _forget(self, worker: int) -> None:
         """Drop the starts of episodes that have left the ring altogether."""
@@ -106,15 +129,23 @@ class Replay:
         return starts[episode + 1] if episode + 1 < len(starts) else self.counts[worker]
 
     def checkpoint(self) -> dict:
-        """Flush the arrays; returns what `restore` needs to see exactly the steps that are there now."""
-        for array in self.arrays.values():
-            array.flush()
-        return {"counts": list(self.counts), "starts": [list(starts) for starts in self.starts]}
+        """Flush the arrays; returns what `restore` needs to see exactly the steps that are there now, and `digests.fault` to check them."""
+        for name, array in self.arrays.items():
+            with writing(self.folder / f"{name}.npy"):
+                array.flush()
+        digests = [
+            known.of(self._steps, worker * self.rows, self.rows, max(0, count - self.readable), count)
+            for worker, (known, count) in enumerate(zip(self._digests, self.counts, strict=True))
+        ]
+        steps = {"counts": list(self.counts), "starts": [list(starts) for starts in self.starts], "digests": digests}
+        return steps | {"fields": list(self.arrays), "rows": self.rows, "readable": self.readable}
 
     def restore(self, checkpoint: dict) -> None:
         """Forget every step that came after `checkpoint`."""
         self.counts = list(checkpoint["counts"])
         self.starts = [list(starts) for starts in checkpoint["starts"]]
+        for known, digests, count in zip(self._digests, checkpoint["digests"], self.counts, strict=True):
+            known.restore(digests, max(0, count - self.readable), count)
 
 
 def _draw(sizes: list[int], rng: np.random.Generator) -> tuple[int, int]:
@@ -126,5 +157,6 @@ def _draw(sizes: list[int], rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _open(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(path, mode="r+" if path.exists() else "w+", dtype=dtype, shape=shape)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return np.lib.format.open_memmap(path, mode="r+" if path.exists() else "w+", dtype=dtype, shape=shape)

@@ -1,13 +1,22 @@
-"""What a stage costs: minutes, memory, processes."""
+"""What a stage costs: minutes, memory, processes; and what a study takes on the disk."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sensei.core.verification import verified
 from sensei.envs.registry import family
+from sensei.envs.trial import Seen
 from sensei.study.layout import Layout
 from sensei.study.load import read_study
 from sensei.study.models.study import Study
 from sensei.study.stage import Job, check_names
+
+# MB of an exploring agent with its optimisers, by network preset; counted. One that learns a task takes half.
+AGENT = {"tiny": 23, "XS": 23, "S": 507, "M": 985, "L": 1911, "XL": 4579}
+OTHER_AGENT = 30  # of any other algorithm
+VIDEO = 2  # MB, of the video and the tables of a run
+STEP_BYTES = 400  # of a step in the replay, beside its picture
+ROW_BYTES = 300  # of a pair in its table, and of its answer by one annotator
 
 
 def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
@@ -52,6 +61,44 @@ def frames_memory(study: Study, environment: str) -> int:
     """Memory in MB of a job that holds every frame of the pairs, two a pair."""
     parts = study.settings[environment]
     return 4000 + 2 * parts.pairs.number * 3 * family(parts.environment).annotator_side ** 2 // 10**6
+
+
+def study_bytes(study: Study, files: Layout, seen: Mapping[str, Seen]) -> int:
+    """What is still to be written on the disk, roughly: all that stays, and the largest state of a run, which is deleted at its end.
+
+    Args:
+        files: where the study is; what is there already takes no more room.
+        seen: environment -> how large its pictures are; those of others are left out.
+    """
+    kept = [*_run_bytes(study, files), *(size for name in seen for size in _picture_bytes(study, files, name, seen[name]))]
+    return sum(stays for stays, _ in kept) + max((passes for _, passes in kept), default=0)
+
+
+def _run_bytes(study: Study, files: Layout) -> Iterator[tuple[int, int]]:
+    """(what stays, what its state takes beside it while it runs) of each run that is not there yet."""
+    runs = [("explore", run[0], run[1], files.explore(*run)) for run in study.exploration_runs()]
+    runs += [("learn", run[0], run[2], files.learn(*run)) for run in study.task_runs()]
+    for stage, environment, method, made in runs:
+        if not made.agent.exists():
+            parts = study.settings[environment]
+            learns = study.methods[method].agent("takes_sources")
+            agent = (AGENT[parts.world_model.size] // (1 + (stage == "learn")) if learns else OTHER_AGENT) * 10**6
+            steps = min(run_steps(study, stage, environment, method), parts.training.replay_capacity) * learns
+            # A state is written beside the one before it.
+            yield agent + VIDEO * 10**6, 2 * agent + steps * (3 * parts.world_model.image_size**2 + STEP_BYTES)
+
+
+def _picture_bytes(study: Study, files: Layout, environment: str, seen: Seen) -> Iterator[tuple[int, int]]:
+    """The same of the collector's episodes, the frames of the pairs, and the labels."""
+    parts, drawing = study.settings[environment], family(study.settings[environment].environment)
+    steps, seeds = parts.training.explore_steps, parts.pairs.seeds
+    gathered = [seed for seed in seeds if not files.explore(environment, study.collector, seed).agent.exists()]
+    yield len(gathered) * steps * (seen.image_bytes + (0 if drawing.renders_states else seen.annotator_bytes)), 0
+    if not files.pairs(environment).pairs.exists():
+        frames = min(2 * parts.pairs.number, steps * len(seeds)) * len(drawing.annotator_views)
+        yield frames * seen.annotator_bytes + parts.pairs.number * ROW_BYTES, 0
+    unlabelled = [name for name in study.annotators_of(environment) if not files.labels(environment, name).labels.exists()]
+    yield 2 * len(unlabelled) * parts.pairs.number * ROW_BYTES, 0
 
 
 def estimated(study_path: Path, environment: str, annotator: str) -> list[str]:

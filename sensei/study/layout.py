@@ -226,6 +226,11 @@ class Layout:
         return self.root / "study.yaml"
 
     @property
+    def lock(self) -> Path:
+        """Held by the Snakemake that makes the study."""
+        return self.root / ".snakemake.lock"
+
+    @property
     def ledger(self) -> Path:
         """The ledger of all studies beside this one."""
         return self.root.parent / LEDGER.name

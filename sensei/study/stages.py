@@ -254,10 +254,10 @@ class Trust(Stage):
         return ["sensei.preferences.trust"]
 
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
-        from sensei.core.files import read_json, write_json
-        from sensei.preferences.trust import require_trust
+        from sensei.core.files import write_json
+        from sensei.preferences.trust import read_card, require_trust
 
-        require_trust(read_json(inputs["card"]), study.settings[job.environment].labels, job.annotator, job.environment)
+        require_trust(read_card(inputs["card"]), study.settings[job.environment].labels, job.annotator, job.environment)
         write_json(outputs["verdict"], self.settings(study, job))
 
 

@@ -1,8 +1,11 @@
-"""Checkpoints: one file, written whole or not at all, refused if it belongs to another run."""
+"""Checkpoints: one file, written whole or not at all, refused if it belongs to another run, useless without all that it refers to.
+
+The state of a run is the file `state.pt` and, beside it, parts that the file names with size and checksum. A state whose parts are not
+what they were is no state.
+"""
 
 import io
 import pickle
-import shutil
 import struct
 import sys
 import zipfile
@@ -13,7 +16,8 @@ from typing import Any
 import torch
 
 from sensei.core.errors import SenseiError
-from sensei.core.files import atomic
+from sensei.core.files import atomic, flush_folder, sha256, writing
+from sensei.study.layout import RunFiles
 
 # What reading a zip file with wrong bytes in it can raise.
 DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError)
@@ -65,6 +69,32 @@ def check_identity(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) ->
         raise SenseiError(f"checkpoint {path} belongs to another configuration: {keys}", hint=f"delete {path.parent} to start the run anew")
 
 
-def remove(folder: Path) -> None:
-    """Delete the state of a run that is complete."""
-    shutil.rmtree(folder, ignore_errors=True)
+def part(path: Path, *, grows: bool = False) -> dict[str, Any]:
+    """What a file is at this moment.
+
+    Args:
+        grows: more may be appended to it later, which a resumed run cuts off.
+    """
+    return {"size": path.stat().st_size, "sha256": sha256(path), "grows": grows}
+
+
+def fault(folder: Path, parts: dict[str, dict[str, Any]]) -> str | None:
+    """Which of the parts (path below `folder` -> `part`) is not what it was, in words; None if all are."""
+    for name, saved in parts.items():
+        path, size = folder / name, saved["size"]
+        if not path.is_file():
+            return f"there is no {path}"
+        found = path.stat().st_size
+        if found < size or (found > size and not saved["grows"]):
+            return f"{path} has {found} bytes, not {size}"
+        if sha256(path, size) != saved["sha256"]:
+            return f"{path} has another checksum"
+    return None
+
+
+def forget(files: RunFiles) -> None:
+    """Delete the state, before anything that it refers to: what is left is no state."""
+    with writing(files.state):
+        if files.state.exists():
+            files.state.unlink()
+            flush_folder(files.checkpoint)

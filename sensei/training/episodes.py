@@ -10,6 +10,7 @@ from sensei.core.files import atomic
 from sensei.envs.step import Has, fields
 from sensei.replay.episodes import NAMES, episode_name, load_episode, save_episode
 from sensei.study.layout import RunFiles
+from sensei.training.checkpoint import part
 
 
 class Episodes:
@@ -29,6 +30,7 @@ class Episodes:
         self.rows: list[list[dict]] = [[] for _ in range(workers)]
         self.numbers = [-1] * workers
         self.totals = {f"events/{name}": 0.0 for name in event_names} | {"unstable_episodes": 0.0}
+        self._parts: dict[str, dict] = {}  # name of a kept file -> what it is
 
     def observe(self, rows: dict[str, np.ndarray], semantic: np.ndarray, step: int, workers: Iterable[int] | None = None) -> None:
         """Take in what the environments returned.
@@ -113,6 +115,17 @@ class Episodes:
             "numbers": list(self.numbers),
             "totals": dict(self.totals),
         }
+
+    def parts(self, files: RunFiles, step: int) -> dict[str, dict]:
+        """What `checkpoint` refers to: the files of episodes that are over, each read once, and of those that are running."""
+        if not self.keep:
+            return {}
+        for row in self.finished[len(self._parts) :]:
+            name = episode_name(row["worker"], row["episode"])
+            self._parts[name] = part(self.keep / name)
+        running = [files.running_episode(step, worker) for worker, rows in enumerate(self.rows) if rows]
+        kept = {str((self.keep / name).relative_to(files.folder)): value for name, value in self._parts.items()}
+        return kept | {str(path.relative_to(files.folder)): part(path) for path in running}
 
     def restore(self, checkpoint: dict, files: RunFiles, step: int) -> None:
         """Continue from a checkpoint; files of episodes that ended after it are deleted, they will be written again."""

@@ -1,15 +1,17 @@
 """Metrics: one JSON line every `log_every` steps, the same for the same seed; wall times go to a file of their own."""
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
 
 import torch
 
-from sensei.core.files import atomic
+from sensei.core.files import atomic, writing
 from sensei.core.progress import progress
 from sensei.study.layout import RunFiles
+from sensei.training.checkpoint import part
 
 
 class Logger:
@@ -27,7 +29,8 @@ class Logger:
     """
 
     def __init__(self, files: RunFiles, every: int, total: int, title: str, tensorboard: bool):
-        files.checkpoint.mkdir(parents=True, exist_ok=True)
+        with writing(files.checkpoint):
+            files.checkpoint.mkdir(parents=True, exist_ok=True)
         self.files, self.path, self.every, self.total, self.title = files, files.metrics_so_far, every, total, title
         # The metrics of an update are added as one vector: 40 additions of scalars cost a GPU as much as acting does.
         self.sums: dict[tuple[str, ...], torch.Tensor] = {}
@@ -64,7 +67,7 @@ class Logger:
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Append one line; floats carry seven digits, as float32 does."""
         line = {"step": step, **{name: float(f"{value:.7g}") for name, value in metrics.items()}}
-        with open(self.path, "a", encoding="utf-8") as file:
+        with writing(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         shown = {name.split("/")[-1]: f"{value:.4g}" for name, value in metrics.items() if name in SHOWN or name.startswith("events/")}
         if self.bar is not None and shown:
@@ -77,22 +80,29 @@ class Logger:
         seconds = time.perf_counter() - self.clock
         line = {"step": step, "seconds": round(seconds, 3), "steps_per_second": round((step - self.started_step) / seconds, 2)}
         line["updates_per_second"] = round((updates - self.started_updates) / seconds, 3)
-        with open(self.files.timing, "a", encoding="utf-8") as file:
+        with writing(self.files.timing), open(self.files.timing, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.clock, self.started_step, self.started_updates = time.perf_counter(), step, updates
 
     def checkpoint(self) -> dict:
-        """Means under way and the length of the file, so that a resumed run writes the same lines."""
-        sums = {names: values.cpu() for names, values in self.sums.items()}
-        size = self.path.stat().st_size if self.path.exists() else 0
+        """Means under way and the length of the file, which is flushed to disk, so that a resumed run writes the same lines."""
+        sums, size = {names: values.cpu() for names, values in self.sums.items()}, 0
+        if self.path.exists():
+            with writing(self.path), open(self.path, "rb+") as file:
+                os.fsync(file.fileno())
+                size = os.fstat(file.fileno()).st_size
         return {"sums": sums, "counts": dict(self.counts), "written_step": self.written_step, "size": size}
+
+    def parts(self) -> dict[str, dict]:
+        """What `checkpoint` refers to."""
+        return {str(self.path.relative_to(self.files.folder)): part(self.path, grows=True)} if self.path.exists() else {}
 
     def restore(self, checkpoint: dict, step: int, updates: int) -> None:
         """Cut the file back to the checkpoint."""
         self.sums, self.counts, self.written_step = dict(checkpoint["sums"]), dict(checkpoint["counts"]), checkpoint["written_step"]
         self.started_step, self.started_updates = step, updates
         if self.path.exists():
-            with open(self.path, "rb+") as file:
+            with writing(self.path), open(self.path, "rb+") as file:
                 file.truncate(checkpoint["size"])
 
     def publish(self) -> None:

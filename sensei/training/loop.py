@@ -26,7 +26,7 @@ from sensei.training.episodes import Episodes, forget_old
 from sensei.training.evaluate import Evaluator
 from sensei.training.experience import Experience
 from sensei.training.logger import Logger
-from sensei.training.outputs import start_anew, write_outputs
+from sensei.training.outputs import resume_or_start_anew, write_outputs
 from sensei.training.run import Run
 
 log = logging.getLogger("sensei.training")
@@ -36,11 +36,11 @@ log = logging.getLogger("sensei.training")
 def opened(run: Run) -> Iterator["Loop"]:
     """The loop of a run with its environments, not begun yet; their processes end with the block."""
     settings = run.settings
-    start_anew(run)
+    state = resume_or_start_anew(run)
     images = True if run.reward_model else None if run.keep_episodes else False
     size, workers = settings.world_model.image_size, settings.training.workers
     with VectorEnvironment(settings.environment, size, run.seed, run.stream, workers, images, task=run.task) as environments:
-        loop = Loop(run, environments)
+        loop = Loop(run, environments, state)
         try:
             yield loop
         finally:
@@ -65,14 +65,18 @@ def make_agent(run: Run, environments: VectorEnvironment) -> Agent:
 class Loop:
     """State of a run between two turns, all of it in the checkpoint.
 
+    Args:
+        state: what an earlier attempt has saved, whole; None to start.
+
     Attributes:
         part: is entered around each part of a turn with the part's name, for measurements.
     """
 
     part: Callable[[str], AbstractContextManager] = staticmethod(lambda name: nullcontext())
 
-    def __init__(self, run: Run, environments: VectorEnvironment):
+    def __init__(self, run: Run, environments: VectorEnvironment, state: dict[str, Any] | None = None):
         training = run.settings.training
+        self.saved = state
         self.run, self.training, self.environments = run, training, environments
         self.agent = make_agent(run, environments)
         self.experience = Experience(run, environments) if self.agent.learns and not self.agent.on_policy else None
@@ -97,9 +101,9 @@ class Loop:
 
     def begin(self) -> None:
         """Begin the first episodes, or go back to the checkpoint if there is one."""
-        path = self.run.files.state
-        if path.exists():
-            self._restore(checkpoint.load(path, arrays=True))
+        if self.saved is not None:
+            self._restore(self.saved)
+            self.saved = None  # as large as the agent
         else:
             self._observe(self.environments.reset())
 
@@ -198,13 +202,13 @@ class Loop:
             "logger": self.logger.checkpoint(),
             "image": self.rows["image"],
         }
+        state["parts"] = self.logger.parts() | self.episodes.parts(files, self.step)
         checkpoint.save(files.state, state)
         forget_old(files, self.step)
         self.saved_step = self.step
 
     def _restore(self, state: dict[str, Any]) -> None:
         files = self.run.files
-        checkpoint.check_identity(files.state, state["identity"], self.run.identity())
         if state["kernels"] is not None:
             choice.use(state["kernels"])
         self.step, self.updates, self.saved_step = state["step"], state["updates"], state["step"]

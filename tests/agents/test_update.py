@@ -13,7 +13,7 @@ def assert_same_agent(given, expected, updates: list[tuple[dict, dict]]) -> None
     """Losses of every update within 0.1 %, parameters within a hundredth of what an update may move them.
 
     Of the imagined draws one may lie between two classes, and of the imagined states one on the threshold of the switch, so that rounding
-    decides: in two of ten updates behaviours may differ, and an actor then moves another way.
+    decides: in three of ten updates behaviours may differ, and an actor then moves another way.
     """
     apart = set()
     for number, (ours, theirs) in enumerate(updates):
@@ -23,7 +23,7 @@ def assert_same_agent(given, expected, updates: list[tuple[dict, dict]]) -> None
                 apart |= set() if same else {number}
             else:
                 assert same, (name, ours[name].item(), theirs[name].item())
-    assert len(apart) <= 2
+    assert len(apart) <= 3
     for (name, left), right in zip(given.named_parameters(), expected.parameters(), strict=True):
         np.testing.assert_allclose(left.detach(), right.detach(), atol=5e-4 if "actor" in name else 1e-4, err_msg=name)
 

@@ -37,7 +37,7 @@ def test_questions_prices_and_claims_are_told(ledger):
     assert ledger.claim(other(1), 0.25, **NO_LIMITS)
     said, claims = statistics_lines(ledger)
     assert "a model" in said and "0.002" in said
-    assert claims == "in flight: 1 questions, at most 0.2500 $; lost in flight: 0, at most 0.0000 $"
+    assert claims == "in flight: 1 questions, at most 0.2500 $; without an answer: 0, at most 0.0000 $"
 
 
 def test_a_whole_ledger_says_so_and_a_changed_one_is_an_error(ledger):

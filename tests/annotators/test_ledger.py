@@ -1,7 +1,9 @@
 """The ledger: what it knows, what it owes, and that neither a kill nor a full disk hurts it."""
 
+import contextlib
 import dataclasses
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,10 +13,12 @@ from fakes.questions import ANSWER, NO_LIMITS, QUESTION, other
 from helpers import ROOT, environment
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from sensei.annotators.audit import faults, open_claims, table
-from sensei.annotators.ledger import Ledger, OverBudget, through_ledger
+from sensei.annotators.ledger import SCHEMA, Ledger, OverBudget, through_ledger
 from sensei.annotators.questions import Question
+from sensei.cli.ledger import app
 from sensei.core.errors import SenseiError
 
 
@@ -39,7 +43,7 @@ def test_an_answer_is_found_by_its_question_alone(ledger):
 def test_a_claim_keeps_others_away_until_it_is_answered_or_released(ledger):
     assert ledger.claim(QUESTION, 0.1, **NO_LIMITS)
     assert not Ledger(ledger.path).claim(QUESTION, 0.1, **NO_LIMITS)
-    ledger.release(QUESTION.key)
+    ledger.give_up(QUESTION.key)
     assert Ledger(ledger.path).claim(QUESTION, 0.1, **NO_LIMITS)
     ledger.record(QUESTION, ANSWER)
     assert not ledger.claim(QUESTION, 0.1, **NO_LIMITS)
@@ -135,3 +139,146 @@ def test_a_model_in_this_process_is_asked_each_question_once(ledger):
     assert answers[0] == answers[2]
     assert through_ledger(ledger, questions, ask) == answers
     assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b"", "no bytes"), ("CREATE TABLE other (x)", "no table answers"), ("DROP TABLE texts", "no table texts")],
+)
+def test_what_is_no_ledger_is_not_taken_for_a_new_one(tmp_path, content, found):
+    path = tmp_path / "ledger.sqlite"
+    if content == "DROP TABLE texts":
+        Ledger(path).close()
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute(content)
+    before = path.read_bytes()
+    with pytest.raises(SenseiError, match=f"the ledger .* is not one, or is damaged: found {found}\n-> put a copy back"):
+        Ledger(path)
+    assert path.read_bytes() == before
+
+
+def test_answers_that_lie_beside_a_missing_ledger_are_not_lost(tmp_path):
+    (tmp_path / "ledger.sqlite-wal").write_bytes(b"answers")
+    with pytest.raises(SenseiError, match="is missing: found its last answers in .*-wal\n-> put it back"):
+        Ledger(tmp_path / "ledger.sqlite")
+
+
+def test_many_processes_make_one_ledger(tmp_path):
+    """None sees it half made, and each one's answer is kept."""
+    program = (
+        "import sys\n"
+        "from fakes.questions import ANSWER, other\n"
+        "from sensei.annotators.ledger import Ledger\n"
+        "sys.stdin.readline()\n"
+        "Ledger(sys.argv[1]).record(other(int(sys.argv[2])), ANSWER)\n"
+    )
+    importable = environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    path = tmp_path / "results" / "ledger.sqlite"
+    command = [sys.executable, "-c", program, path]
+    processes = [subprocess.Popen([*command, str(number)], env=importable, stdin=subprocess.PIPE, text=True) for number in range(4)]
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.close()
+    assert [process.wait() for process in processes] == [0] * 4
+    assert len(table(Ledger(path))) == 4
+    assert sorted(file.name for file in path.parent.iterdir() if file.name.startswith(".")) == []
+
+
+def test_an_old_ledger_stays_readable_and_forgets_what_never_was_an_answer(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.executescript(f"PRAGMA journal_mode = WAL; {SCHEMA}")
+    recorded = {0: (None, "0"), 1: ("no chat completion", "<html>"), 2: ("rejected", "bad image"), 3: ("empty", "")}
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+        for number, (fault, reply) in recorded.items():
+            question = dataclasses.replace(other(number), second="" if fault == "empty" else "second")  # an empty first turn
+            values = (
+                question.key,
+                *question.columns,
+                reply,
+                None if fault else "FIRST",
+                fault,
+                300,
+                1,
+                0.002,
+                1.5,
+                1,
+                "h",
+                None,
+                None,
+                7.0,
+            )
+            old.execute(f"INSERT INTO answers VALUES ({', '.join('?' * len(values))})", values)
+            old.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", zip(question.columns[2:4], question.texts, strict=True))
+        old.execute("INSERT INTO spending VALUES ('a model', 0.008)")
+    for _ in range(2):
+        ledger = Ledger(path)
+        assert table(ledger)["reply"].tolist() == ["0"]
+        assert (ledger.spent("a model"), ledger.lost("a model")) == (pytest.approx(0.008), pytest.approx(0.006))
+        assert faults(ledger) == []
+        ledger.close()
+
+
+def test_a_ledger_of_newer_code_is_left_alone(ledger):
+    ledger._connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(SenseiError, match="is of version 99: expected at most 1"):
+        Ledger(ledger.path)
+
+
+def test_what_broke_on_the_way_is_booked_and_what_was_refused_is_not(ledger):
+    for number, usd in enumerate([None, 0.0, 0.25]):
+        assert ledger.claim(other(number), 0.5, **NO_LIMITS)
+        ledger.give_up(other(number).key, usd)
+    assert ledger.spent("a model") == ledger.lost("a model") == 0.75
+    assert open_claims(ledger)[:2] == (0, 0.0) and faults(ledger) == []
+
+
+def test_a_bill_above_the_estimate_counts_for_all_that_is_in_flight(ledger):
+    limited = NO_LIMITS | {"max_usd": 1.0}
+    assert ledger.claim(other(0), 0.02, **limited)
+    assert not ledger.claim(other(1), 0.02, **limited), "nobody follows before the first bill"
+    ledger.record(other(0), dataclasses.replace(ANSWER, usd=0.2))
+    flying = [number for number in range(1, 20) if ledger.claim(other(number), 0.02, **limited)]
+    assert flying == [1, 2, 3, 4], "the bill was ten times the claim: 0.2 + 4 x 0.2, and no fifth"
+    for number in flying:
+        ledger.give_up(other(number).key, None)
+    assert ledger.spent("a model") == pytest.approx(1.0), "what is lost is lost at the price of the last bill"
+    with pytest.raises(OverBudget):
+        ledger.claim(other(20), 0.02, **limited)
+    assert faults(ledger) == []
+
+
+def test_the_first_bill_says_what_was_lost_before_it(ledger):
+    assert ledger.claim(other(0), 0.02, **NO_LIMITS)
+    ledger.give_up(other(0).key, None)
+    assert ledger.spent("a model") == 0.02
+    for number, usd in ((1, 0.2), (2, 0.4)):
+        assert ledger.claim(other(number), 0.02, **NO_LIMITS)
+        ledger.record(other(number), dataclasses.replace(ANSWER, usd=usd))
+        assert ledger.lost("a model") == pytest.approx(0.2)
+    assert ledger.spent("a model") == pytest.approx(0.8) and faults(ledger) == []
+
+
+def test_a_question_that_is_charged_once_is_not_lost_too(ledger):
+    assert ledger.claim(QUESTION, 0.5, **NO_LIMITS)
+    ledger.give_up(QUESTION.key, None)
+    assert ledger.spent("a model") == 0.5
+    assert ledger.claim(QUESTION, 0.5, **NO_LIMITS)
+    ledger.record(QUESTION, ANSWER, charged_once=True)
+    assert ledger.spent("a model") == pytest.approx(ANSWER.usd) and ledger.lost("a model") == 0
+    assert faults(ledger) == []
+
+
+def test_replies_that_are_no_answers_can_be_forgotten_by_their_fault(ledger):
+    ledger.record(QUESTION, ANSWER)
+    for number, fault in enumerate(["cut off", "cut off", "empty"]):
+        ledger.record(other(number), dataclasses.replace(ANSWER, label=None, fault=fault))
+    said = CliRunner().invoke(app, ["forget", "--fault", "cut off", "--path", str(ledger.path)])
+    assert said.exit_code == 0 and said.output.startswith("2 replies forgotten")
+    assert ledger.find(other(0)) is None and ledger.find(other(2)).fault == "empty" and ledger.find(QUESTION) == ANSWER
+    assert ledger.spent("a model") == pytest.approx(4 * ANSWER.usd) and faults(ledger) == []
+    with pytest.raises(SenseiError, match="no reply with the fault 'cut of': expected one of empty"):
+        ledger.forget("cut of")

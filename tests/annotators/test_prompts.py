@@ -50,7 +50,12 @@ def test_the_inventory_sentence_has_exactly_four_cases():
         prompt.question(pair({"x": 1}, {"x": 1}))
 
 
-@pytest.mark.parametrize("reply", ["0", " 0\n", "0.", '"0"', "**0**", "(0)", "'0'", '{"answer": "0"}'])
+@pytest.mark.parametrize(
+    "reply",
+    ["0", " 0\n", "0.", '"0"', "**0**", "(0)", "'0'", '{"answer": "0"}', '{"answer": 0}',
+     "<think>1? No.</think>\n0", "Thoughts that the server has begun.\n</think>\n\n0.", '```json\n{"answer": "0"}\n```', "```\n0\n```",
+     '<think>1</think>```json\n{"answer": 0}\n```'],
+)  # fmt: skip
 def test_what_surrounds_an_answer_does_not_matter(reply):
     assert GENERAL.parse(reply) is Label.FIRST
 
@@ -58,7 +63,9 @@ def test_what_surrounds_an_answer_does_not_matter(reply):
 @pytest.mark.parametrize(
     "reply",
     ["", " ", "10", "01", "0 1", "-1", "0.1", "1.5", "the first", "0 first", "2/3", "١", "０",
-     '{"answer": 0}', '{"answer": "0", "why": "?"}',
+     '{"answer": 0.0}', '{"answer": true}', '{"answer": null}', '{"answer": -0}', '{"answer": [0]}', '{"answer": "0", "why": "?"}',
+     "<think>0", "<think>0</think>", "0</think>", "1 <think>1</think> 0", "<think>1</think>0</think>0", "<think><think>1</think>0",
+     "```json\n0\n``` or ```json\n1\n```", "```tie\n0\n```", "```json\n{}\n```", "<think>" * 5000, "</think>" * 5000 + "0",
      '{"answer": "0", "answer": "1"}', '[["answer", "0"]]', '{"answer": "10"}', "null", "I cannot help with that.", "4", "[" * 5000],
 )  # fmt: skip
 def test_what_is_not_an_answer_is_unknown(reply):

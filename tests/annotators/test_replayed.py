@@ -1,11 +1,13 @@
 """Labels from a file: the three kinds, the pairs' own order, and what bad files get."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from fakes.annotating import annotate, merge, options, write_pairs
+from PIL import Image
 
 from sensei.annotators.replayed import read_label_file
 from sensei.core.errors import SenseiError
@@ -76,3 +78,34 @@ def test_an_absent_file_is_named(tmp_path):
 
 def test_label_codes_are_the_published_ones(tmp_path):
     assert read_label_file(write(tmp_path / "own.npy", np.arange(4))) == dict(enumerate(Label))
+
+
+def put(what: str, path: Path) -> None:
+    """Something in the place of a file of labels."""
+    match what:
+        case "folder":
+            path.mkdir()
+        case "picture":
+            Image.new("RGB", (9, 9)).save(path, "png")
+        case "gzip":
+            path.write_bytes(gzip.compress(b"pair,label\n0,1\n"))
+        case "several arrays":
+            with open(path, "wb") as file:
+                np.savez(file, a=np.zeros(3), b=np.zeros(3))
+        case "half a zip":
+            path.write_bytes(b"PK\3\4" + bytes(30))
+        case "objects":
+            with open(path, "wb") as file:
+                np.save(file, np.array([{}], object))
+        case "nothing":
+            path.touch()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npy"])
+@pytest.mark.parametrize("what", ["folder", "picture", "gzip", "several arrays", "half a zip", "objects", "nothing"])
+def test_what_is_no_file_of_labels_is_named(tmp_path, what, suffix):
+    path = tmp_path / f"labels{suffix}"
+    put(what, path)
+    with pytest.raises(SenseiError, match=f"the labels {path} are damaged") as caught:
+        read_label_file(path)
+    assert len(str(caught.value).splitlines()) <= 2

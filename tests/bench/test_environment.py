@@ -38,6 +38,6 @@ def test_robodesk_drawn_fast_is_many_times_as_fast_as_its_package(tmp_path):
 
 def test_an_unknown_environment_names_the_known_ones(tmp_path):
     ended = run_python("-m", "sensei", "bench", "environment", "--env", "kitchen", cwd=tmp_path)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "found kitchen, expected one of minihack_keychest" in ended.stderr
     assert "Traceback" not in ended.stderr

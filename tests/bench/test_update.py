@@ -89,7 +89,7 @@ def test_a_peer_is_known_by_its_files(tmp_path):
 
 def test_a_checkout_that_is_no_peer_or_lacks_its_packages_is_a_clear_error(tmp_path):
     done = run_python("-m", "sensei", "bench", "update", "--against", tmp_path, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no known implementation" in done.stderr.splitlines()[-1]
     broken = tmp_path / "dreamerv3-torch"
     broken.mkdir()

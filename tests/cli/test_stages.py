@@ -130,7 +130,7 @@ def test_labels_beyond_the_limits_stop_the_stage(write_study, tmp_path):
 def test_a_missing_run_is_named(write_study, tmp_path):
     run_python("-m", "sensei", "study", write_study(), "results/smoke/study.yaml", cwd=tmp_path)
     result = run_python("-m", "sensei", "tabulate", "--study", "results/smoke/study.yaml", cwd=tmp_path)
-    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert result.returncode == 2 and "Traceback" not in result.stderr
     assert "minihack_keyroom_s5/explore/sensei/seed0" in result.stderr
     assert not (tmp_path / "results/smoke/scores.parquet").exists()
 

@@ -176,7 +176,13 @@ def test_using_it_too_early_or_too_late_is_an_error():
 
 @pytest.mark.parametrize(
     ("kind", "found"),
-    [("Raises", "ValueError: the simulator is on fire"), ("Exits", "exit status 3"), ("Dies", "signal 9"), ("Segfaults", "signal 11")],
+    [
+        ("Raises", "ValueError: the simulator is on fire"),
+        ("Exits", "exit status 3"),
+        ("Dies", "signal 9\n.*memory"),
+        ("Segfaults", "signal 11"),
+        ("WritesToAFullDisk", "signal 7\n.*temporary folder .* is full"),
+    ],
 )
 def test_a_worker_that_fails_is_an_error_that_says_where(kind, found):
     vector = VectorEnvironment(misbehaving(kind), 16, 4, "train", 2)

@@ -1,5 +1,8 @@
 """The checker finds every breach of the contract."""
 
+import signal
+import time
+
 import numpy as np
 import pytest
 from fakes.counting import CONFIG
@@ -38,6 +41,34 @@ BREACHES = {
 }
 
 
+def raises(error):
+    def method(self, *arguments):
+        raise error
+
+    return method
+
+
+def prints(self, action):
+    print("step!")
+    return Counting._advance(self, action)
+
+
+BREACHES |= {
+    r"reset\(\) raises ValueError: found 'on fire'": {"_begin": raises(ValueError("on fire"))},
+    r"step\(\) raises SystemExit: found '3'": {"_advance": raises(SystemExit(3))},
+    r"render_for_annotator\(\) raises KeyError": {"render_for_annotator": raises(KeyError("camera"))},
+    r"reset\(\): found None, expected 2 values": {"reset": lambda self, seed=None: None},
+    r"reset\(\), info: found nothing, expected events": {
+        "reset": lambda self, seed=None: (Counting.reset(self, seed=seed)[0], {"nothing": 1})
+    },
+    r"`image`: found \[\[0\]\], expected uint8": {"_image": lambda self: [[0]]},
+    r"`flags`: found nan or infinity": {"_flags": lambda self: np.full(1, np.nan, np.float32)},
+    r"`reward`: found 'much'": {"step": lambda self, action: (step := Counting.step(self, action))[:1] + ("much",) + step[2:]},
+    r"standard output: found 'step!": {"_advance": prints},
+    r"action \[nan, nan, nan\]: found IndexError": {"step": raises(IndexError("3"))},
+}
+
+
 @pytest.mark.parametrize("message", BREACHES)
 def test_the_checker_names_each_breach(message):
     with pytest.raises(SenseiError, match=message):
@@ -56,3 +87,12 @@ def test_the_checker_finds_an_environment_that_never_ends():
 
     with pytest.raises(SenseiError, match="end of the episode: found terminated=False, truncated=False at step 12"):
         check_environment(breach(step=step, _begin=lambda self, seed: Counting._begin(self, 2)))
+
+
+def test_the_checker_gives_up_an_environment_that_hangs():
+    env = breach(_advance=lambda self, action: time.sleep(60))
+    begin = time.monotonic()
+    with pytest.raises(SenseiError, match="no end within 0.3 s"):
+        check_environment(env, seconds=0.3)
+    assert time.monotonic() - begin < 10
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

@@ -138,7 +138,7 @@ from sensei.core.plugins import names
 from sensei.envs.registry import family
 from sensei.study.models.environment import EnvironmentConfig
 
-about = {"level": "-", "tasks": ["-"], "title": "-", "episode_steps": 1, "events": ["environment_reward"]}
+about = {"level": "-", "tasks": ["none"], "title": "-", "episode_steps": 1, "events": ["environment_reward"]}
 for name in (*names("sensei.envs", "Environment"), "sensei.envs.toy:KeyDoor"):
     family(EnvironmentConfig(family=name, **about))
 heavy = {"torch", "nle", "minihack", "minigrid", "mujoco", "dm_control", "robodesk", "OpenGL", "gym"}

@@ -9,7 +9,7 @@ from sensei.envs.toy import Counting
 from sensei.study.models.environment import EnvironmentConfig
 
 CONFIG = EnvironmentConfig(
-    family="sensei.envs.toy:Counting", level="-", tasks=["-"], title="-", episode_steps=9, events=["odd_step", "environment_reward"]
+    family="sensei.envs.toy:Counting", level="-", tasks=["none"], title="-", episode_steps=9, events=["odd_step", "environment_reward"]
 )
 
 

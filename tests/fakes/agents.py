@@ -15,7 +15,7 @@ WEIGHTS = ExplorationConfig(percentile=60, go={"semantic": 1.0, "disagreement": 
 
 def dreamer(discrete: bool, phase: str = "explore", compile: str = "auto") -> DreamerAgent:
     environment = EnvironmentConfig(
-        family="sensei.envs.toy:Counting", level="-", tasks=["-"], title="-", episode_steps=5, events=["environment_reward"]
+        family="sensei.envs.toy:Counting", level="-", tasks=["none"], title="-", episode_steps=5, events=["environment_reward"]
     )
     small = WorldModelConfig(size="XS", image_size=16)
     settings = Settings(

@@ -15,7 +15,7 @@ from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.preferences import LabelsConfig
 
 ROOM = ("key_in_view", "key_held", "closed_door_beside", "open_door_in_view", "stairs_in_view")
-KEYROOM = EnvironmentConfig(family="minihack", level="KeyRoom-S5", tasks=["-"], title="-", episode_steps=1, events=["door_opened"])
+KEYROOM = EnvironmentConfig(family="minihack", level="KeyRoom-S5", tasks=["none"], title="-", episode_steps=1, events=["door_opened"])
 
 
 def options(kind: str, **settings: object) -> AnnotatorOptions:

@@ -17,12 +17,13 @@ from sensei.preferences.frames import Frames, save_frames
 from sensei.preferences.pair import Label, Pair, Side
 from sensei.study.layout import CONFIG_FOLDER, Layout
 from sensei.study.load import dump_study, load_study
+from sensei.study.models.annotators import AnnotatorOptions
 
 MODEL = "gpt-4o-2024-05-13"
 PATIENT = {"at_once": 16, "timeout": 20.0, "longest_wait": 0.2, "attempts": 12}  # for a busy machine
 SECRET = "sk-planted-0123456789abcdef"
-BROKEN = {"429": 0.05, "500": 0.03, "502": 0.03, "503": 0.03, "529": 0.03, "dropped": 0.04, "half_sent": 0.04}
-BAD_REPLIES = {"invalid_json": 0.03, "empty": 0.03, "refusal": 0.03, "outside_grammar": 0.03, "chatty": 0.03}
+BROKEN = {"429": 0.05, "500": 0.03, "502": 0.03, "503": 0.03, "529": 0.03, "dropped": 0.04, "half_sent": 0.04, "invalid_json": 0.03}
+BAD_REPLIES = {"empty": 0.03, "refusal": 0.03, "outside_grammar": 0.03, "chatty": 0.03}
 STATE = "key_held"
 ENVIRONMENT, ANNOTATOR = "minihack_keyroom_s5", "gpt-4o"
 
@@ -46,7 +47,7 @@ def draw(frames: Frames, number: int, seed: int = 1) -> list[Pair]:
     ]
 
 
-def _write_pairs(path: Path, number: int, frames: int) -> None:
+def write_pairs(path: Path, number: int, frames: int) -> None:
     """The table of such pairs, no two alike in either order, with a state for the inventory sentence."""
     rng = np.random.default_rng(2)
     every = np.stack(np.triu_indices(frames, 1), 1)
@@ -70,9 +71,13 @@ def distinct(pairs: list[Pair]) -> int:
 
 def asking(folder: Path, prompt: str = "robodesk", **changes: object) -> Asking:
     """An annotator behind the server that OPENAI_BASE_URL names."""
+    return make_annotator(openai_options(**changes), assignment(folder, prompt=prompt)).asking
+
+
+def openai_options(**changes: object) -> AnnotatorOptions:
+    """Those of a patient annotator that minds no unreadable replies."""
     settings = {"model": MODEL, "max_unreadable": 1.0} | changes
-    asked = options("openai_api", **settings | {"requests": PATIENT | settings.get("requests", {})})
-    return make_annotator(asked, assignment(folder, prompt=prompt)).asking
+    return options("openai_api", **settings | {"requests": PATIENT | settings.get("requests", {})})
 
 
 def write_study(folder: Path, pairs: int, frames: int, **changes: object) -> Layout:
@@ -86,7 +91,7 @@ def write_study(folder: Path, pairs: int, frames: int, **changes: object) -> Lay
     asked.folder.mkdir(parents=True)
     files.study.write_text(yaml.safe_dump(resolved))
     write_frames(asked.folder, frames, asked.frames.name)
-    _write_pairs(asked.pairs, pairs, frames)
+    write_pairs(asked.pairs, pairs, frames)
     record("pairs", asked.pairs, asked.frames)
     return files
 

@@ -49,6 +49,11 @@ class Segfaults(Misbehaving):
         os.kill(os.getpid(), signal.SIGSEGV)
 
 
+class WritesToAFullDisk(Misbehaving):
+    def fail(self):
+        os.kill(os.getpid(), signal.SIGBUS)
+
+
 class Slides(gymnasium.Env):
     """Behaves well: two actions in [0, 4], whose sum of all steps is the picture."""
 
@@ -68,5 +73,5 @@ class Slides(gymnasium.Env):
         return np.full((16, 16, 3), self.place, np.uint8)
 
 
-for kind in (Slides, Raises, Exits, Dies, Segfaults):
+for kind in (Slides, Raises, Exits, Dies, Segfaults, WritesToAFullDisk):
     gymnasium.register(f"{kind.__name__}-v0", kind)

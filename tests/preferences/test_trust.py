@@ -19,7 +19,7 @@ from sensei.preferences.frames import Frames, save_frames
 from sensei.preferences.labels import agreed
 from sensei.preferences.pair import Label, Reply, Side
 from sensei.preferences.tables import read_labels, read_replies
-from sensei.preferences.trust import faults, lean, require_trust
+from sensei.preferences.trust import faults, lean, read_card, require_trust
 from sensei.study.models.annotators import AnnotatorOptions
 from sensei.study.models.preferences import LabelsConfig
 
@@ -180,3 +180,22 @@ def test_a_lean_is_the_same_to_either_side(first, second):
 
 def test_a_card_on_disk_is_the_card(tmp_path):
     assert labelled(tmp_path, ORACLE, BOTH, 50) == json.loads((tmp_path / "card.json").read_text())
+
+
+def test_a_card_of_another_kind_is_refused_with_what_is_wrong_in_it(tmp_path):
+    card = labelled(tmp_path, ORACLE, LabelsConfig(), pairs=50)
+    path = tmp_path / "read.json"
+    for content, found in (
+        (card, None),
+        ([1, 2], "valid dictionary"),
+        ({"chosen_epoch": 3, "held_out": 0.9}, "`order_bias`"),
+        (card | {"order_bias": {"share": "much"}}, "`order_bias.share`"),
+        (card | {"shares": {}}, "`shares.unknown`"),
+        (card | {"oracle": {"kappa": 1}}, "`oracle.accuracy`"),
+    ):
+        path.write_text(json.dumps(content))
+        if found is None:
+            assert read_card(path) == json.loads(json.dumps(card))
+        else:
+            with pytest.raises(SenseiError, match=f"no card of labels: found .*{found}"):
+                read_card(path)

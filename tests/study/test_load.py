@@ -1,17 +1,22 @@
 """Studies: the three that ship, Appendix B, and every mistake a study file can hold."""
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from sensei.core.errors import SenseiError
 from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.load import dump_study, load_study, merge, read_study
+from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.file import SETTINGS_KEYS, StudyFile
+from sensei.study.models.preferences import LabelsConfig, PairsConfig
 from sensei.study.schema import json_schema
 
 STUDIES = ("smoke", "config", "paper")
@@ -116,11 +121,31 @@ MISTAKES = {
     "unknown annotator": ({"annotators": ["gpt9"]}, ["annotators", "gpt9", "oracle"]),
     "percentile of 120": ({"exploration": {"percentile": 120}}, ["exploration.percentile", "120"]),
     "not a number": ({"training": {"train_ratio": float("nan")}}, ["training.train_ratio"]),
-    "more pairs than frames offer": ({"pairs": {"number": 10**9}}, ["pairs.number", "explore_steps"]),
+    "more pairs than frames offer": ({"pairs": {"number": 10**7}}, ["pairs.number", "explore_steps"]),
     "collector that needs labels": ({"collector": "sensei"}, ["collector", "labels"]),
     "scratch method explores": ({"explore": ["dreamerv3", "plan2explore"]}, ["dreamerv3", "learn"]),
     "task of an unexplored method": ({"learn": ["vlm_motif"]}, ["vlm_motif", "explore"]),
     "study name with a slash": ({"study": "a/b"}, ["study", "a/b"]),
+    "study above the results": ({"study": "../smoke"}, ["study", "../smoke", "letters, digits"]),
+    "study that is an option": ({"study": "-rf"}, ["study", "-rf"]),
+    "study that is something else": ({"study": "published"}, ["study", "published", "another name"]),
+    "environment elsewhere": ({"environments": ["/etc/passwd"]}, ["environments.0", "/etc/passwd"]),
+    "method with a command": ({"explore": ["a;b"]}, ["explore.0", "a;b"]),
+    "annotator with a blank": ({"annotators": ["a b"]}, ["annotators.0", "a b"]),
+    "figure with a command": ({"figures": ["a.b:C;d"]}, ["figures.0", "a.b:C;d"]),
+    "task above its folder": ({"per_environment": {"robodesk": {"environment": {"tasks": ["../x"]}}}}, ["tasks.0", "../x"]),
+    "name of 300 letters": ({"collector": "a" * 300}, ["collector", "up to 100"]),
+    "prompt with a wildcard": ({"pairs": {"prompt": "{seed}.md"}}, ["pairs.prompt", "{seed}.md"]),
+    "negative seed": ({"seeds": [-1]}, ["seeds.0", "-1"]),
+    "seed too large": ({"seeds": [2**32]}, ["seeds.0", str(2**32)]),
+    "seed that is a word": ({"seeds": [True]}, ["seeds.0", "True"]),
+    "repeated seed of the pairs": ({"pairs": {"seeds": [0, 0]}}, ["`pairs`", "seeds", "0 twice"]),
+    "repeated view": ({"labels": {"views": ["left", "left"]}}, ["`labels`", "views", "left twice"]),
+    "10^9 workers": ({"training": {"workers": 10**9}}, ["training.workers", "1000000000", "1024"]),
+    "a batch beyond memory": ({"training": {"batch_size": 2**16, "batch_length": 2**16}}, ["`training`", "batch_size", "1048576"]),
+    "a rate above 1": ({"behaviour": {"learning_rate": 3}}, ["behaviour.learning_rate", "3"]),
+    "a number that is a word": ({"training": {"train_ratio": True}}, ["training.train_ratio", "True"]),
+    "a value of 1,000 letters": ({"training": {"device": "x" * 1000}}, ["training.device", "xxx ..."]),
     "missing axis": ({"seeds": None}, ["seeds"]),
 }
 
@@ -132,7 +157,7 @@ def test_a_mistake_is_named_with_its_key_in_at_most_three_lines(mistake, write_s
     with pytest.raises(SenseiError) as caught:
         load_study(path)
     message = str(caught.value)
-    assert 1 <= len(message.splitlines()) <= 3
+    assert 1 <= len(message.splitlines()) <= 3 and len(message) < 800
     assert str(path) in message or "config/" in message
     for text in expected:
         assert text in message, message
@@ -184,3 +209,38 @@ def test_compile_off_may_be_written_as_a_word(word):
     content = yaml.safe_load((CONFIG_FOLDER / "smoke.yaml").read_text(encoding="utf-8"))
     content["training"] = content.get("training", {}) | {"compile": yaml.safe_load(word)}
     assert load_study(content, source="a test").settings["minihack_keyroom_s5"].training.compile == "off"
+
+
+def endless(node: object, where: str = "") -> Iterator[str]:
+    """Where a JSON schema has a number without a largest value, or a list without a largest length."""
+    if isinstance(node, dict):
+        kind = node.get("type")
+        if (
+            kind in ("integer", "number")
+            and not {"maximum", "exclusiveMaximum"} & node.keys()
+            or kind == "array"
+            and "maxItems" not in node
+        ):
+            yield where
+    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, part in parts:
+        yield from endless(part, f"{where}.{name}")
+
+
+def test_every_number_and_every_list_of_a_study_has_an_end():
+    assert list(endless(json.loads(json_schema()))) == []
+
+
+def test_every_name_that_becomes_a_path_keeps_to_one_rule():
+    for model, fields in (
+        (StudyFile, AXES_OF_NAMES),
+        (EnvironmentConfig, ("tasks", "events")),
+        (PairsConfig, ()),
+        (LabelsConfig, ("views",)),
+    ):
+        for name in fields:
+            with pytest.raises(ValidationError, match="letters, digits"):
+                TypeAdapter(model.model_fields[name].rebuild_annotation()).validate_python(["../x"])
+
+
+AXES_OF_NAMES = ("environments", "explore", "learn", "annotators", "figures", "stages")

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.files import sha256
 from sensei.kernels import choice
 from sensei.replay.episodes import load_episode
-from sensei.training import checkpoint
+from sensei.training import checkpoint, outputs
 from sensei.training.loop import Loop
 from sensei.training.runs import explore, learn
 
@@ -136,11 +137,12 @@ def test_an_interrupted_run_with_continuous_actions_equals_the_uninterrupted_one
     assert_same_run(tmp_path, folder)
 
 
-def test_a_resumed_run_really_starts_from_its_checkpoint(whole, tmp_path, monkeypatch):
-    interrupt(explore_at_random, tmp_path, whole(explore_at_random)[1] // 2)
+@pytest.mark.parametrize("carry_out", [explore_at_random, explore_and_keep])
+def test_a_resumed_run_really_starts_from_its_checkpoint(whole, carry_out, tmp_path, monkeypatch):
+    interrupt(carry_out, tmp_path, whole(carry_out)[1] // 2)
     resumed, restore = [], Loop._restore
     monkeypatch.setattr(Loop, "_restore", lambda self, state: (resumed.append(state["step"]), restore(self, state)))
-    explore_at_random(tmp_path)
+    carry_out(tmp_path)
     assert len(resumed) == 1 and 120 <= resumed[0] < 180, "the last checkpoint before the interruption"
 
 
@@ -156,7 +158,7 @@ def test_a_resumed_run_keeps_what_its_operations_are_computed_by(whole, tmp_path
 @pytest.mark.parametrize("carry_out", [explore_and_keep, learn_ppo])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_run_interrupted_while_it_saves_equals_the_uninterrupted_one(whole, carry_out, when, tmp_path, monkeypatch):
-    """The checkpoint is one file: whatever belongs to it is there before it appears and stays until the next has appeared."""
+    """The state is one file: whatever belongs to it is there before it appears and stays until the next has appeared."""
     save, saved = checkpoint.save, []
 
     def stop_at_the_second(path, state):
@@ -206,27 +208,71 @@ def test_a_resumed_run_with_other_settings_names_the_keys(whole, carry_out, tmp_
     assert str(tmp_path / "checkpoint" / "state.pt") in str(error.value)
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "noise", "empty"])
-def test_a_damaged_checkpoint_is_named(damage, whole, tmp_path):
-    _, steps = whole(explore_at_random)
-    interrupt(explore_at_random, tmp_path, int(0.7 * steps))
-    path = tmp_path / "checkpoint" / "state.pt"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 3] ^= 0xFF
-    path.write_bytes({"cut": bytes(data[: len(data) // 2]), "changed": bytes(data), "noise": b"noise" * 99, "empty": b""}[damage])
-    with pytest.raises(SenseiError, match=r"state\.pt is damaged") as error:
-        explore_at_random(tmp_path)
-    assert str(path) in str(error.value)
+def flip(path: Path, place: float = 0.4) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 0x10
+    path.write_bytes(content)
 
 
-def test_a_damaged_picture_file_of_a_checkpoint_is_named(whole, tmp_path):
-    _, steps = whole(explore_at_random)
-    interrupt(explore_at_random, tmp_path, int(0.7 * steps))
-    path = next((tmp_path / "checkpoint").glob("running-*.npz"))
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(SenseiError, match="is damaged") as error:
-        explore_at_random(tmp_path)
-    assert str(path) in str(error.value)
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def zero_from_the_header_on(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:128] + bytes(len(content) - 128))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+DAMAGES = [
+    *(("checkpoint/state.pt", damage) for damage in (flip, cut, zero, empty)),
+    *(("checkpoint/metrics.jsonl", damage) for damage in (Path.unlink, empty, flip)),
+    *(("checkpoint/running-*-1.npz", damage) for damage in (Path.unlink, cut, flip)),
+    *(("episodes/worker00-000001.npz", damage) for damage in (Path.unlink, cut, flip)),
+    *(("checkpoint/replay/image.npy", damage) for damage in (Path.unlink, cut, empty, zero_from_the_header_on)),
+    ("checkpoint/replay/is_terminal.npy", lambda path: flip(path, 0.2)),
+    ("checkpoint/replay/action.npy", lambda path: path.rename(path.with_name("reward.npy"))),
+]
+
+
+@pytest.mark.parametrize("name, damage", DAMAGES)
+def test_a_checkpoint_that_is_not_whole_is_none(whole, name, damage, tmp_path, caplog):
+    """The run says so in one line, begins again and ends as if nothing had been."""
+    carry_out = explore_and_keep if "replay" in name else explore_at_random  # which keeps no replay and is quicker
+    folder, steps = whole(carry_out)
+    interrupt(carry_out, tmp_path, steps // 2)
+    (path,) = tmp_path.glob(name)
+    damage(path)
+    caplog.clear()
+    carry_out(tmp_path)
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "starts anew" in line and "\n" not in line and (path.name in line or "replay" in line)
+    assert_same_run(tmp_path, folder)
+
+
+@pytest.mark.parametrize("carry_out", [explore_and_keep, learn_ppo])
+@pytest.mark.parametrize("gone", ["nothing", "replay", "metrics.jsonl"])
+def test_a_run_killed_while_it_deletes_its_state_equals_the_uninterrupted_one(whole, carry_out, gone, tmp_path, monkeypatch):
+    def stopped(folder, **options):
+        path = Path(folder) / gone
+        if path.is_dir():
+            rmtree(path)
+        path.unlink(missing_ok=True)
+        raise Interrupted
+
+    rmtree = shutil.rmtree
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(outputs.shutil, "rmtree", stopped)
+        carry_out(tmp_path)
+    carry_out(tmp_path)
+    assert_same_run(tmp_path, whole(carry_out)[0])
 
 
 def test_what_a_run_with_other_settings_left_before_its_first_checkpoint_is_forgotten(whole, tmp_path):

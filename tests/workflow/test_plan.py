@@ -254,3 +254,12 @@ def test_the_slurm_profile_plans_the_paper(tmp_path):
         "-n", "--configfile", CONFIG_FOLDER / "paper.yaml", "--workflow-profile", ROOT / "workflow/profiles/slurm", cwd=tmp_path
     )
     assert planned(result) == expected_jobs("paper")
+
+
+def test_annotators_that_ask_a_server_run_where_the_ledger_is(tmp_path):
+    """On a cluster all nodes would write to one SQLite file."""
+    asked = "--config", 'annotators=["gpt-4o", "oracle"]'
+    jobs = planned(snakemake("-n", "labels", *asked, "--configfile", CONFIG_FOLDER / "smoke.yaml", cwd=tmp_path))
+    shards = load_study(CONFIG_FOLDER / "smoke.yaml").settings["minihack_keyroom_s5"].pairs.shards
+    assert jobs["annotate_by_server"] == shards
+    assert "localrules:\n    annotate_by_server," in (ROOT / "workflow" / "rules" / "annotate.smk").read_text()

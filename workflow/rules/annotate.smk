@@ -24,6 +24,11 @@ rule caption_clip:
         command(STAGES["caption-clip"])
 
 
+KINDS = {name: annotator_class(options.kind) for name, options in STUDY.annotator_settings.items()}
+SERVERS = [re.escape(name) for name, kind in KINDS.items() if kind.asks_server]
+NOBODY = "(?!)"  # matches no name
+
+
 rule annotate:
     input:
         unpack(inputs(STAGES["annotate"])),
@@ -31,6 +36,8 @@ rule annotate:
         **outputs(STAGES["annotate"]),
     log:
         log_of(STAGES["annotate"]),
+    wildcard_constraints:
+        annotator="|".join(re.escape(name) for name, kind in KINDS.items() if not kind.asks_server) or NOBODY,
     priority: 30
     conda:
         "../../envs/sensei.yaml"
@@ -38,6 +45,7 @@ rule annotate:
     resources:
         mem_mb=4000,
         runtime=240,
+        ledger=lambda wildcards: int(KINDS[wildcards.annotator].shares_ledger),
     params:
         code=code(STAGES["annotate"]),
         settings=settings(STAGES["annotate"]),
@@ -45,6 +53,16 @@ rule annotate:
         "{wildcards.annotator} answers shard {wildcards.shard} of {wildcards.environment}"
     shell:
         command(STAGES["annotate"])
+
+
+# Where the workflow was started, not on the nodes of a cluster: the ledger is one file that processes on one machine may share.
+localrules:
+    annotate_by_server,
+
+
+use rule annotate as annotate_by_server with:
+    wildcard_constraints:
+        annotator="|".join(SERVERS) or NOBODY,
 
 
 rule merge:

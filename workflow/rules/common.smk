@@ -6,12 +6,16 @@ import re
 import sys
 from pathlib import Path
 
-from sensei.core.errors import SenseiError
+from sensei.core.faults import explained
+from sensei.core.files import remove_temporaries
+from sensei.core.locks import hold
+from sensei.core.orphan import let_jobs_end_with_me
 from sensei.core.process import use_this_interpreter
 from sensei.study.cost import frames_memory, pairs_minutes, pairs_processes, run_memory, run_minutes
 from sensei.study.folder import check_folder, record_study
-from sensei.study.layout import RESULTS, Layout
+from sensei.study.layout import RESULTS, Layout, manifest_of
 from sensei.study.load import load_study, read_layers
+from sensei.study.models.annotators import annotator_class
 from sensei.study.slices import figures_of, jobs
 from sensei.study.stage import Job, own_stage
 from sensei.study.stages import STAGES
@@ -23,10 +27,23 @@ try:
     OWN_STAGES = {called: own_stage(called) for called in STUDY.stages}
     FILES = Layout(RESULTS / STUDY.study)
     check_folder(STUDY, FILES.study, SOURCE)
-except SenseiError as error:
-    sys.exit(f"Error: {error}")  # SystemExit, because Snakemake prints the traceback of any other exception
+except Exception as error:
+    if (TOLD := explained(error)) is None:
+        raise
+    sys.exit(f"Error: {TOLD}")  # SystemExit, because Snakemake prints the traceback of any other exception
 
 use_this_interpreter()
+let_jobs_end_with_me()
+
+# Once, not in each job, which reads this file again; and not where nothing of the study is made. Jobs with a software environment of
+# their own, or on a cluster, may have what this machine lacks.
+ASIDE = {"published", "--unlock", "--cleanup-metadata", "--list-rules", "--touch", "--report", "--lint"}
+if workflow.is_main_process and not ASIDE & set(sys.argv):
+    from sensei.study.preflight import lacking
+
+    HERE = not workflow.deployment_settings.deployment_method and workflow.resource_settings.nodes is None
+    if LACKING := lacking(STUDY, FILES, SOURCE, HERE, page=not {"figures", "train_all"} & set(sys.argv)):
+        sys.exit(f"Error: {LACKING}")
 
 
 pathvars:
@@ -89,7 +106,7 @@ def command(stage, called=None):
     words += [f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis != "share"]
     words += ["--share {params.share}"] * ("share" in stage.axes) + ["--threads {threads}"] * stage.threads
     name = f"run {called}" if called else stage.name
-    return f"python -m sensei {name} {' '.join(words)} > {{log}} 2>&1"
+    return f"python -m sensei {name} {' '.join(words)} >> {{log}} 2>&1"
 
 
 def _texts(paths):
@@ -122,7 +139,15 @@ def gpus(wildcards):
     return int(STUDY.settings[wildcards.environment].training.device != "cpu")
 
 
-# Not a rule: a study with one more seed is another file, and what waits for that file must not be made again.
+# Not a rule: a study with one more seed is another file, and what waits for that file must not be made again. The study's lock takes the
+# place of Snakemake's own (profiles: nolock), which outlives a killed process, and which whoever ends first drops for all others.
 onstart:
     if set(workflow.dag_settings.targets) != {"published"}:
-        record_study(STUDY, FILES.study)
+        try:
+            hold(FILES.lock, f"the making of {FILES.root}")
+            remove_temporaries(FILES.study, manifest_of(FILES.study))
+            record_study(STUDY, FILES.study)
+        except Exception as error:
+            if (TOLD := explained(error)) is None:
+                raise
+            sys.exit(f"Error: {TOLD}")

@@ -27,6 +27,8 @@ class NoisyOracle(Annotator):
         super().__init__(options, assignment)
         self._oracle = Oracle(options, assignment)
 
+    missing = Oracle.missing
+
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair."""
         trusted, fair = self.options.accuracy, 1 - self.options.first_bias

@@ -1,10 +1,11 @@
 """An annotator that reads the game state instead of the picture."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import Field
 
 from sensei.annotators.contract import Annotator, Assignment
+from sensei.core.errors import SenseiError
 from sensei.envs.registry import family
 from sensei.preferences.pair import Label, Pair, Reply, compare
 from sensei.study.models.annotators import AnnotatorOptions
@@ -25,6 +26,15 @@ class Oracle(Annotator):
     def __init__(self, options: Options, assignment: Assignment):
         super().__init__(options, assignment)
         self._family = family(assignment.environment)
+
+    @classmethod
+    def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float] | None, online: bool) -> Iterator[SenseiError]:
+        """Whether the environment can rank its states."""
+        kind = family(assignment.environment)
+        if state is not None and not kind.can_rank(state):
+            found = f"{len(state)} states ({', '.join(state)})" if state else "no state"
+            what = f"an oracle cannot rank the states of {assignment.environment.level}"
+            yield SenseiError(what, found=found, expected=f"`can_rank` and `ranks` of {kind.__name__}", hint="choose another annotator")
 
     def answer(self, pair: Pair) -> Label:
         """What it says of the two sides as shown."""

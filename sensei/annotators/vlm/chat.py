@@ -11,7 +11,6 @@ from sensei.preferences.frames import Frames
 from sensei.preferences.pair import Label, Pair, Reply, Side
 
 FIRST_TURN_TOKENS = 1000  # of the reply that describes the environment, once
-EMPTY, REFUSED, OUTSIDE, NO_COMPLETION, REJECTED = "empty", "refused", "outside the grammar", "no chat completion", "rejected"
 Parameters = dict[str, object]
 
 
@@ -72,9 +71,7 @@ def keep_first_turn(path: Path, inquiry: Inquiry, reply: str) -> FirstTurn:
 
 
 def reply_to(pair: Pair, answer: Answer) -> Reply:
-    """A pair's reply: one that cannot be read is unknown, with its fault; a picture that was rejected is an error."""
-    if answer.fault == REJECTED:
-        return Reply(pair.pair, pair.swapped, "", None, f"the server rejected a picture: {answer.reply}")
+    """A pair's reply: one that cannot be read is unknown, with its fault."""
     return Reply(pair.pair, pair.swapped, answer.reply, Label.UNKNOWN if answer.label is None else answer.label, fault=answer.fault)
 
 

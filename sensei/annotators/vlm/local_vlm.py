@@ -1,9 +1,10 @@
 """Annotator that is any Hugging Face model that takes pictures and text, in this process: a folder or the hub."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -11,8 +12,11 @@ from pydantic import Field
 from sensei.annotators.contract import Annotator, Assignment
 from sensei.annotators.ledger import Ledger, through_ledger
 from sensei.annotators.prompts import load_prompt
-from sensei.annotators.questions import Answer
-from sensei.annotators.vlm.chat import FIRST_TURN_TOKENS, OUTSIDE, Chat, FirstTurn, Inquiry, keep_first_turn, reply_to
+from sensei.annotators.questions import OUTSIDE, Answer
+from sensei.annotators.vlm.chat import FIRST_TURN_TOKENS, Chat, FirstTurn, Inquiry, keep_first_turn, reply_to
+from sensei.core.devices import missing_gpu
+from sensei.core.errors import SenseiError
+from sensei.core.plugins import missing_packages
 from sensei.core.rng import integer_seed
 from sensei.preferences.pair import Label, Pair, Reply, Side
 from sensei.study.models.annotators import PromptedConfig
@@ -34,6 +38,16 @@ class LocalVLM(Annotator):
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: as the weights are stored")
         pairs_at_once: int = Field(8, ge=1, description="pairs in a batch")
         device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    shares_ledger = True
+
+    @classmethod
+    def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float] | None, online: bool) -> Iterator[SenseiError]:
+        """Whether its package is there, the folder of the model if it is one, and a GPU if one is wanted."""
+        yield from missing_packages(f"annotators of kind {options.kind}", "transformers")
+        if options.model.startswith(("/", ".", "~")) and not Path(options.model).is_dir():
+            yield SenseiError(f"there is no folder {options.model}", hint="correct `model` in the annotator's YAML")
+        yield from missing_gpu(options.device)
 
     def __init__(self, options: Options, assignment: Assignment):
         from sensei.annotators.vlm.local_model import LocalModel

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from sensei.core.errors import SenseiError
+from sensei.core.errors import MachineError
 
 BACKENDS = ("egl", "osmesa", "glfw")
 OPEN = """
@@ -26,7 +26,7 @@ def choose_backend() -> None:
     """Set MUJOCO_GL to the first of egl, osmesa and glfw that works here and MUJOCO_EGL_DEVICE_ID to the GPU, unless the user has.
 
     Raises:
-        SenseiError: none works, or the user's does not; names the packages to install.
+        MachineError: none works, or the user's does not; names the packages to install.
         ModuleNotFoundError: there is no MuJoCo.
     """
     if importlib.util.find_spec("mujoco") is None:
@@ -42,10 +42,10 @@ def choose_backend() -> None:
     os.environ["MUJOCO_GL"] = working
 
 
-def no_opengl(found: object) -> SenseiError:
+def no_opengl(found: object) -> MachineError:
     """The error of a machine that cannot draw."""
     install = "OpenGL, for example Debian's libegl1 libgl1-mesa-dri (egl) or libosmesa6 (osmesa)"
-    return SenseiError("Robodesk cannot draw", found=found, expected=install)
+    return MachineError("Robodesk cannot draw", found=found, expected=install)
 
 
 def egl_device(visible: str, cuda_numbers: Sequence[int | None]) -> int | None:

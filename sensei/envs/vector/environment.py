@@ -18,6 +18,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from sensei.core.errors import SenseiError
+from sensei.core.faults import signal_hint
 from sensei.envs import step
 from sensei.envs.contract import check_actions
 from sensei.envs.registry import family
@@ -199,8 +200,10 @@ class VectorEnvironment:
         if self._arrays and self._arrays["episode"][index] >= 0:
             where += f", episode {self._arrays['episode'][index]}, step {self._arrays['step'][index]}"
         if failure is None:
-            found = _exit_status(self._processes[index])
-            hint = "its last words, if any, are above; signal 9 mostly means that memory ran out: use fewer workers"
+            status = _exit_status(self._processes[index])
+            found, hint = (
+                (status, "its last words, if any, are above") if isinstance(status, str) else (f"signal {status}", signal_hint(status))
+            )
         else:
             found, hint = failure.text, None
             if failure.traceback:
@@ -209,13 +212,13 @@ class VectorEnvironment:
         raise SenseiError(f"environment {self.config.level} stopped ({where})", found=found, hint=hint)
 
 
-def _exit_status(process: subprocess.Popen) -> str:
-    """How a process that has closed its pipe ended."""
+def _exit_status(process: subprocess.Popen) -> str | int:
+    """How a process that has closed its pipe ended: the number of the signal, or words."""
     try:
         status = process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:
         return "a closed pipe"
-    return f"signal {-status}" if status < 0 else f"exit status {status}"
+    return -status if status < 0 else f"exit status {status}"
 
 
 def _end_workers(processes: list[subprocess.Popen], connections: list[Connection]) -> None:

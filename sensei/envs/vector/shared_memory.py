@@ -6,9 +6,11 @@ ends, so that nothing can be left behind (named segments of `multiprocessing.sha
 
 import mmap
 import os
+import tempfile
 
 import numpy as np
 
+from sensei.core.errors import MachineError
 from sensei.envs.step import Spec
 
 ALIGNMENT = 64  # bytes: a cache line
@@ -29,9 +31,19 @@ def map_arrays(file: int, layout: Spec) -> dict[str, np.ndarray]:
 
     Args:
         file: descriptor of the shared file, which grows to the size needed; new arrays hold zeros.
+
+    Raises:
+        MachineError: the temporary folder has no room for them; found now, because a write to a mapped page that finds none is signal 7.
     """
     offsets, size = _offsets(layout)
     if os.fstat(file).st_size < size:
-        os.ftruncate(file, size)
+        try:
+            os.ftruncate(file, size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file, 0, size)
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            hint = "free space there, or set TMPDIR to another folder"
+            raise MachineError(f"the temporary folder {folder} has no room for {size} bytes", found=error.strerror, hint=hint) from error
     memory = mmap.mmap(file, size)
     return {name: np.ndarray(shape, dtype, memory, offsets[name]) for name, (shape, dtype) in layout.items()}

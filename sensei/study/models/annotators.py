@@ -4,9 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from sensei.core.errors import SenseiError
+from sensei.core.errors import SenseiError, quoted
 from sensei.core.messages import validate
 from sensei.core.plugins import find, names
+from sensei.study.models.bounds import Share
+from sensei.study.models.names import File, Plugin
 from sensei.study.models.section import Section
 
 ANNOTATORS = "sensei.annotators", "Annotator", "annotator `kind`"
@@ -15,13 +17,14 @@ ANNOTATORS = "sensei.annotators", "Annotator", "annotator `kind`"
 class AnnotatorOptions(Section):
     """What every kind of annotator is told."""
 
-    kind: str = Field(description="module below sensei/annotators, or package.module:Class")
+    kind: Plugin = Field(description="module below sensei/annotators, or package.module:Class")
 
 
 class PromptedConfig(AnnotatorOptions):
     """What annotators that are asked in words have in common."""
 
-    prompt: str | None = Field(None, description="file of config/prompts, or the path of one's own; null: the environment's")
+    prompt: File | None = Field(None, description="file of config/prompts, or the path of one's own; null: the environment's")
+    max_unreadable: Share = Field(0.1, description="largest share of a shard's replies that may be no answers")
 
 
 def annotator_class(kind: str) -> type[Any]:
@@ -50,6 +53,8 @@ def annotator_options(content: dict[str, Any], source: str) -> AnnotatorOptions:
         options = annotator_class(kind).Options
     except SenseiError as error:
         raise SenseiError(f"{source}: {error.what}", found=error.found, expected=error.expected, hint=error.hint) from error
+    if not (isinstance(options, type) and issubclass(options, AnnotatorOptions)):
+        raise SenseiError(f"{source}: `Options` of {kind}", found=quoted(options), expected="a class that derives from AnnotatorOptions")
     return validate(options, content, source)
 
 

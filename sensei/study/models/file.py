@@ -4,8 +4,10 @@ from typing import Any
 
 from pydantic import Field
 
-from sensei.study.models.section import Section
-from sensei.study.models.study import Settings, Study
+from sensei.study.models.bounds import Seed
+from sensei.study.models.names import Name, Plugin
+from sensei.study.models.section import MOST, Section
+from sensei.study.models.study import Settings, Study, StudyName
 
 SETTINGS_KEYS = tuple(key for key in Settings.model_fields if key != "environment")
 
@@ -26,21 +28,25 @@ class Changes(Section):
 class EnvironmentChanges(Changes):
     """What a study changes in one of its environments alone."""
 
-    seeds: list[int] | None = Field(None, min_length=1, description="seeds of the runs in this environment; null: the study's")
-    annotators: list[str] | None = Field(None, min_length=1, description="annotators of this environment; null: the study's")
+    seeds: list[Seed] | None = Field(
+        None, min_length=1, max_length=MOST, description="seeds of the runs in this environment; null: the study's"
+    )
+    annotators: list[Name] | None = Field(
+        None, min_length=1, max_length=MOST, description="annotators of this environment; null: the study's"
+    )
     environment: dict[str, Any] = Field({}, description="changes to EnvironmentConfig, e.g. fewer tasks or the quality of its pictures")
 
 
 class StudyFile(Changes):
     """A study as people write it; `config/schema.json` is generated from this model."""
 
-    study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description=Study.model_fields["study"].description)
-    seeds: list[int] = Field(min_length=1, description="one run per seed, method and environment")
-    environments: list[str] = Field(min_length=1, description="files of config/envs")
-    explore: list[str] = Field(min_length=1, description=Study.model_fields["explore"].description)
-    learn: list[str] = Field(min_length=1, description=Study.model_fields["learn"].description)
-    annotators: list[str] = Field(min_length=1, description=Study.model_fields["annotators"].description)
-    collector: str = Field("plan2explore", description=Study.model_fields["collector"].description)
-    figures: list[str] = Field(min_length=1, description=Study.model_fields["figures"].description)
-    stages: list[str] = Field([], description=Study.model_fields["stages"].description)
-    per_environment: dict[str, EnvironmentChanges] = Field({}, description="environment -> changes to it alone, laid over those to all")
+    study: StudyName = Field(description=Study.model_fields["study"].description)
+    seeds: list[Seed] = Field(min_length=1, max_length=MOST, description="one run per seed, method and environment")
+    environments: list[Name] = Field(min_length=1, max_length=MOST, description="files of config/envs")
+    explore: list[Name] = Field(min_length=1, max_length=MOST, description=Study.model_fields["explore"].description)
+    learn: list[Name] = Field(min_length=1, max_length=MOST, description=Study.model_fields["learn"].description)
+    annotators: list[Name] = Field(min_length=1, max_length=MOST, description=Study.model_fields["annotators"].description)
+    collector: Name = Field("plan2explore", description=Study.model_fields["collector"].description)
+    figures: list[Plugin] = Field(min_length=1, max_length=MOST, description=Study.model_fields["figures"].description)
+    stages: list[Plugin] = Field([], max_length=MOST, description=Study.model_fields["stages"].description)
+    per_environment: dict[Name, EnvironmentChanges] = Field({}, description="environment -> changes to it alone, laid over those to all")

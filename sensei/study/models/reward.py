@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sensei.study.models.bounds import Count, Limit, Rate, Rounds, Share
 from sensei.study.models.section import Section
 
 
@@ -11,10 +12,10 @@ class RewardModelConfig(Section):
     """Bradley-Terry reward model R_psi (paper Appendix B; docs/method.md, sections 1 and 3)."""
 
     architecture: Literal["paper", "small"] = Field("paper", description="small: half the channels and a quarter of the units")
-    hidden: int = Field(512, ge=2, description="h: the head is h/2, h, 1")
-    batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(1e-5, ge=0)
-    epochs: int = Field(50, ge=1)
+    hidden: Count = Field(512, ge=2, description="h: the head is h/2, h, 1")
+    batch_size: Count = Field(32)
+    learning_rate: Rate = Field(1e-4)
+    weight_decay: Share = Field(1e-5)
+    epochs: Rounds = Field(50)
     validation_share: float = Field(0.2, gt=0, lt=1)
-    clip: float = Field(100.0, gt=0, description="the scorer clips its output to plus or minus this")
+    clip: Limit = Field(100.0, description="the scorer clips its output to plus or minus this")

@@ -1,17 +1,19 @@
 """A study with everything it names, resolved."""
 
 from collections import Counter
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sensei.study.models.annotators import AnnotatorConfig, PromptedConfig
 from sensei.study.models.behaviour import BehaviourConfig
+from sensei.study.models.bounds import Seed
 from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.exploration import EnsembleConfig, ExplorationConfig, Method
+from sensei.study.models.names import Name, Plugin
 from sensei.study.models.preferences import LabelsConfig, PairsConfig
 from sensei.study.models.reward import RewardModelConfig
-from sensei.study.models.section import Section
+from sensei.study.models.section import MOST, Section, distinct
 from sensei.study.models.training import TrainingConfig
 from sensei.study.models.world_model import WorldModelConfig
 
@@ -42,36 +44,45 @@ OPERATIONAL = {
     "max_unreadable",
     "pairs_at_once",
 }
+BESIDE_STUDIES = ("published", "ledger.sqlite", "README.md")  # what else is in the folder of results
+
+
+def _not_taken(name: str) -> str:
+    if name in BESIDE_STUDIES:
+        raise ValueError(f"{name} is something else in the folder of results; give the study another name")
+    return name
+
+
+StudyName = Annotated[Name, AfterValidator(_not_taken)]
 
 
 class Study(Section):
     """A complete study: its axes, and what it changes in the settings of every environment."""
 
-    study: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="folder below results/")
-    seeds: list[int] = Field(min_length=1)
-    environment_seeds: dict[str, list[int]] = Field({}, description="seeds of the environments that have seeds of their own")
-    environment_annotators: dict[str, list[str]] = Field({}, description="annotators of the environments that have some of their own")
-    environments: list[str] = Field(min_length=1)
-    explore: list[str] = Field(min_length=1, description="methods with an exploration run")
-    learn: list[str] = Field(min_length=1, description="methods with a task run")
-    annotators: list[str] = Field(min_length=1, description="the first one trains the methods, the others are compared with it")
-    collector: str = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
-    figures: list[str] = Field(min_length=1, description="figures of sensei/analysis/figures, or package.module:Class")
-    stages: list[str] = Field([], description="further stages, package.module:Class")
-    settings: dict[str, Settings] = Field(description="one resolved entry per environment")
-    methods: dict[str, Method]
-    annotator_settings: dict[str, AnnotatorConfig]
+    study: StudyName = Field(description="folder below results/")
+    seeds: list[Seed] = Field(min_length=1, max_length=MOST)
+    environment_seeds: dict[Name, list[Seed]] = Field({}, description="seeds of the environments that have seeds of their own")
+    environment_annotators: dict[Name, list[Name]] = Field({}, description="annotators of the environments that have some of their own")
+    environments: list[Name] = Field(min_length=1, max_length=MOST)
+    explore: list[Name] = Field(min_length=1, max_length=MOST, description="methods with an exploration run")
+    learn: list[Name] = Field(min_length=1, max_length=MOST, description="methods with a task run")
+    annotators: list[Name] = Field(
+        min_length=1, max_length=MOST, description="the first one trains the methods, the others are compared with it"
+    )
+    collector: Name = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
+    figures: list[Plugin] = Field(min_length=1, max_length=MOST, description="figures of sensei/analysis/figures, or package.module:Class")
+    stages: list[Plugin] = Field([], max_length=MOST, description="further stages, package.module:Class")
+    settings: dict[Name, Settings] = Field(description="one resolved entry per environment")
+    methods: dict[Name, Method]
+    annotator_settings: dict[Name, AnnotatorConfig]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures", "stages"):
-            repeated = [value for value, count in Counter(getattr(self, axis)).items() if count > 1]
-            if repeated:
-                raise ValueError(f"`{axis}` names {repeated[0]} twice; name each once")
+            distinct(axis, getattr(self, axis))
         for axis, own in (("seeds", self.environment_seeds), ("annotators", self.environment_annotators)):
             for name, values in own.items():
-                if len(set(values)) < len(values):
-                    raise ValueError(f"`per_environment.{name}.{axis}` names one twice; name each once")
+                distinct(f"per_environment.{name}.{axis}", values)
         for name in [*self.explore, self.collector]:
             if not self.methods[name].explores:
                 raise ValueError(f"method {name} has no exploration phase; move it from `explore` to `learn`")

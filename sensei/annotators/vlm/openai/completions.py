@@ -4,22 +4,28 @@ import base64
 import functools
 import io
 import json
+import re
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from sensei.annotators.prompts import Prompt
-from sensei.annotators.questions import Answer
-from sensei.annotators.vlm.chat import EMPTY, FIRST_TURN_TOKENS, NO_COMPLETION, OUTSIDE, REFUSED, Chat, Inquiry
+from sensei.annotators.questions import CUT, EMPTY, OUTSIDE, REFUSED, Answer
+from sensei.annotators.vlm.chat import FIRST_TURN_TOKENS, Chat, Inquiry
 from sensei.annotators.vlm.openai.cost import dollars, most_text_tokens, picture_tokens
+from sensei.annotators.vlm.openai.failures import Failed, WebPage
 from sensei.annotators.vlm.openai.options import OpenAIOptions
 from sensei.preferences.frames import Frames
 from sensei.preferences.pair import Side
 
 GAP = 8  # white pixels between two pictures in one
 STITCHED = "Both are in one picture, the first on the left and the second on the right."
-KEPT = 10_000  # letters of a reply that is not what was asked for
+KEPT = 10_000  # letters of a refusal
+SHOWN = 300  # letters of a server's complaint in our messages
+MOST_TOKENS = 10**7  # no model reads or writes more at once: a server that counts more has miscounted
+LENGTHS = "length", "max_tokens"  # a completion's finish_reason if there were no tokens left
+TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 
 
 class Completions(Chat):
@@ -83,33 +89,93 @@ class Completions(Chat):
         """The answer in a response's body, be it JSON or not; `circumstances` are further fields of `Answer`.
 
         A first turn's reply has neither label nor fault. Usage that the server does not state is taken to be the most there can be.
+
+        Raises:
+            Failed: it is no chat completion, or a first turn's without a text.
         """
-        try:
-            completion = json.loads(content) if isinstance(content, bytes) else content
-            choice = completion["choices"][0]
-            message = choice["message"]
-            text, refusal = message.get("content") or "", message.get("refusal")
-            if not isinstance(text, str):
-                raise TypeError(f"content of type {type(text)}")
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            raw = content.decode(errors="replace") if isinstance(content, bytes) else json.dumps(content)
-            return self._answer(inquiry, {}, reply=raw[:KEPT], label=None, fault=NO_COMPLETION, **circumstances)
+        completion = _decoded(content) if isinstance(content, bytes) else content
+        match completion:
+            case {"choices": [{"message": {} as message} as choice, *_]} if not choice.get("error"):
+                text, refusal = _content(message)
+                end = choice.get("finish_reason")
+            case _:
+                text = end = None
+        if text is None or end == "error":
+            raise Failed(f"no chat completion but {said(completion)}", usd=self._stated_usd(inquiry, completion))
         label = fault = None
-        if refusal or choice.get("finish_reason") == "content_filter":
-            text, fault = str(refusal or text)[:KEPT], REFUSED
+        if refusal or end == "content_filter":
+            text, fault = (refusal or text)[:KEPT], REFUSED
+        elif end in LENGTHS and (len(inquiry.sides) == 2 or not text.strip()):
+            fault = CUT  # "1" may have been the beginning of "10"
         elif not text.strip():
             fault = EMPTY
         elif len(inquiry.sides) == 2:
             label = self.prompt.read(text)
             fault = OUTSIDE if label is None else None
-        return self._answer(inquiry, completion.get("usage") or {}, reply=text, label=label, fault=fault, **circumstances)
+        tokens = self._tokens(inquiry, completion.get("usage"))
+        usd = self._usd(inquiry, *tokens)
+        if fault and len(inquiry.sides) == 1:
+            raise Failed(f"a reply that is {fault}: {text}"[:SHOWN], usd=usd)
+        text = text.encode(errors="replace").decode()  # half a surrogate is JSON, but no text
+        return Answer(text, label, fault, input_tokens=tokens[0], output_tokens=tokens[1], usd=usd, **circumstances)
 
-    def _answer(self, inquiry: Inquiry, usage: Any, **fields: Any) -> Answer:
+    def _tokens(self, inquiry: Inquiry, usage: Any) -> tuple[int, int]:
+        """Tokens of question and reply, as far as the server states them."""
         given = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
         most = self.input_tokens(inquiry), most_reply_tokens(inquiry)
-        tokens = [count if isinstance(count, int) and count >= 0 else limit for count, limit in zip(given, most, strict=True)]
-        fields["reply"] = fields["reply"].encode(errors="replace").decode()  # half a surrogate is JSON, but no text
-        return Answer(input_tokens=tokens[0], output_tokens=tokens[1], usd=self._usd(inquiry, *tokens), **fields)
+        return tuple(count if type(count) is int and 0 <= count <= MOST_TOKENS else limit for count, limit in zip(given, most, strict=True))
+
+    def _stated_usd(self, inquiry: Inquiry, content: Any) -> float:
+        """What a body that is no chat completion says that it cost: nothing, unless there are tokens or choices in it."""
+        if isinstance(content, dict) and (content.get("usage") or content.get("choices")):
+            return self._usd(inquiry, *self._tokens(inquiry, content.get("usage")))
+        return 0.0
+
+
+def said(content: Any) -> str:
+    """What a JSON body that is no chat completion says, shortened to a line."""
+    complaint = content
+    for name in ("error", "detail", "message"):
+        if isinstance(complaint, dict) and complaint.get(name):
+            complaint = complaint[name]
+    return " ".join(str(complaint).split())[:SHOWN]
+
+
+def _decoded(content: bytes) -> Any:
+    """The JSON in a body.
+
+    Raises:
+        Failed: it is none; a web page and an empty body cost nothing, but what looks like a part of a reply may have been charged.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        text = content[:KEPT].decode(errors="replace").strip()
+    if not text:
+        raise Failed("no chat completion but an empty body")
+    if text.startswith("<"):
+        title = TITLE.search(text)
+        raise WebPage(f"no chat completion but a web page: {' '.join((title[1] if title else text).split())[:SHOWN]}")
+    raise Failed(f"no chat completion but {' '.join(text.split())[:SHOWN]}", usd=None)
+
+
+def _content(message: dict[str, Any]) -> tuple[str | None, str | None]:
+    """(text, refusal) of a message, whose content may be a text, a number, or parts of which those with text count."""
+    refusal = message.get("refusal")
+    match message.get("content"):
+        case None:
+            text = ""
+        case bool():
+            text = None
+        case str() | int() as content:
+            text = str(content)
+        case [*parts]:
+            texts = [part.get("text") if isinstance(part, dict) and part.get("type") in ("text", "output_text") else part for part in parts]
+            text = "".join(part for part in texts if isinstance(part, str))
+            refusal = refusal or next((part["refusal"] for part in parts if isinstance(part, dict) and part.get("refusal")), None)
+        case _:
+            text = None
+    return text, str(refusal) if refusal else None
 
 
 def most_reply_tokens(inquiry: Inquiry) -> int:

@@ -66,6 +66,8 @@ class Estimate:
         half = f", Batch API {prices.batch_discount:.0%} less" if options.requests.batch else ""
         speed = "within 24 hours, usually much sooner (Batch API)" if options.requests.batch else f"about {_duration(self.seconds)}"
         limit = "no limit set (`max_usd`)" if options.max_usd is None else f"`max_usd` {options.max_usd:g} $ for all questions to the model"
+        if not (prices.input_per_million or prices.output_per_million):
+            limit = "no `prices` are given: nothing is counted, and `max_usd` stops nothing"
         return [
             f"model    {options.model}",
             f"pairs    {self.pairs}: {self.questions} questions, of which the ledger answers {self.known}",

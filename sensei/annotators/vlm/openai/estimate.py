@@ -24,24 +24,25 @@ def estimate(options: OpenAIOptions, prompt: Prompt, ledger_path: Path, pairs: I
         ledger_path: the ledger; it need not exist.
         pairs: in the order shown, as the annotator would get them.
     """
-    chat, ledger = Completions(options, prompt), Ledger(ledger_path if ledger_path.exists() else ":memory:")
+    chat, ledger = Completions(options, prompt), Ledger(ledger_path) if ledger_path.exists() else None
+    find = ledger.find if ledger else lambda question: None
     count = known = tokens = 0
     numbers, earlier = set(), None
     for pair in pairs:
         if prompt.first_turn and earlier is None:
             side = Side(pair.first.frames, 0, {})
-            answer = ledger.find(chat.about_environment(side).question)
+            answer = find(chat.about_environment(side).question)
             earlier = FirstTurn(side, prompt.first_turn, answer.reply if answer else REPLY)
         inquiry = chat.about(pair, earlier)
         count += 1
         numbers.add(pair.pair)
-        if ledger.find(inquiry.question):
+        if find(inquiry.question):
             known += 1
         else:
             tokens += chat.input_tokens(inquiry, text_tokens)
     asked = count - known
     replies = min(ANSWER_TOKENS, options.reply_tokens) * asked
-    seconds = _seconds(options, asked, tokens, ledger.typical_seconds(options.model) or SECONDS)
+    seconds = _seconds(options, asked, tokens, (ledger and ledger.typical_seconds(options.model)) or SECONDS)
     return Estimate(len(numbers), count, known, tokens, replies, dollars(tokens, replies, options.prices, options.requests.batch), seconds)
 
 

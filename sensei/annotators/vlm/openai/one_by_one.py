@@ -1,6 +1,7 @@
 """A request for each question, many in flight at a time."""
 
 import asyncio
+import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -9,8 +10,9 @@ from sensei.annotators.ledger import Ledger, OverBudget
 from sensei.annotators.questions import Answer
 from sensei.annotators.vlm.chat import Inquiry
 from sensei.annotators.vlm.openai.completions import Completions
+from sensei.annotators.vlm.openai.failures import Failed, Rejected, remedy
 from sensei.annotators.vlm.openai.interruption import Runner
-from sensei.annotators.vlm.openai.server import Failed, Server
+from sensei.annotators.vlm.openai.server import Server
 from sensei.annotators.vlm.openai.way import Way
 from sensei.core.errors import SenseiError
 from sensei.preferences.pair import Pair
@@ -30,7 +32,6 @@ class OneByOne(Way):
         self._tasks: dict[str, asyncio.Task] = {}
         self._broken: asyncio.Future | None = None
         self._failures = 0
-        self._abandoned = False
 
     def answers(self, inquiries: Iterable[tuple[Pair, Inquiry]]) -> Iterator[tuple[Pair, Answer | Failed]]:
         """See `Way`."""
@@ -66,7 +67,7 @@ class OneByOne(Way):
             if known := self.ledger.find(inquiry.question):
                 return known
             async with self._slots:
-                return await self._claimed(inquiry) or await self._asked(inquiry)
+                return await self._asked(inquiry)
         except (OverBudget, SenseiError) as error:
             if not self._broken.done():
                 self._broken.set_exception(error)
@@ -88,23 +89,47 @@ class OneByOne(Way):
         return None
 
     async def _asked(self, inquiry: Inquiry) -> Answer | Failed:
-        """Ask a question that is claimed, and record its answer."""
-        question = inquiry.question
+        """Ask a question until it has an answer; every attempt is claimed, and booked, by itself."""
+        named = 0  # attempts that the server knows the outcome of: after one the next is another request
         try:
-            answer = await self.server.ask(self.chat, inquiry)
+            async for attempt in self.server.attempts():
+                with attempt:
+                    number = attempt.retry_state.attempt_number
+                    try:
+                        answer = await self._claimed(inquiry) or await self._sent(inquiry, number, f"{inquiry.question.key}-{named}")
+                    except Failed as failed:
+                        named += failed.usd is not None
+                        raise
+        except Rejected as rejected:
+            return rejected
         except Failed as failed:
-            self.ledger.release(question.key)
             self._failures += 1
             if self._failures >= max(HOPELESS, self.options.requests.at_once):
                 what = f"{self._failures} questions in a row to {self.options.model} at {self.server.host} failed"
-                raise SenseiError(what, found=failed, hint="see to the server and run again: all answers are kept") from failed
+                hint = f"{remedy(str(failed)) or 'see to the server'} and run again: all answers are kept"
+                raise SenseiError(what, found=failed, hint=hint) from None
             return failed
-        except (SenseiError, asyncio.CancelledError):
-            if not self._abandoned:  # else the server may still answer, and charge: an open claim becomes a loss
-                self.ledger.release(question.key)
-            raise
         self._failures = 0
-        self.ledger.record(question, answer)
+        return answer
+
+    async def _sent(self, inquiry: Inquiry, attempt: int, name: str) -> Answer:
+        """Send a question that is claimed, once: its answer is recorded, or what it may have cost without one is booked."""
+        question, task = inquiry.question, asyncio.current_task()
+        try:
+            answer = await self.server.ask(self.chat, inquiry, name)
+        except Failed as failed:
+            self.ledger.give_up(question.key, failed.usd)
+            raise
+        except asyncio.CancelledError:
+            self.ledger.give_up(question.key, None if task in self.server.flying else 0.0)
+            raise
+        except SenseiError:
+            self.ledger.give_up(question.key)
+            raise
+        finally:
+            self.server.flying.discard(task)
+        answer = dataclasses.replace(answer, attempts=attempt)
+        self.ledger.record(question, answer, charged_once=self.options.requests.charged_once)
         return answer
 
     async def _drain(self) -> None:
@@ -116,7 +141,6 @@ class OneByOne(Way):
                 task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=DRAIN)
-        self._abandoned = True
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -32,6 +32,9 @@ class Requests(Section):
     attempts: int = Field(6, ge=1, description="times a request is sent before it counts as failed")
     longest_wait: float = Field(60.0, ge=0, description="most seconds between two attempts, on top of what the server asks for")
     batch: bool = Field(False, description="use the Batch API: slower, cheaper")
+    charged_once: bool = Field(
+        False, description="send an Idempotency-Key, for a server that honours it: a question whose reply broke is not charged again"
+    )
 
 
 class OpenAIOptions(PromptedConfig):
@@ -44,6 +47,5 @@ class OpenAIOptions(PromptedConfig):
     stitched: bool = Field(False, description="both pictures side by side in one; for models that take a single one")
     structured: bool = Field(False, description="ask for JSON with one of the prompt's answers, where the server can")
     prices: Prices = Prices()
-    max_usd: float | None = Field(None, ge=0, description="most dollars all questions to this model together may cost; null: no limit")
-    max_unreadable: float = Field(0.1, ge=0, le=1, description="largest share of replies without an answer before the stage fails")
+    max_usd: float | None = Field(20.0, ge=0, description="most dollars all questions to this model together may cost; null: no limit")
     requests: Requests = Requests()

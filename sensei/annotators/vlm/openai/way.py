@@ -7,8 +7,9 @@ from sensei.annotators.ledger import Ledger
 from sensei.annotators.questions import Answer
 from sensei.annotators.vlm.chat import Inquiry
 from sensei.annotators.vlm.openai.completions import Completions
+from sensei.annotators.vlm.openai.failures import Failed
 from sensei.annotators.vlm.openai.interruption import Runner
-from sensei.annotators.vlm.openai.server import Failed, Server
+from sensei.annotators.vlm.openai.server import Server
 from sensei.preferences.pair import Pair
 
 

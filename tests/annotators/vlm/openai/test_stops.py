@@ -61,8 +61,7 @@ def test_5000_pairs_end_with_5000_answers_through_ten_kills(tmp_path, address):
     assert replies.keys() == set(range(5000))
     count, ledger = counted(address), Ledger(files.ledger)
     table = audit.table(ledger)
-    assert len(table) == 5000
-    assert sum(reply.error is not None for reply in replies.values()) == (table["fault"] == "rejected").sum() < 200
+    assert 0 < sum(reply.error is not None for reply in replies.values()) == 5000 - len(table) < 200
     assert count["repeated"] <= 10 * 32
     assert count["repeated"] <= audit.open_claims(ledger)[2], "whatever may have been bought twice is on the books"
     assert audit.open_claims(ledger)[0] == 0

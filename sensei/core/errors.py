@@ -1,6 +1,7 @@
 """The one exception that a user, a file, a machine or a model reply can cause."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 EXIT_STATUS = 2  # of a command that ends with one
 LONGEST_VALUE = 80  # letters of a value that a message quotes
@@ -31,6 +32,15 @@ class SenseiError(Exception):
 
 class MachineError(SenseiError):
     """What this machine lacks, and another may have: a package, a card, a way to draw, room on a disk."""
+
+
+@contextlib.contextmanager
+def about(source: str) -> Iterator[None]:
+    """Let an error of the block begin with the file that it is about."""
+    try:
+        yield
+    except SenseiError as error:
+        raise type(error)(f"{source}: {error.what}", found=error.found, expected=error.expected, hint=error.hint) from error
 
 
 def mistakes(function: Callable[..., object], *arguments: object, **options: object) -> list[SenseiError]:

@@ -24,7 +24,7 @@ def validate(model: type[Model], content: dict[str, Any], source: str, under: tu
         return model.model_validate(content)
     except ValidationError as error:
         fault = error.errors()[0]
-        if line := line_of(source, (*under, *fault["loc"])):
+        if line := line_of(source, (*under, *fault["loc"]), fault["input"]):
             source = f"{source}, line {line}"
         place = (*under, *(part for part in fault["loc"] if part != "[key]"))
         key = shortened(".".join(map(str, place)), LONGEST_VALUE) or "(whole file)"

@@ -36,6 +36,7 @@ def stage(
     folders: dict[Path, Path] | None = None,
     kept: dict[Path, Path] | None = None,
     brought: Container[Path] = (),
+    root: Path | None = None,
     remedy: str = "make it first",
 ) -> Iterator[None]:
     """Run the body as stage `name`: it reads `inputs` and writes `outputs`.
@@ -51,6 +52,7 @@ def stage(
         folders: in which it reads files that one of the inputs names (folder -> that input), for the manifests.
         kept: folders that it writes besides (folder -> the output that vouches for them), for the manifests.
         brought: inputs that no stage made; they may be without a manifest.
+        root: the folder of the study, for the manifests.
         remedy: what helps if an input is missing.
 
     Raises:
@@ -65,21 +67,21 @@ def stage(
     if missing := [str(path) for path in inputs if not path.exists()]:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise SenseiError(f"stage {name}: there is no {', '.join(missing[:SHOWN])}{more}", hint=remedy)
+    hashes = {path: verified(path, recorded=path not in brought) for path in inputs}
+    for folder, index in (folders or {}).items():
+        verify_folder(folder, index)
     with held(outputs[0].with_name(f".{outputs[0].name}.lock"), f"stage {name} of {outputs[0]}"), writing(outputs[0].parent):
         from sensei.core.orphan import end_with_snakemake  # psutil takes a while
 
         remove_temporaries(*outputs, *(Path(f"{path}{MANIFEST}") for path in outputs))
         end_with_snakemake()
-        hashes = {path: verified(path, recorded=path not in brought) for path in inputs}
-        for folder, index in (folders or {}).items():
-            verify_folder(folder, index)
         started = time.monotonic()
         who = f"on {time.strftime('%Y-%m-%d')} as process {os.getpid()} on {socket.gethostname()}"
         log.info("started %s%s", who, f", seed {seed}" if seed is not None else "")
         yield
         seconds = time.monotonic() - started
         assert all(path.exists() for path in outputs), f"stage {name} did not write {[str(path) for path in outputs if not path.exists()]}"
-        write_manifests(name, outputs, hashes, settings or {}, seed, seconds, code, folders, kept)
+        write_manifests(name, outputs, hashes, settings or {}, seed, seconds, code, folders, kept, root)
         log.info("done in %.1f s: %s", seconds, ", ".join(str(path) for path in outputs))
 
 

@@ -156,6 +156,7 @@ def write_manifests(
     code: str | None = None,
     folders: dict[Path, Path] | None = None,
     kept: dict[Path, Path] | None = None,
+    root: Path | None = None,
 ) -> None:
     """Write `{output}.manifest.json` beside each of `outputs`; `sensei.core.verification` reads them.
 
@@ -165,6 +166,7 @@ def write_manifests(
         inputs: file that was read -> its SHA-256.
         folders: folder -> the input that names the files that were read in it.
         kept: folder that was written besides -> the output whose manifest vouches for its files.
+        root: the folder of the study; an output in it is called by its place there.
     """
     made = {
         "stage": stage,
@@ -184,7 +186,8 @@ def write_manifests(
         within = {_named(folder, output): _named(index, output) for folder, index in (folders or {}).items()}
         beside = [folder for folder, index in (kept or {}).items() if index == output]
         files = {_named(path, output): sha256(path) for folder in beside for path in sorted(folder.iterdir()) if path.name[0] != "."}
-        content = {"output": output.name, "sha256": sha256(output), "files": files, "inputs": named, "folders": within, **made}
+        place = output.relative_to(root).as_posix() if root and output.is_relative_to(root) else output.name
+        content = {"output": place, "sha256": sha256(output), "files": files, "inputs": named, "folders": within, **made}
         write_json(Path(f"{output}{MANIFEST}"), content | {"checksum": checksum(content)})
 
 

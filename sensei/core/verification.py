@@ -22,14 +22,17 @@ def verified(path: Path, recorded: bool = True) -> str:
     """The SHA-256 of a file that is what its manifest says.
 
     Args:
-        recorded: whether it must have a manifest; files that people bring may have none.
+        recorded: whether it must have a manifest that calls it by its place; files that people bring may have none, or another's.
 
     Raises:
         SenseiError: it is not, its manifest is damaged, or there is none.
     """
     found = sha256(path)
     if recorded or _manifest(path).exists():
-        _compare(path, found, (made := _read(path))["sha256"], made["stage"], path)
+        made = _read(path)
+        if recorded and not f"/{path.absolute().as_posix()}".endswith(f"/{made['output']}"):
+            raise SenseiError(f"{_manifest(path)} is of another file", found=made["output"], expected=path.name, hint=_remedy(path))
+        _compare(path, found, made["sha256"], made["stage"], path)
     return found
 
 
@@ -40,8 +43,8 @@ def verify_folder(folder: Path, index: Path) -> None:
         SenseiError: a file is damaged, missing, or not of these.
     """
     made = _read(index)
-    if "files" not in made:
-        return  # an earlier version wrote it
+    if _earlier(made):
+        return
     ours = {path for name in made["files"] if (path := index.parent / name).parent == folder}
     if lacking := sorted(path for path in ours if not path.exists()):
         raise SenseiError(f"there is no {lacking[0]}, which stage {made['stage']} wrote", hint=_remedy(index))
@@ -61,20 +64,25 @@ def _read(path: Path) -> dict[str, Any]:
     """What the manifest of a file says of it.
 
     Raises:
-        SenseiError: there is none, it is damaged, or it is another file's.
+        SenseiError: there is none, or it is damaged.
     """
     manifest = _manifest(path)
     if not manifest.exists():
         raise SenseiError(f"{path} has no manifest to check it by", expected=manifest, hint=_remedy(path))
     try:
         made = read_json(manifest)
-        whole = made["output"] == path.name and made.get("checksum", checksum(made)) == checksum(made)
-        whole = whole and isinstance(made["sha256"], str) and isinstance(made["stage"], str)
+        whole = _earlier(made) or made["checksum"] == checksum(made)
+        whole = whole and all(isinstance(made[key], str) for key in ("output", "sha256", "stage"))
     except (SenseiError, AttributeError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:
-        raise SenseiError(f"{manifest} is damaged, or not of {path.name}", hint=_remedy(path))
+        raise SenseiError(f"{manifest} is damaged", hint=_remedy(path))
     return made
+
+
+def _earlier(made: dict[str, Any]) -> bool:
+    """Whether an earlier version wrote a manifest: it vouches for its output, and neither for a folder nor for itself."""
+    return not {"files", "checksum"} & made.keys()
 
 
 def _manifest(path: Path) -> Path:

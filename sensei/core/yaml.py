@@ -121,26 +121,29 @@ def dump_yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=Dumper, sort_keys=False)
 
 
-def line_of(path: str | Path, keys: tuple[Any, ...]) -> int | None:
-    """The line, from 1, of the only value in a file whose last keys are `keys`; None if there is no such file, or not one such value."""
+def line_of(path: str | Path, keys: tuple[Any, ...], value: Any) -> int | None:
+    """The line, from 1, at which a file gives `value` to keys that end with `keys`; None if it does not, or there is no such file."""
     try:
-        root = _read(_text(Path(path)), str(path), Loader.get_single_node)
+        places = _read(_text(Path(path)), str(path), _places)
     except SenseiError:
         return None
-    lines = [line for found, line in _places(root) if found[-len(keys) :] == keys]
-    return lines[0] if keys and len(lines) == 1 else None
+    return next((line for found, line, given in places if keys and found[-len(keys) :] == keys and given == value), None)
 
 
-def _places(node: yaml.Node | None, above: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], int]]:
-    """(keys, line) of every value below a node."""
-    parts: list[tuple[Any, yaml.Node, yaml.Node]] = []
-    if isinstance(node, yaml.MappingNode):
-        parts = [(key.value, key, value) for key, value in node.value]
-    elif isinstance(node, yaml.SequenceNode):
-        parts = [(index, value, value) for index, value in enumerate(node.value)]
-    for name, place, value in parts:
-        yield (*above, name), place.start_mark.line + 1
-        yield from _places(value, (*above, name))
+def _places(loader: Loader) -> list[tuple[tuple[Any, ...], int, Any]]:
+    """(keys, line, value) of everything in a file."""
+
+    def below(node: yaml.Node | None, above: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], int, Any]]:
+        parts: list[tuple[Any, yaml.Node, yaml.Node]] = []
+        if isinstance(node, yaml.MappingNode):
+            parts = [(key.value, key, value) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            parts = [(index, value, value) for index, value in enumerate(node.value)]
+        for name, place, value in parts:
+            yield (*above, name), place.start_mark.line + 1, loader.construct_object(value, deep=True)
+            yield from below(value, (*above, name))
+
+    return list(below(loader.get_single_node(), ()))
 
 
 def _read(text: str, source: str, read: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sensei.core.errors import SenseiError
+from sensei.core.errors import SenseiError, about
 from sensei.core.messages import validate
 from sensei.core.plugins import module_of
 from sensei.core.yaml import dump_yaml, read_yaml
@@ -77,10 +77,12 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
         "methods": methods,
         "annotator_settings": _annotators(axes, methods, source, folder),
     }
-    for name in file.stages:
-        own_stage(name)
     study = validate(Study, {**axes, **named}, source)
-    figures_of(study)
+    with about(f"{source}: `stages`"):
+        for name in file.stages:
+            own_stage(name)
+    with about(f"{source}: `figures`"):
+        figures_of(study)
     return study
 
 
@@ -106,7 +108,8 @@ def _methods(file: StudyFile, source: str, folder: Path) -> dict[str, Method]:
         for name in names:
             where = f"config/methods/{name}.yaml"
             method = validate(Method, _named_file("methods", name, folder, source, axis), where)
-            module_of(method.algorithm, *AGENTS)
+            with about(where):
+                module_of(method.algorithm, *AGENTS)
             methods[name] = method
     return methods
 

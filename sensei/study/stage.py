@@ -162,6 +162,7 @@ def carry_out(
         folders=stage.folders(study, files, job),
         kept=stage.kept(study, job, outputs),
         brought=brought,
+        root=files.root,
         remedy=f"`snakemake` makes it; by hand, run the stage before this one{hint}",
     ):
         stage.run(study, job, inputs, outputs, threads)

@@ -14,26 +14,7 @@ from sensei.core.yaml import LARGEST, dump_yaml, line_of, parse_yaml, read_yaml
 
 SCALARS = st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4))
-WORDS = [
-    "off",
-    "on",
-    "yes",
-    "no",
-    "y",
-    "n",
-    "010",
-    "0x1F",
-    "0o17",
-    "0b1",
-    "1:30",
-    "1:30:00",
-    "2024-01-01",
-    "1_00",
-    "1__0",
-    "=",
-    "08",
-    "0_1",
-]
+WORDS = ["off", "on", "yes", "no", "y", "n", "010", "0x1F", "0o17", "0b1", "1:30", "1:30:00", "2024-01-01", "1_00", "1__0", "=", "08"]
 NUMBERS = {"3": 3, "-1_000": -1000, "1e-4": 1e-4, "5e5": 5e5, "1.0e-3": 1e-3, ".5": 0.5, "+0": 0, "1.": 1.0}
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -127,8 +108,9 @@ def test_the_line_of_a_value(tmp_path):
     path.write_text(
         "study: a\ntraining:\n  workers: 2\n  steps: 3\nper_environment:\n  room:\n    training: {steps: 4, device: cpu}\nseeds: [0,\n 1]\n"
     )
-    assert line_of(path, ("training", "workers")) == 3
-    assert line_of(path, ("training", "device")) == 7, "what is laid over all environments may stand below one"
-    assert line_of(path, ("training", "steps")) is None, "it may be either"
-    assert line_of(path, ("seeds", 1)) == 9
-    assert line_of(path, ()) is line_of(path, ("none",)) is line_of(tmp_path / "absent.yaml", ("a",)) is None
+    assert line_of(path, ("training", "workers"), 2) == 3
+    assert line_of(path, ("training", "device"), "cpu") == 7, "what is laid over all environments may stand below one"
+    assert [line_of(path, ("training", "steps"), steps) for steps in (3, 4, 5)] == [4, 7, None]
+    assert line_of(path, ("training",), {"steps": 4, "device": "cpu"}) == 7
+    assert line_of(path, ("seeds", 1), 1) == 9
+    assert line_of(path, (), 1) is line_of(path, ("none",), 1) is line_of(tmp_path / "absent.yaml", ("a",), 1) is None

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from sensei.core.errors import SenseiError, quoted
+from sensei.core.errors import SenseiError, about, quoted
 from sensei.core.messages import validate
 from sensei.core.plugins import find, names
 from sensei.study.models.bounds import Share
@@ -49,10 +49,8 @@ def annotator_options(content: dict[str, Any], source: str) -> AnnotatorOptions:
     if not isinstance(kind, str):
         expected = f"one of {', '.join(names(*ANNOTATORS[:2]))}, or package.module:Class"
         raise SenseiError(f"{source}: `kind` names no kind of annotators", found=repr(kind), expected=expected)
-    try:
+    with about(source):
         options = annotator_class(kind).Options
-    except SenseiError as error:
-        raise SenseiError(f"{source}: {error.what}", found=error.found, expected=error.expected, hint=error.hint) from error
     if not (isinstance(options, type) and issubclass(options, AnnotatorOptions)):
         raise SenseiError(f"{source}: `Options` of {kind}", found=quoted(options), expected="a class that derives from AnnotatorOptions")
     return validate(options, content, source)

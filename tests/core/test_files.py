@@ -1,5 +1,7 @@
 """Random streams, atomic files and the one exception."""
 
+import errno
+import os
 import pickle
 import signal
 import subprocess
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensei.core.errors import SenseiError
-from sensei.core.files import atomic, read_json, sha256, write_json
+from sensei.core.files import atomic, read_json, sha256, write_json, writing
 from sensei.core.rng import generator, integer_seed, torch_generator
 
 # Random streams -------------------------------------------------------------------------------------------------------
@@ -158,6 +160,28 @@ def test_a_killed_writer_leaves_the_file_as_it_was(tmp_path, old):
     with atomic(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("number, hint", [(errno.ENOSPC, "make room"), (errno.EROFS, "elsewhere"), (errno.EIO, "checked")])
+def test_what_the_system_refuses_is_an_error_of_two_lines(tmp_path, number, hint):
+    path = tmp_path / "agent.pt"
+    with pytest.raises(SenseiError, match=f"cannot write {path}") as error, atomic(path) as temporary:
+        temporary.write_text("hal")
+        raise OSError(number, os.strerror(number), "elsewhere.txt")
+    what, remedy = str(error.value).splitlines()
+    assert os.strerror(number) in what and "elsewhere.txt" in what and hint in remedy
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_of_ours_stays_one(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic(tmp_path / "agent.pt"):
+        (tmp_path / "absent").read_text()
+
+
+def test_a_full_disk_is_named(tmp_path):
+    """The system's own."""
+    with pytest.raises(SenseiError, match="cannot write .*\n.*the disk is full"), writing(tmp_path), open("/dev/full", "w") as file:
+        file.write("x")
 
 
 def test_damaged_json_is_an_error_that_names_the_file(tmp_path):

@@ -1,6 +1,7 @@
 """Files that are either whole or absent: every artefact is written beside its place and renamed into it."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os

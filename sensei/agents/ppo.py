@@ -4,8 +4,8 @@ The paper's PPO is that of the `embodied` library. Where Stable-Baselines3 has t
 epsilon 1e-7, gradient norm 10, discount 1 - 1/200, lambda 0.8, ratio clip 0.2, entropy 0.01, value coefficient 0.5, sequences of
 64 steps, every step learned from 3 times. What differs:
 
-* networks: Stable-Baselines3's NatureCNN (256 features) on the picture, flags appended, linear policy and value heads; embodied has
-  an IMPALA encoder and a GRU, so that its policy remembers, ours does not;
+* networks: Stable-Baselines3's NatureCNN (256 features) on the picture, and IMPALA's where that is smaller than 36 pixels; flags
+  appended, linear policy and value heads; embodied has an IMPALA encoder and a GRU, so that its policy remembers, ours does not;
 * batches: 64 steps of every environment are collected, learned from in minibatches of 64 steps, and dropped; embodied makes one
   update per 64 x 65 steps, which at the length of a laptop study would be a few dozen updates in all;
 * advantages are normalised by each minibatch, values not at all; embodied keeps running statistics. No warm-up of the step size.
@@ -21,10 +21,11 @@ import torch
 from gymnasium.spaces import Box, Dict
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.torch_layers import CombinedExtractor
 from stable_baselines3.common.utils import obs_as_tensor
 
 from sensei.agents.contract import Agent, Phase, Rows
-from sensei.core.errors import SenseiError
+from sensei.agents.impala import ImpalaExtractor
 from sensei.core.rng import integer_seed
 from sensei.replay.step import Spaces
 from sensei.study.models.exploration import ExplorationConfig, Method
@@ -45,7 +46,7 @@ CONSTANTS = {
 }
 LOGGED = ("policy_gradient_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction")
 ROLLOUT = ("actions", "rewards", "returns", "episode_starts", "values", "log_probs", "advantages")  # as the rollout buffer calls them
-SMALLEST_IMAGE = 36  # pixels that NatureCNN's convolutions need
+NATURE = 36  # pixels that NatureCNN's convolutions need
 
 
 class Taken(NamedTuple):
@@ -57,11 +58,7 @@ class Taken(NamedTuple):
 
 
 class PPOAgent(Agent):
-    """Stable-Baselines3's PPO behind the contract. The library draws from global random streams, which the agent seeds and saves.
-
-    Raises:
-        SenseiError: pictures too small for NatureCNN.
-    """
+    """Stable-Baselines3's PPO behind the contract. The library draws from global random streams, which the agent seeds and saves."""
 
     on_policy = True
     steps_option = "ppo_steps"
@@ -71,13 +68,11 @@ class PPOAgent(Agent):
         self, spaces: Spaces, settings: Settings, method: Method, weights: ExplorationConfig, phase: Phase, seed: int, device: str = "cpu"
     ):
         side = settings.world_model.image_size
-        if side < SMALLEST_IMAGE:
-            raise SenseiError(
-                "`world_model.image_size` is too small for PPO's convolutions", found=side, expected=f"at least {SMALLEST_IMAGE}"
-            )
         self.discrete = spaces.discrete
         seed = integer_seed(seed, "ppo") % 2**32  # numpy's global stream takes no more
-        self.ppo = PPO("MultiInputPolicy", None, seed=seed, device=device, _init_setup_model=False, **CONSTANTS)
+        networks = {"features_extractor_class": CombinedExtractor if side >= NATURE else ImpalaExtractor}
+        constants = {**CONSTANTS, "policy_kwargs": CONSTANTS["policy_kwargs"] | networks}
+        self.ppo = PPO("MultiInputPolicy", None, seed=seed, device=device, _init_setup_model=False, **constants)
         flags = {"flags": Box(0.0, 1.0, (spaces.flags,), np.float32)} if spaces.flags else {}
         self.ppo.observation_space = Dict({"image": Box(0, 255, (3, side, side), np.uint8), **flags})
         self.ppo.action_space, self.ppo.n_envs = spaces.action, settings.training.workers

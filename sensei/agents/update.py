@@ -45,8 +45,10 @@ class Side:
     @contextlib.contextmanager
     def work(self) -> Iterator[None]:
         """What the block launches comes after what has been launched so far."""
-        if self.stream is not None:
-            self.stream.wait_stream(torch.cuda.current_stream())
+        if self.stream is None:
+            yield
+            return
+        self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             yield
 

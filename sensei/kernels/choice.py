@@ -57,8 +57,9 @@ class Decision(NamedTuple):
 
 
 class _Only(threading.local):
-    pytorch = False  # whether the thread is to use PyTorch's own operations only
-    frozen = False  # whether the thread wants no gradients of parameters
+    def __init__(self):
+        self.pytorch = False  # whether the thread is to use PyTorch's own operations only
+        self.frozen = False  # whether the thread wants no gradients of parameters
 
 
 _only, _taken = _Only(), []  # the decision in use, if one has been taken

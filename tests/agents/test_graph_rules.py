@@ -15,6 +15,7 @@ from fakes.card import interpret
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sensei.agents.optimiser import Optimiser
 from sensei.kernels.choice import pytorch_only
 
 # They read a value back, or the shape of their result depends on one.
@@ -137,6 +138,22 @@ def test_an_update_without_the_task_behaviour_is_the_same_operations_and_fewer()
         (whole, *_), recorded = record(agent, different_batches(True)), record(agent, different_batches(True), with_task=False)
     check(recorded)
     assert len(recorded[0]) < 0.8 * len(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("discrete", [True, False])
+def test_an_update_is_traced_as_one_graph(monkeypatch, discrete):
+    """But for its random numbers, which are given, and for going back and moving, of which torch traces neither."""
+    monkeypatch.setattr(Optimiser, "backward", lambda self, loss: None)
+    monkeypatch.setattr(Optimiser, "move", lambda self: torch.zeros(()))
+    for name in ("rand", "randn"):
+        monkeypatch.setattr(torch, name, lambda shape, generator, device: torch.full(tuple(shape), 0.3, device=device))
+    torch._dynamo.reset()
+    agent = dreamer(discrete)
+    batch = agent.batch(arrays(discrete))
+    with pytorch_only():
+        traced = torch.compile(agent.learn, fullgraph=True, backend="eager", dynamic=False)(batch)
+    assert all(torch.isfinite(value) for value in traced.values())
 
 
 def test_a_value_read_back_or_a_tensor_made_elsewhere_would_be_found():

@@ -7,8 +7,8 @@ import pytest
 import torch
 from fakes.toys import tensors, toy_study
 
+from sensei.agents.impala import ImpalaExtractor
 from sensei.agents.ppo import CONSTANTS, PPOAgent, observation_of
-from sensei.core.errors import SenseiError
 from sensei.replay.step import Spaces
 
 WORKERS, SIDE, STEPS = 2, 40, CONSTANTS["n_steps"]
@@ -25,13 +25,13 @@ def ppo(discrete: bool = True, flags: int = 1, seed: int = 0, side: int = SIDE) 
 class Noise:
     """Environments of noise whose episodes end as TIMEOUTS and DEATHS say; told as the loop tells an agent on policy."""
 
-    def __init__(self, flags: int = 1):
-        self.rng, self.flags, self.step, self.told = np.random.default_rng(0), flags, 0, []
+    def __init__(self, flags: int = 1, side: int = SIDE):
+        self.rng, self.flags, self.side, self.step, self.told = np.random.default_rng(0), flags, side, 0, []
         self.rows = self._rows(np.ones(WORKERS, bool))
 
     def _rows(self, first: np.ndarray, last: np.ndarray | None = None, terminal: np.ndarray | None = None) -> dict[str, np.ndarray]:
         return {
-            "image": self.rng.integers(0, 256, (WORKERS, SIDE, SIDE, 3), dtype=np.uint8),
+            "image": self.rng.integers(0, 256, (WORKERS, self.side, self.side, 3), dtype=np.uint8),
             "flags": self.rng.integers(0, 2, (WORKERS, self.flags)).astype(np.float32),
             "reward": self.rng.normal(size=WORKERS).astype(np.float32),
             "is_first": first,
@@ -137,6 +137,12 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_pictures_too_small_for_its_convolutions_are_refused():
-    with pytest.raises(SenseiError, match=r"`world_model.image_size` .* found 16, expected at least 36"):
-        ppo(side=16)
+@pytest.mark.parametrize(("side", "flags"), [(16, 1), (24, 0), (32, 2)])
+def test_pictures_too_small_for_natures_convolutions_go_through_impalas(side, flags):
+    agent, noise = ppo(flags=flags, side=side), Noise(flags, side)
+    noise.play(agent)
+    before = [parameter.clone() for parameter in agent.network.parameters()]
+    agent.update()
+    assert all(not torch.equal(old, new) for old, new in zip(before, agent.network.parameters(), strict=True))
+    assert isinstance(agent.network.features_extractor, ImpalaExtractor)
+    assert not isinstance(ppo().network.features_extractor, ImpalaExtractor)

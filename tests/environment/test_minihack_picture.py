@@ -47,11 +47,33 @@ def test_any_glyphs_are_drawn_as_minihack_draws_them(crop):
     assert np.array_equal(draw(crop, redraw=False), GLYPH_MAPPER.to_rgb(crop))
 
 
-@pytest.mark.parametrize("target", [16, 40, 64, 80, 96])
+@pytest.mark.parametrize("target", [16, 24, 32, 40, 64, 80, 96])
 def test_the_agents_picture_is_the_nearest_neighbour_resize(target):
     picture = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
     wanted = np.asarray(Image.fromarray(picture).resize((target, target), Image.Resampling.NEAREST))
     assert np.array_equal(NearestResize(80, target)(picture), wanted)
+
+
+@pytest.mark.parametrize("target", [24, 32, 40])
+def test_what_a_task_turns_on_is_told_apart_in_small_pictures_wherever_it_is(target):
+    """Closed door, key, chest, exit, hero, floor, wall: no two look the same in any of the 25 places."""
+    matters = [
+        min(glyphs.CLOSED_DOORS),
+        glyphs.KEY,
+        glyphs.CHEST,
+        glyphs.DOWN_STAIRS,
+        glyphs.TOURIST,
+        glyphs.FLOOR,
+        nethack.GLYPH_CMAP_OFF + 1,
+    ]
+    resize = NearestResize(80, target)
+    for place in np.ndindex(5, 5):
+        shown = set()
+        for glyph in matters:
+            crop = np.full((5, 5), nethack.GLYPH_CMAP_OFF)
+            crop[place] = glyph
+            shown.add(resize(draw(crop)).tobytes())
+        assert len(shown) == len(matters), place
 
 
 def test_glyph_numbers_mean_what_their_names_say():

@@ -205,7 +205,7 @@ def test_batched_heads_equal_a_loop_over_heads(heads, extra):
 
 
 @pytest.mark.parametrize(
-    ("side", "channels", "left"), [(64, [2, 4, 8, 16], 4), (40, [2, 4, 8], 5), (32, [2, 4, 8], 4), (80, [2, 4, 8, 16], 5)]
+    ("side", "channels", "left"), [(64, [2, 4, 8, 16], 4), (40, [2, 4, 8], 5), (32, [2, 4, 8], 4), (24, [2, 4], 6), (80, [2, 4, 8, 16], 5)]
 )
 def test_encoder_and_decoder_of_every_picture_size(side, channels, left):
     encoder, decoder = ImageEncoder(side, 2), ImageDecoder(7, side, 2)

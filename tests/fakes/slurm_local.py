@@ -100,13 +100,12 @@ class Cluster:
 
     def jobs(self) -> dict[int, str]:
         """Number -> state of every job there has been."""
-        shown = subprocess.run(["squeue", "--states=all", "--noheader", "--format=%i %T"], check=True, capture_output=True, text=True)
-        return {int(number): state for number, state in map(str.split, shown.stdout.splitlines())}
+        shown = squeue("--states=all", "--noheader", "--format=%i %T")
+        return {int(number): state for number, state in map(str.split, shown.splitlines())}
 
     def limit(self, job: int) -> str:
         """Time limit of a job, as days-hours:minutes:seconds."""
-        command = ["squeue", f"--jobs={job}", "--noheader", "--format=%l"]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        return squeue(f"--jobs={job}", "--noheader", "--format=%l").strip()
 
 
 @contextlib.contextmanager
@@ -131,7 +130,11 @@ def cluster(cores: int) -> Iterator[Cluster]:
             daemons.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             time.sleep(1)
         wait_until(lambda: "idle" in node_states(), 60, "an idle node")
-        yield Cluster(host)
+        try:
+            yield Cluster(host)
+        finally:
+            subprocess.run(["scancel", "--user=root"], check=True)
+            wait_until(lambda: not squeue("--noheader"), 60, "jobs to end")
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
@@ -144,6 +147,11 @@ def cluster(cores: int) -> Iterator[Cluster]:
 def node_states() -> str:
     """States of the nodes, empty while the controller does not answer."""
     return subprocess.run(["sinfo", "--noheader", "--format=%T"], capture_output=True, text=True, check=False).stdout
+
+
+def squeue(*words: str) -> str:
+    """What `squeue` shows."""
+    return subprocess.run(["squeue", *words], check=True, capture_output=True, text=True).stdout
 
 
 def wait_until(there: Callable[[], object], seconds: float, what: str) -> None:

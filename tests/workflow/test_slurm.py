@@ -4,6 +4,7 @@ One story, told once and looked at by every test. The environment waits at each 
 runs save no state of their own accord (`checkpoint_every`), so whatever a job goes on from was saved because of a signal.
 """
 
+import contextlib
 import subprocess
 import time
 from collections.abc import Iterator
@@ -64,6 +65,12 @@ def undisturbed(importable, tmp_path_factory) -> Path:
     return folder
 
 
+def resumed(run: Path) -> bool:
+    """Whether a run has gone on from its state; Snakemake deletes the log before a job begins."""
+    log = run / "explore.log"
+    return log.exists() and "resumes at step" in log.read_text()
+
+
 @dataclass
 class Story:
     """What happened to the study.
@@ -77,6 +84,7 @@ class Story:
     """
 
     folder: Path
+    commands: list[subprocess.Popen] = field(default_factory=list)
     waited: list[str] = field(default_factory=list)
     outputs: list[tuple[int, str]] = field(default_factory=list)
     states: list[dict[int, str]] = field(default_factory=list)
@@ -85,21 +93,22 @@ class Story:
     preempted: int = 0
     requeued: int = 0
 
-    def submit(self, *words: str) -> subprocess.Popen:
+    def submit(self, *words: str) -> None:
         """Start the command of docs/cluster.md."""
         words = submission(self.folder / "study.yaml", str(PAIRS.pairs), "--jobs", "2", *words)
         with (self.folder / f"command{len(self.outputs)}.log").open("w") as said:
-            return subprocess.Popen(words, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(words, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+        self.commands.append(process)
 
-    def ended(self, process: subprocess.Popen, slurm: Cluster) -> None:
-        """Note how a command ended."""
-        code = process.wait(timeout=600)
+    def ended(self, slurm: Cluster) -> None:
+        """Note how the last command ended."""
+        code = self.commands[-1].wait(timeout=600)
         self.outputs.append((code, (self.folder / f"command{len(self.outputs)}.log").read_text()))
         self.states.append(slurm.jobs())
 
-    def log_of(self, job: int) -> str:
-        """What SLURM keeps of a failed job."""
-        return next((self.folder / ".snakemake" / "slurm").rglob(f"{job}.log")).read_text()
+    def path_of_log(self, job: int) -> Path:
+        """Where SLURM keeps what a job says, in a folder that is called after its wildcards."""
+        return next((self.folder / ".snakemake" / "slurm").rglob(f"{job}.log"))
 
 
 @pytest.fixture(scope="module")
@@ -110,27 +119,28 @@ def story(importable, tmp_path_factory) -> Iterator[Story]:
     story = Story(tmp_path_factory.mktemp("cluster"))
     written(story.folder)
     runs = [story.folder / run.folder for run in RUNS]
-    with slurm_local.cluster(cores=2) as slurm, pytest.MonkeyPatch.context() as patch:
+    with contextlib.ExitStack() as at_the_end:
+        slurm, patch = at_the_end.enter_context(slurm_local.cluster(cores=2)), at_the_end.enter_context(pytest.MonkeyPatch.context())
+        at_the_end.callback(lambda: [command.kill() for command in story.commands])
         patch.setenv("SECONDS_PER_STEP", "0.4")
         slurm.control("update", f"NodeName={slurm.node}", "State=DRAIN", "Reason=test")
-        first = story.submit("--retries", "0")
+        story.submit("--retries", "0")
         wait_until(lambda: len(slurm.jobs()) == 2, 120, "two jobs")
         time.sleep(3)
         story.waited = list(slurm.jobs().values())
         slurm.control("update", f"NodeName={slurm.node}", "State=RESUME")
         started = time.monotonic()
         wait_until(lambda: all((run / "checkpoint" / "metrics.jsonl").exists() for run in runs), 240, "two runs on their way")
-        slurm.control("update", "JobId=1", f"TimeLimit={2 + int(time.monotonic() - started) // 60}")
-        cancelled, known = time.time(), {run / "checkpoint" / "state.pt" for run in runs if (run / "checkpoint" / "state.pt").exists()}
+        cancelled, seed = time.time(), int(story.path_of_log(2).parent.name[-1])
         subprocess.run(["scancel", "2"], check=True)
-        wait_until(lambda: any((run / "checkpoint" / "state.pt").exists() for run in runs), 60, "a state")
+        wait_until((runs[seed] / "checkpoint" / "state.pt").exists, 60, "the state of the cancelled run")
         story.saved_after = time.time() - cancelled
-        assert not known
-        story.ended(first, slurm)
+        slurm.control("update", "JobId=1", f"TimeLimit={2 + int(time.monotonic() - started) // 60}")
+        story.ended(slurm)
 
         patch.setenv("PLANNED_SECONDS_PER_STEP", "600")
-        second = story.submit("--retries", "0")
-        wait_until(lambda: all("resumes at step" in (run / "explore.log").read_text() for run in runs), 240, "two runs that resume")
+        story.submit("--retries", "0")
+        wait_until(lambda: all(map(resumed, runs)), 240, "two runs that resume")
         story.limits = [slurm.limit(job) for job in (3, 4)]
         subprocess.run(["sbatch", "--partition=high", "--output=/dev/null", "--wrap=true"], cwd=story.folder, check=True)
         wait_until(lambda: "FAILED" in (slurm.jobs()[3], slurm.jobs()[4]), 60, "a preempted job")
@@ -138,7 +148,7 @@ def story(importable, tmp_path_factory) -> Iterator[Story]:
         slurm.control("requeue", str(story.requeued))
         wait_until(lambda: slurm.jobs()[story.requeued] == "PENDING", 60, "a job that is queued again")
         slurm.control("update", f"JobId={story.requeued}", "StartTime=now")
-        story.ended(second, slurm)
+        story.ended(slurm)
         yield story
 
 
@@ -156,7 +166,7 @@ def test_a_cancelled_job_saves_its_state_and_the_command_says_so(story):
 def test_a_job_that_runs_out_of_time_ends_before_its_time_is_up(story):
     _, output = story.outputs[0]
     assert story.states[0][1] == "FAILED" and "SLURM-job '1' failed, SLURM status is: 'FAILED'" in output
-    assert "returned non-zero exit status 143" in story.log_of(1)
+    assert "returned non-zero exit status 143" in story.path_of_log(1).read_text()
 
 
 def test_a_run_of_two_days_asks_for_one_and_has_an_attempt_more(story):
@@ -170,7 +180,7 @@ def test_the_same_command_goes_on_and_ends(story):
     assert f"SLURM-job '{story.preempted}' failed" in output, "a preempted job that ends in time is a new job"
     assert f"SLURM-job '{story.requeued}'" not in output, "a job that is queued again is the same job"
     assert story.states[1][story.requeued] == "COMPLETED"
-    assert "returned non-zero exit status 143" in story.log_of(story.preempted)
+    assert "returned non-zero exit status 143" in story.path_of_log(story.preempted).read_text()
 
 
 def test_results_are_those_of_the_undisturbed_study(story, undisturbed):

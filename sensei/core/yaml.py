@@ -6,7 +6,7 @@ aliases) are refused.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ class Dumper(yaml.SafeDumper):
 for kind, (pattern, firsts) in PATTERNS.items():
     for each in (Loader, Dumper):
         each.add_implicit_resolver(f"{TAG}{kind}", re.compile(f"({pattern})$"), firsts)
+Loader.add_constructor(f"{TAG}merge", Loader.construct_yaml_str)  # as a value it is a word
 
 
 def fault(what: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
@@ -114,6 +115,18 @@ def parse_yaml(text: str, source: str) -> Any:
         SenseiError: it is not YAML as this module reads it.
     """
     return _read(text, source, Loader.get_single_data)
+
+
+def typed(value: Any) -> Any:
+    """A value of which every number, boolean and null is a text, such as a reader without types gives it, with their types."""
+    if isinstance(value, Mapping):
+        return {key: typed(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [typed(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    loader = Loader("")
+    return loader.construct_object(yaml.ScalarNode(loader.resolve(yaml.ScalarNode, value, (True, False)), value))
 
 
 def dump_yaml(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from sensei.core.errors import SenseiError, about
 from sensei.core.messages import validate
 from sensei.core.plugins import module_of
-from sensei.core.yaml import dump_yaml, read_yaml
+from sensei.core.yaml import dump_yaml, read_yaml, typed
 from sensei.envs.registry import checked
 from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.models.annotators import AnnotatorOptions, annotator_options
@@ -43,13 +43,16 @@ def _named_file(kind: str, name: str, folder: Path, source: str, key: str) -> di
 def read_layers(files: Iterable[str | Path], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Study files, each laid over the one before it, and `changes` over all: what Snakemake makes of its options, by our own reader.
 
+    Args:
+        changes: of the option `--config`, in which Snakemake leaves numbers inside of lists and mappings text.
+
     Raises:
         SenseiError: a file is not YAML as we read it.
     """
     content: dict[str, Any] = {}
     for file in files:
         content = merge(content, read_yaml(file))
-    return merge(content, dict(changes))
+    return merge(content, typed(changes))
 
 
 def load_study(content: dict[str, Any] | str | Path, source: str | None = None, folder: Path = CONFIG_FOLDER) -> Study:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensei.core.errors import SenseiError
-from sensei.core.yaml import LARGEST, dump_yaml, line_of, parse_yaml, read_yaml
+from sensei.core.yaml import LARGEST, dump_yaml, line_of, parse_yaml, read_yaml, typed
 
 SCALARS = st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4))
@@ -42,6 +42,16 @@ def test_numbers_booleans_and_null_are_those_of_yaml_1_2():
     read = parse_yaml("\n".join(f"- {text}" for text in NUMBERS), "a text")
     assert read == list(NUMBERS.values()) and [type(value) for value in read] == [type(value) for value in NUMBERS.values()]
     assert parse_yaml("[true, False, null, ~, '1', \"true\"]", "a text") == [True, False, None, None, "1", "true"]
+
+
+def test_a_value_without_types_is_given_them():
+    given = {"seeds": ["0", "1"], "training": {"train_ratio": "1e2", "compile": "off", "tensorboard": "true"}, "<<": "<<", "n": 3}
+    assert typed(given) == {
+        "seeds": [0, 1],
+        "training": {"train_ratio": 100.0, "compile": "off", "tensorboard": True},
+        "<<": "<<",
+        "n": 3,
+    }
 
 
 @given(VALUES)

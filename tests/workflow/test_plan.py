@@ -227,6 +227,21 @@ def test_a_broken_file_is_refused(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_a_key_that_stands_twice_ends_the_workflow_though_snakemake_takes_the_last(write_study, tmp_path):
+    path = write_study()
+    path.write_text(path.read_text() + "training: {workers: 3}\n")
+    line = len(path.read_text().splitlines())
+    refused(snakemake("-n", "--configfile", path, cwd=tmp_path), f"{path.name}, line {line}", "training stands twice")
+
+
+def test_the_study_is_what_its_file_says_and_not_what_snakemake_reads(write_study, tmp_path):
+    path = write_study({"study": "NAME", "environments": ["minihack_keyroom_s5"], "per_environment": {}})
+    path.write_text(path.read_text().replace("NAME", "off"))
+    result = snakemake("-n", "-p", "--configfile", path, "--config", "seeds=[4]", cwd=tmp_path)
+    assert planned(result)["learn"] == 3
+    assert "--study results/off/study.yaml --environment minihack_keyroom_s5 --task keyroom_s5 --method ppo --seed 4" in result.stdout
+
+
 def test_the_entry_file_stays_short():
     lines = (ROOT / "Snakefile").read_text().splitlines()
     assert len(lines) <= 50

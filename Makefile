@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 
 figures: $(STAMP)
+	@$(BIN)/python -m sensei study config/$(STUDY).yaml # before Snakemake reads it, which says it in a traceback
 	$(BIN)/snakemake --cores $(CORES) --configfile config/$(STUDY).yaml --workflow-profile workflow/profiles/workstation
 
 test: lint

@@ -16,15 +16,18 @@ def add_to(app: typer.Typer) -> None:
 
 def study(
     source: Annotated[Path, typer.Argument(help="study file, e.g. config/smoke.yaml")],
-    output: Annotated[Path, typer.Argument(help="where the resolved study goes, results/STUDY/study.yaml")],
+    output: Annotated[
+        Path | None, typer.Argument(help="where the resolved study goes, results/STUDY/study.yaml; without it, nothing is written")
+    ] = None,
 ) -> None:
     """Validate a study and write it with every default filled in, as the workflow does before its first job."""
     from sensei.study.folder import check_folder, record_study
     from sensei.study.load import load_study
 
     resolved = load_study(source)
-    check_folder(resolved, output, str(source))
-    record_study(resolved, output)
+    if output is not None:
+        check_folder(resolved, output, str(source))
+        record_study(resolved, output)
 
 
 def schema(output: Annotated[Path, typer.Argument(help="where to")] = CONFIG_FOLDER / "schema.json") -> None:

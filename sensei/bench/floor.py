@@ -5,12 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 
-def peaks(size: str, rows: int, device: str, threads: int) -> dict[str, float]:
+def peaks(size: str, rows: int, device: str, threads: int, precision: str = "float32") -> dict[str, float]:
     """Best measured GFLOP/s: of matrix products, large and as wide as the preset's heads, and of the preset's convolutions.
 
     Args:
         size: network preset.
         rows: states of a batch.
+        precision: float32 or bfloat16.
     """
     import torch
     import torch.nn.functional as F
@@ -19,15 +20,15 @@ def peaks(size: str, rows: int, device: str, threads: int) -> dict[str, float]:
     from sensei.world_model.sizes import SIZES
 
     torch.set_num_threads(threads)
-    preset = SIZES[size]
+    preset, type_ = SIZES[size], getattr(torch, precision)
 
     def product(m: int, k: int, n: int) -> float:
-        left, right = torch.randn(m, k, device=device), torch.randn(k, n, device=device)
+        left, right = torch.randn(m, k, device=device, dtype=type_), torch.randn(k, n, device=device, dtype=type_)
         return 2e-9 * m * k * n / _best(lambda: matrix_product(left, right), device)
 
     def convolution(side: int, inputs: int, outputs: int) -> float:
-        picture = torch.randn(min(rows, 256), inputs, side, side, device=device).to(memory_format=torch.channels_last)
-        weight = torch.randn(outputs, inputs, 4, 4, device=device).to(memory_format=torch.channels_last)
+        picture = torch.randn(min(rows, 256), inputs, side, side, device=device, dtype=type_).to(memory_format=torch.channels_last)
+        weight = torch.randn(outputs, inputs, 4, 4, device=device, dtype=type_).to(memory_format=torch.channels_last)
         flops = 2e-9 * len(picture) * inputs * outputs * 16 * (side // 2) ** 2
         return flops / _best(lambda: F.conv2d(picture, weight, None, 2, 1), device)
 
@@ -40,16 +41,17 @@ def peaks(size: str, rows: int, device: str, threads: int) -> dict[str, float]:
 
 
 def _best(function: Callable[[], Any], device: str) -> float:
-    """Seconds of the fastest of some calls."""
+    """Seconds of the fastest of some calls; on a card of some rows of calls, for launching one takes longer than many a product."""
     import torch
 
-    seconds = []
+    seconds, calls = [], 50 if device == "cuda" else 1
     for _ in range(8):
         begin = time.perf_counter()
-        function()
+        for _ in range(calls):
+            function()
         if device == "cuda":
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - begin)
+        seconds.append((time.perf_counter() - begin) / calls)
     return min(seconds)
 
 

@@ -21,7 +21,7 @@ from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.load import load_study, merge
 from sensei.study.models.study import Study
 
-WARM_UPDATES = 3
+WARM_UPDATES = 8  # on a card a graph is made meanwhile
 ENVIRONMENTS = "environment processes"
 
 

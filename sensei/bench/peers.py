@@ -53,7 +53,8 @@ def serve(build: Callable[[Workload], Step]) -> None:
             torch.cuda.synchronize()
         wall, busy = time.perf_counter() - begin, time.process_time() - busy
         memory = torch.cuda.max_memory_allocated() / 2**20 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        answer(milliseconds=1000 * wall, cpu_milliseconds=1000 * busy, peak_mb=memory)
+        reserved = {"reserved_mb": torch.cuda.max_memory_reserved() / 2**20} if cuda else {}
+        answer(milliseconds=1000 * wall, cpu_milliseconds=1000 * busy, peak_mb=memory, **reserved)
 
 
 def kind(folder: str | Path) -> str | None:
@@ -150,10 +151,13 @@ def sheeprl(folder: str, workload: Workload) -> Step:
     warnings.filterwarnings("ignore")
     import gymnasium
     import hydra
+    import lightning.fabric.wrappers
     from lightning.fabric import Fabric
     from sheeprl.algos.dreamer_v3.utils import Moments
 
     config = _sheeprl_config(folder, workload)
+    # Its ensemble calls `loss.backward()`, which this library refuses at mixed precision, though at bfloat16 nothing else would be done.
+    lightning.fabric.wrappers._backward_hook = lambda *_: None
     torch.distributions.Distribution.set_default_validate_args(config.distribution.validate_args)  # as its cli does
     precision = "bf16-mixed" if workload["precision"] == "bfloat16" else "32-true"
     fabric = Fabric(accelerator="gpu" if workload["device"] == "cuda" else "cpu", devices=1, precision=precision)

@@ -39,11 +39,13 @@ def workload(size: str, shape: tuple[int, int], method: str, **options: Any) -> 
 
 
 def ours(work: dict[str, Any]):
-    """(agent, one update of it) on a workload."""
+    """(agent, one update of it) on a workload, from memory as a training run has it."""
     from sensei.agents.dreamer import DreamerAgent
+    from sensei.replay.feed import Buffer
     from sensei.replay.step import Spaces
     from sensei.study.load import load_study
     from sensei.study.models.study import Settings
+    from sensei.world_model.model import Batch
 
     names = {"dreamerv3": "plan2explore", "plan2explore": "plan2explore", "sensei": "sensei"}
     axes = {"study": "bench", "seeds": [0], "environments": ["toy_counting"], "annotators": ["oracle"], "figures": ["interactions"]}
@@ -60,4 +62,5 @@ def ours(work: dict[str, Any]):
     phase = "learn" if work["method"] == "dreamerv3" else "explore"
     spaces = Spaces(0, work["actions"], work["discrete"], work["tasks"])
     agent = DreamerAgent(spaces, settings, study.methods[method], study.weights("toy_counting", method), phase, 0, work["device"])
-    return agent, lambda: agent.update(work)
+    arrays = Buffer({name: work[name] for name in Batch._fields}, work["device"]).arrays
+    return agent, lambda: agent.update(arrays)

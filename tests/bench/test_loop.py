@@ -38,8 +38,8 @@ def test_a_benchmark_that_fails_or_has_no_time_does_not_take_the_others_with_it(
     gpu.gpu(minutes=0)
     assert results["broken"] == results["next"] == {"left_out": "no time left"}
     gpu.gpu(minutes=1)
-    assert "unable to parse string as an integer" in results["broken"]["failed"][0]
-    assert "unable to parse string as an integer" in results["next"]["failed"][0]
+    assert "unable to parse string as an integer" in results["broken"]["failed"][-1]
+    assert "unable to parse string as an integer" in results["next"]["failed"][-1]
 
 
 def test_every_planned_benchmark_is_a_command_that_takes_its_options():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from sensei.core.errors import SenseiError
@@ -114,7 +114,7 @@ def save_model(path: str | Path, model: RewardModel) -> None:
     metadata = {"reward_model": json.dumps(about)}  # one entry, because safetensors writes several in random order
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with atomic(path) as temporary:
-        save_file(weights, temporary, metadata)
+        temporary.write_bytes(save(weights, metadata))  # its own writer's errors are none of the system's
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> RewardModel:

@@ -19,6 +19,7 @@ from helpers import command, environment, snakemake
 TOYS = Path(__file__).parent.parent / "fakes" / "toys.yaml"
 KILLS = int(os.environ.get("CHAOS_KILLS", "10"))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 + 60 * KILLS)]
+MOMENTS = {"snakemake": "job", "job": "job", "worker": "worker"}  # what is killed: what must be there at that moment
 STUDY = ("--cores", "2", "--configfile", TOYS)
 
 
@@ -58,8 +59,10 @@ def test_a_study_that_is_killed_again_and_again_is_the_undisturbed_one(tmp_path)
                 command(*STUDY, cwd=killed), cwd=killed, env=environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         while process.poll() is None and sum(kills.values()) < KILLS:
-            time.sleep(rng.uniform(0.5, 6))
-            kind = rng.choice(["snakemake", "job", "job", "job", "worker", "worker"])
+            kind = rng.choice(list(MOMENTS))
+            while process.poll() is None and not victims(process)[MOMENTS[kind]]:
+                time.sleep(0.1)
+            time.sleep(rng.uniform(0, 3))
             if process.poll() is None and (chosen := victims(process)[kind]):
                 rng.choice(chosen).send_signal(signal.SIGKILL)
                 kills[kind] += 1

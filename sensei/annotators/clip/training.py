@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import pandas as pd
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -181,7 +181,7 @@ def save(model: open_clip.CLIP, files: ModelFiles) -> None:
     write_json(files.config, {"model_cfg": model_config(side), "preprocess_cfg": preprocessing})
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     with atomic(files.weights) as temporary:
-        save_file(weights, temporary)
+        temporary.write_bytes(safetensors.torch.save(weights))
 
 
 def retrieval(clip: Clip, pictures: np.ndarray, holds: np.ndarray, words: Captions) -> dict[str, float | int | None]:

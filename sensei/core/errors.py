@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 EXIT_STATUS = 2  # of a command that ends with one
 LONGEST_VALUE = 80  # letters of a value that a message quotes
-LONGEST_TEXT = 400  # letters of what a message says was found or expected
+LONGEST_TEXT = 900  # letters of what a message says was found or expected
 LONGEST_LINE = 1000
 
 

@@ -28,6 +28,7 @@ NOT_CODE = (
     "sensei.core.errors",
     "sensei.core.faults",
     "sensei.core.messages",
+    "sensei.core.orphan",
     "sensei.core.provenance",
     "sensei.core.process",
     "sensei.core.verification",

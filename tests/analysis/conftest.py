@@ -137,7 +137,7 @@ def opened(monkeypatch) -> Iterator[set[Path]]:
     found: set[Path] = set()
 
     def note(path: object) -> None:
-        if isinstance(path, str | Path):
+        if isinstance(path, str | Path) and not Path(path).is_dir():
             found.add(Path(path))
 
     LISTENERS.append(note)

@@ -141,5 +141,5 @@ def test_a_missing_package_is_one_line(name, package):
     command = [sys.executable, "-c", MISSING, package, CONFIGS[0].parent / f"{name}.yaml"]
     run = subprocess.run(command, check=False, env=environment(), capture_output=True, text=True)
     what, hint = run.stderr.splitlines()[-2:]
-    assert what == f"sensei.core.errors.SenseiError: environments of family {name.partition('_')[0]} need the Python module {package}"
+    assert what == f"sensei.core.errors.MachineError: environments of family {name.partition('_')[0]} need the Python module {package}"
     assert hint == "-> pip install -r requirements.lock"

@@ -176,7 +176,8 @@ def test_what_a_stage_reads_is_what_its_rule_its_table_and_its_manifest_name_and
     assert done.returncode == 0, done.stderr
     read = read_below(log, copy, ROOT / "config")
     inputs, folders = set(flat(stage.inputs(study, files, job))), stage.folders(study, files, job)
-    own = {path for path in read if path.parent in {output.parent for output in outputs.values()} - {path.parent for path in inputs}}
+    places = {output.parent for output in outputs.values()} | set(stage.kept(study, job, outputs))
+    own = {path for path in read if path.parent in places - {path.parent for path in inputs}}
     within = {path for path in read if path.parent in folders}
     rest = {path for path in read - own - within if not path.name.endswith(".manifest.json")} - {files.study} - set(outputs.values())
     own_state = {path for path in rest for run in [outputs.get("agent")] if run is not None and path.is_relative_to(run.parent)}

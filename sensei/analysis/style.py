@@ -6,6 +6,7 @@ No plotting library is imported before something is drawn, so that whoever only 
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import logging
 import zlib
@@ -173,10 +174,17 @@ def save(drawing: Drawing, pdf: Path, png: Path, csv: Path) -> None:
             drawing.numbers.to_csv(path, index=False, lineterminator="\n")
         with atomic(pdf) as path:
             metadata = {"Title": title, "Subject": drawing.caption, "CreationDate": None, "Creator": "sensei", "Producer": None}
-            drawing.figure.savefig(path, format="pdf", metadata=metadata)
+            path.write_bytes(_drawn(drawing, format="pdf", metadata=metadata))
         with atomic(png) as path:
             metadata = {"Title": title, "Description": drawing.caption, "Software": "sensei"}
-            drawing.figure.savefig(path, format="png", dpi=PNG_DPI, metadata=metadata)
+            path.write_bytes(_drawn(drawing, format="png", dpi=PNG_DPI, metadata=metadata))
+
+
+def _drawn(drawing: Drawing, **options: Any) -> bytes:
+    """The content of a picture; writing it is left to us, since the PDF writer hides what the system says of a full disk."""
+    content = io.BytesIO()
+    drawing.figure.savefig(content, **options)
+    return content.getvalue()
 
 
 def read_caption(png: str | Path) -> str:

@@ -54,6 +54,12 @@ class Figure(Stage):
     def folders(self, study: Study, files: Layout, job: Job) -> dict[Path, Path]:
         return figure_of(study, job.figure).folders(study, files)
 
+    def within(self, study: Study, files: Layout, job: Job) -> list[Path]:
+        from sensei.analysis.inputs import Inputs
+
+        chosen = figure_of(study, job.figure).within(study, Inputs(self.inputs(study, files, job)))
+        return super().within(study, files, job) if chosen is None else chosen
+
     def settings(self, study: Study, job: Job) -> dict[str, Any]:
         return of_analysis(study)
 

@@ -278,6 +278,16 @@ class Layout:
         """One page with everything."""
         return self.root / "report.html"
 
+    @property
+    def archive(self) -> Path:
+        """The study as one file to give away, beside its folder."""
+        return self.root.with_name(f"{self.root.name}.tar.gz")
+
+    @property
+    def croissant(self) -> Path:
+        """What an archive holds, with the checksum of every file; in the folder of a study that came from one."""
+        return self.root / "croissant.json"
+
 
 def published_figure(number: Name, folder: Path = PUBLISHED) -> list[Path]:
     """A figure of the paper drawn from the published values."""

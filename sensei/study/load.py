@@ -59,7 +59,7 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
     """Validate a study file (or its content, as Snakemake hands it over) and resolve all that it names.
 
     Args:
-        content: path of a study file, or its content.
+        content: path of a study file, or its content; that of a resolved study is taken as it is.
         source: what error messages call it; by default the path.
         folder: where `envs/`, `methods/` and `annotators/` are.
 
@@ -69,6 +69,17 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
     if not isinstance(content, dict):
         source, content = source or str(content), read_yaml(content)
     source = source or "the study"
+    study = validate(Study, content, source) if "settings" in content else _resolved(content, source, folder)
+    with about(f"{source}: `stages`"):
+        for name in study.stages:
+            own_stage(name)
+    with about(f"{source}: `figures`"):
+        figures_of(study)
+    return study
+
+
+def _resolved(content: dict[str, Any], source: str, folder: Path) -> Study:
+    """The study of a study file, with all that it names."""
     file = validate(StudyFile, content, source)
     own = {name: changes for name, changes in file.per_environment.items() if name in file.environments}
     axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in (*SETTINGS_KEYS, "per_environment")}
@@ -80,13 +91,7 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
         "methods": methods,
         "annotator_settings": _annotators(axes, methods, source, folder),
     }
-    study = validate(Study, {**axes, **named}, source)
-    with about(f"{source}: `stages`"):
-        for name in file.stages:
-            own_stage(name)
-    with about(f"{source}: `figures`"):
-        figures_of(study)
-    return study
+    return validate(Study, {**axes, **named}, source)
 
 
 def _settings(file: StudyFile, source: str, folder: Path) -> dict[str, Settings]:

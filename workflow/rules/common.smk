@@ -13,6 +13,7 @@ from sensei.core.orphan import let_jobs_end_with_me
 from sensei.core.process import use_this_interpreter
 from sensei.study.cost import frames_memory, job_minutes, jobs_in_a_row, pairs_minutes, pairs_processes, run_memory
 from sensei.study.folder import check_folder, record_study
+from sensei.study.graph import constraints
 from sensei.study.layout import RESULTS, Layout, manifest_of
 from sensei.study.load import load_study, read_layers
 from sensei.study.models.annotators import annotator_class
@@ -51,14 +52,7 @@ pathvars:
 
 
 wildcard_constraints:
-    environment="|".join(map(re.escape, STUDY.settings)),
-    annotator="|".join(map(re.escape, STUDY.annotator_settings)),
-    method="|".join(map(re.escape, STUDY.methods)),
-    task="|".join(re.escape(task) for parts in STUDY.settings.values() for task in parts.environment.tasks),
-    figure="|".join(map(re.escape, figures_of(STUDY))),
-    seed=r"\d+",
-    shard=r"\d+",
-    share=r"0\.\d+",
+    **constraints(STUDY),
 
 
 PATTERNS = Layout("<results>")

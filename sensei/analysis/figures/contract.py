@@ -43,6 +43,10 @@ class Figure(ABC):
         """Folders of which it reads files that one of its inputs names (folder -> that input): which ones, is known only after the run."""
         return {}
 
+    def within(self, study: Study, inputs: Inputs) -> list[Path] | None:
+        """Which files of `folders` it reads, now that its inputs are there; by default all of them, None."""
+        return None
+
     def load(self, study: Study, inputs: Inputs) -> Any:
         """What `draw` needs, read from what `inputs` declared, by the names given there, and from nothing else; by default the scores.
 

@@ -67,6 +67,11 @@ class SemanticReward(Figure):
         collections = [layout.collect(name, _seed(study, name)) for name in study.environments]
         return {collection.episodes: collection.index for collection in collections}
 
+    def within(self, study: Study, inputs: Inputs) -> list[Path]:
+        """The chosen episodes."""
+        runs = zip(study.environments, inputs["events"], inputs["indices"], strict=True)
+        return [indexed(index, _chosen(study, environment, run)) for environment, run, index in runs]
+
     def load(self, study: Study, inputs: Inputs) -> list[EpisodeReward]:
         """Per environment the chosen episode, scored.
 
@@ -78,11 +83,10 @@ class SemanticReward(Figure):
         rows = []
         for environment, model, run, index in zip(study.environments, inputs["models"], inputs["events"], inputs["indices"], strict=True):
             settings = study.settings[environment].environment
-            events = [event for parts in interactions(settings).values() for event in parts]
-            chosen = choose(read_table(run, "explore"), events)
+            chosen = _chosen(study, environment, run)
             episode = with_pictures(load_episode(indexed(index, chosen), KEYS), settings)
             name = f"{chosen} of {study.methods[study.collector].title}, seed {_seed(study, environment)}"
-            rows.append(score(environment, name, episode, RewardScorer.load(model), events))
+            rows.append(score(environment, name, episode, RewardScorer.load(model), _events(settings)))
         return rows
 
     def draw(self, study: Study, data: list[EpisodeReward]) -> Drawing:
@@ -102,6 +106,16 @@ class SemanticReward(Figure):
 def _seed(study: Study, environment: str) -> int:
     """The run of the collector whose episode is drawn."""
     return study.settings[environment].pairs.seeds[0]
+
+
+def _events(environment: EnvironmentConfig) -> list[str]:
+    """What is marked, and what the choice of an episode goes by."""
+    return [event for parts in interactions(environment).values() for event in parts]
+
+
+def _chosen(study: Study, environment: str, run: Path) -> str:
+    """The episode that is drawn, from the events of the collecting run."""
+    return choose(read_table(run, "explore"), _events(study.settings[environment].environment))
 
 
 def indexed(index: Path, name: str) -> Path:

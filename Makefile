@@ -12,15 +12,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --workflow-profile workflow/profiles/workstation
-
 ifdef EXPORT
 figures: $(STAMP) # no trigger but dates: what was kept of another study of that name says nothing of this one
-	study=$$($(BIN)/python -m sensei unpack $(EXPORT)) && $(SNAKEMAKE) --configfile $$study --rerun-triggers mtime
+	study=$$($(BIN)/python -m sensei unpack $(EXPORT)) && \
+	$(BIN)/snakemake --cores $(CORES) --configfile $$study --workflow-profile workflow/profiles/workstation --rerun-triggers mtime
 else
 figures: $(STAMP)
 	@$(BIN)/python -m sensei study config/$(STUDY).yaml # before Snakemake reads it, which says it in a traceback
-	$(SNAKEMAKE) --configfile config/$(STUDY).yaml
+	$(BIN)/snakemake --cores $(CORES) --configfile config/$(STUDY).yaml --workflow-profile workflow/profiles/workstation
 endif
 
 test: lint

@@ -62,7 +62,7 @@ def thinned(index: Path, kept: set[Path]) -> dict[str, Any]:
     """
     made = _read(index)
     files = {name: digest for name, digest in made["files"].items() if index.parent / name in kept}
-    content = made | {"files": files, "left_out": len(made["files"]) - len(files)}
+    content = made | {"files": files, "left_out": made.get("left_out", 0) + len(made["files"]) - len(files)}
     return content | {"checksum": checksum(content)}
 
 

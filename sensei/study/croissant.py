@@ -10,7 +10,7 @@ from sensei import __version__
 LICENSE = "https://spdx.org/licenses/MIT.html"
 PAPER = "https://arxiv.org/abs/2503.01584"
 FORMATS = {
-    ".parquet": "application/vnd.apache.parquet",
+    ".parquet": "application/x-parquet",
     ".jsonl": "application/jsonlines",
     ".json": "application/json",
     ".csv": "text/csv",
@@ -18,8 +18,10 @@ FORMATS = {
     ".mp4": "video/mp4",
 }
 TYPES = {"int": "sc:Integer", "uint": "sc:Integer", "float": "sc:Float", "double": "sc:Float", "bool": "sc:Boolean"}
-WORDS = """citeAs column conformsTo=dct:conformsTo extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath key md5
-parentField path recordSet references regex repeated replace separator source subField transform"""
+WORDS = """
+    citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath key md5
+    parentField path recordSet references regex repeated replace samplingRate separator source subField transform
+"""
 CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -30,7 +32,8 @@ CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
-    **{word.partition("=")[0]: word.partition("=")[2] or f"cr:{word}" for word in WORDS.split()},
+    "conformsTo": "dct:conformsTo",
+    **{word: f"cr:{word}" for word in WORDS.split()},
 }
 
 

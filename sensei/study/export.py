@@ -17,7 +17,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.files import atomic, sha256, temporary_of
 from sensei.core.verification import thinned, verified
 from sensei.study import croissant
-from sensei.study.graph import REDRAWN, work
+from sensei.study.graph import work
 from sensei.study.layout import RESULTS, Layout, manifest_of
 from sensei.study.load import read_study
 from sensei.study.models.study import Study

@@ -73,8 +73,9 @@ def work(study: Study, files: Layout, left: bool = False) -> list[Work]:
 def targets(study: Study, files: Layout) -> Iterator[Path]:
     """What the workflow makes if nothing else is asked for."""
     last = [*(STAGES[name] for name in REDRAWN), *map(own_stage, study.stages)]
-    for stage, job in ((stage, job) for stage in last for job in jobs(stage, study)):
-        yield from stage.outputs(files, job).values()
+    for stage in last:
+        for job in jobs(stage, study):
+            yield from stage.outputs(files, job).values()
 
 
 def stages(study: Study) -> list[Stage]:

@@ -7,6 +7,8 @@ GATES = {
     "return_range": "the released code's gate (semantic return against an inter-percentile range)",
 }
 
+LINES = {"standard deviation": "± SD", "standard error": "± SE", "95 % bootstrap": "95 % interval"}  # what error bars are, on a picture
+
 
 def listing(parts: list[str]) -> str:
     """a; a and b; a, b and c."""

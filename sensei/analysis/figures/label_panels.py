@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from sensei.analysis import style
 
-CODE_COLOURS = {"first": "#0072B2", "second": "#E69F00", "tie": "#BBBBBB", "unknown": "#E8E8E8"}
+CODE_COLOURS = {"first": "#404040", "second": "#8C8C8C", "tie": "#C4C4C4", "unknown": "#EDEDED"}  # greys: colours are annotators
 ROW_HEIGHT = 0.24  # inches of an annotator
 FRAME = 0.55  # inches of titles and axes of a row of panels
 LOWEST = 0.8  # inches of learning curves

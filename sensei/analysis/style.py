@@ -47,11 +47,11 @@ VARIANT_COLOURS = {
     "sensei_right_camera": "#806040",
     "sensei_oracle_p2x": "#80E080",
     "sensei_oracle_ceeus": "#400060",
-    "sensei_hp1": "#602040",
+    "sensei_hp1": "#80E040",
     "sensei_hp2": "#60E0C0",
     "sensei_hp3": "#A08040",
     "sensei_generation1": "#0000A0",
-    "sensei_generation2": "#80E040",
+    "sensei_generation2": "#602040",
     "sensei_gpt4_replication": "#A04000",
     "sensei_llava_replication": "#606080",
     "fixed_a0.1_b1": "#6040E0",
@@ -75,6 +75,8 @@ MARKERS = {
     "random": "X",
     "sensei_released": "p",
     "sensei_general": "h",
+    "sensei_generation1": "<",
+    "sensei_generation2": ">",
 }
 INK = "#262626"  # seaborn's
 FAINT = "#777777"
@@ -241,7 +243,7 @@ def size(setting: str) -> float:
 
 def zero(axes: Axes, x: float, y: float, away: tuple[int, int]) -> None:
     """Say that a bar at (x, y) is zero, `away` points from there: without it, none could be told from one that is missing."""
-    axes.annotate("0", (x, y), away, textcoords="offset points", ha="center", va="center", fontsize="small", color=FAINT)
+    axes.annotate("0", (x, y), away, textcoords="offset points", ha="center", va="center", fontsize="x-small", color=FAINT)
 
 
 def text_inches(text: str, size: str) -> float:

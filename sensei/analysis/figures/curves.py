@@ -238,7 +238,7 @@ def draw_panel(axes: Axes, title: str, table: pd.DataFrame, x_label: str) -> Non
         for drawn in axes.lines[before:]:
             drawn.set(markeredgecolor=drawn.get_color(), markeredgewidth=1.0, markevery=max(1, len(drawn.get_xdata()) // 8))
     quantity = table["quantity"].iloc[0]
-    axes.set(title=title, xlabel=x_label, ylabel=quantity)
+    axes.set(title=title, xlabel=x_label, ylabel=SCORE if quantity == SCORE else None)  # the title says what else it is
     axes.set_xlim(-0.02 * table["step"].max(), 1.02 * table["step"].max())
     # All start at zero, a score ends at one or above: else small changes would fill the panel.
     highest = max(table[["value", "high"]].max(axis=None), 1)

@@ -1,0 +1,130 @@
+"""What figures of a run's episodes show: quantities over episodes, how often each value came up, what was ever reached.
+
+An environment offers them as events whose sum over an episode is the quantity (the paper's Pokémon Red: `map_segments_per_episode`,
+`highest_level`, `segment_3_reached`, `caught_pidgey`); the figures find them by the names that the published values have.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sensei.analysis import published, statistics
+from sensei.analysis.cards import read_table
+from sensei.analysis.figures import curves, distributions
+from sensei.analysis.figures.contract import Figure
+from sensei.analysis.inputs import Inputs
+from sensei.core.errors import SenseiError
+from sensei.core.rng import generator
+from sensei.study.layout import Layout
+from sensei.study.models.study import Study
+
+PERCENT_OF_SEEDS = "% of seeds"
+PERCENT_OF_EPISODES = "% of episodes"
+
+
+class EpisodeFigure:
+    """The inputs that these figures have in common, to be inherited beside `Figure`."""
+
+    def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
+        """The events of every exploration run."""
+        return {"events": [layout.explore(*run).events for run in study.exploration_runs()]}
+
+    def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
+        """The finished episodes of all runs in their order: columns environment, method, seed, number (from 1), and the run's own.
+
+        Raises:
+            SenseiError: a table is missing or damaged, named.
+        """
+        tables = []
+        for (environment, method, seed), path in zip(study.exploration_runs(), inputs["events"], strict=True):
+            table = read_table(path, "explore").query("finished").sort_values("last_step", kind="stable")
+            tables.append(table.assign(environment=environment, method=method, seed=seed, number=np.arange(1, len(table) + 1)))
+        return pd.concat(tables, ignore_index=True)
+
+
+def counted(figure: Figure, study: Study, episodes: pd.DataFrame, metrics: list[str]) -> list[str]:
+    """Environments of the study that count all of `metrics`.
+
+    Raises:
+        SenseiError: none does.
+    """
+    found = [
+        name
+        for name in study.environments
+        if set(metrics) <= set(episodes.columns) and episodes.loc[episodes["environment"] == name, metrics].notna().all(axis=None)
+    ]
+    if not found:
+        lacking = next((metric for metric in metrics if metric not in episodes.columns), metrics[0])
+        raise SenseiError(
+            f"figure {figure.name} draws what no environment of the study counts",
+            found=", ".join(study.environments),
+            expected=f"an environment with {lacking} among its `events`",
+            hint=f"remove {figure.name} from `figures`",
+        )
+    return found
+
+
+def over_episodes(study: Study, episodes: pd.DataFrame, environment: str, metric: str, window: int) -> pd.DataFrame:
+    """A quantity over episodes as `curves` draws it: for every method the mean with its band and a line a seed, up to the last episode
+    that all seeds finished."""
+    tables = []
+    for method in study.explore:
+        own = episodes[(episodes["environment"] == environment) & (episodes["method"] == method)]
+        runs = own.pivot(index="number", columns="seed", values=metric).dropna()
+        if runs.empty:
+            continue
+        values = statistics.moving_average(runs.to_numpy(float).T, window)
+        low, high = statistics.bootstrap_band(values, generator(0, "episodes", environment, metric, method))
+        same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": window}
+        means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
+        tables.append(means.assign(drawn="mean", band="95 % bootstrap" if len(values) > 1 else "none", **same))
+        tables += [
+            pd.DataFrame({"step": runs.index, "value": run}).assign(drawn="seed", seed=seed, **same)
+            for seed, run in zip(runs.columns, values, strict=True)
+        ]
+    quantity = metric.replace("_", " ")
+    table = pd.concat(tables).assign(environment=environment, task=metric, quantity=quantity, source="ours")
+    return table.reindex(columns=curves.COLUMNS)
+
+
+def columns(study: Study, episodes: pd.DataFrame, environments: list[str], figure: int) -> list[curves.Column]:
+    """A panel for each quantity of the paper's curves in `figure`, in each environment: ours, and the published one below it."""
+    known, found = published.curves(figure), []
+    for environment in environments:
+        for task, table in known.groupby("task", sort=False):
+            ours = over_episodes(study, episodes, environment, task, int(table["smoothing"].max()))
+            theirs = curves.published_values((figure,), table["environment"].iloc[0], task)
+            title = task.replace("_", " ")
+            found.append(curves.stacked(title, ours, theirs[theirs["method"].isin(study.explore)]))
+    return found
+
+
+def shares(
+    study: Study, episodes: pd.DataFrame, environment: str, kinds: dict[str, pd.Series], panel: str, quantity: str
+) -> pd.DataFrame:
+    """In what share of the seeds, or of the episodes of a seed, something holds, in the columns of `distributions`.
+
+    Args:
+        kinds: what the figure calls it -> whether it holds, one entry for each of `episodes`.
+        quantity: PERCENT_OF_SEEDS (it held in at least one episode) or PERCENT_OF_EPISODES (mean over seeds, with its interval).
+    """
+    rows = []
+    for metric, holds in kinds.items():
+        for method in study.explore:
+            own = (episodes["environment"] == environment) & (episodes["method"] == method)
+            by_seed = holds[own].groupby(episodes.loc[own, "seed"])
+            if by_seed.ngroups == 0:
+                continue
+            row = {"metric": metric, "method": method, "title": study.methods[method].title, "seeds": by_seed.ngroups, "band": "none"}
+            if quantity == PERCENT_OF_SEEDS:
+                row["value"] = 100 * by_seed.any().mean()
+            else:
+                values = 100 * by_seed.mean().to_numpy()
+                low, high = statistics.bootstrap_interval(values[None], generator(0, "episodes", environment, metric, method))
+                row |= {"value": values.mean(), "low": low, "high": high, "band": "95 % bootstrap" if len(values) > 1 else "none"}
+            rows.append(row)
+    table = pd.DataFrame(rows).assign(environment=environment, panel=panel, quantity=quantity, source="ours")
+    return table.reindex(columns=distributions.COLUMNS)

@@ -1,12 +1,14 @@
 """What figures of a run's episodes show: quantities over episodes, how often each value came up, what was ever reached.
 
 An environment offers them as events whose sum over an episode is the quantity (the paper's Pokémon Red: `map_segments_per_episode`,
-`highest_level`, `segment_3_reached`, `caught_pidgey`); the figures find them by the names that the published values have.
+`highest_level`, `segment_3_reached`, `caught_pidgey`); the figures find them by the names that the published values have. The return per
+step is the mean of `potential`, the reward accumulated so far, over the steps of an episode.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,6 @@ import pandas as pd
 from sensei.analysis import published, statistics
 from sensei.analysis.cards import read_table
 from sensei.analysis.figures import curves, distributions
-from sensei.analysis.figures.contract import Figure
 from sensei.analysis.inputs import Inputs
 from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
@@ -26,45 +27,51 @@ PERCENT_OF_EPISODES = "% of episodes"
 
 
 class EpisodeFigure:
-    """The inputs that these figures have in common, to be inherited beside `Figure`."""
+    """What these figures have in common, to be inherited beside `Figure`.
+
+    Attributes:
+        mark: an event; environments that count it have all that the figure shows.
+    """
+
+    mark: ClassVar[str]
+
+    def concerns(self, study: Study) -> bool:
+        """Whether an environment of the study counts what it shows."""
+        return bool(counting(self.mark, study))
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
-        """The events of every exploration run."""
-        return {"events": [layout.explore(*run).events for run in study.exploration_runs()]}
+        """The events of every exploration run there."""
+        return {"events": [layout.explore(*run).events for run in self._runs(study)]}
 
     def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
         """The finished episodes of all runs in their order: columns environment, method, seed, number (from 1), and the run's own.
 
         Raises:
-            SenseiError: a table is missing or damaged, named.
+            SenseiError: a table is missing or damaged, named; or no environment of the study counts what the figure shows.
         """
         tables = []
-        for (environment, method, seed), path in zip(study.exploration_runs(), inputs["events"], strict=True):
+        for (environment, method, seed), path in zip(self._runs(study), inputs["events"], strict=True):
             table = read_table(path, "explore").query("finished").sort_values("last_step", kind="stable")
+            if "potential" in table:
+                table["return_per_step"] = table["potential"] / table["length"]
             tables.append(table.assign(environment=environment, method=method, seed=seed, number=np.arange(1, len(table) + 1)))
+        if not tables:
+            raise SenseiError(
+                f"figure {self.name} draws what no environment of the study counts",
+                found=", ".join(study.environments),
+                expected=f"an environment with {self.mark} among its `events`",
+                hint=f"remove {self.name} from `figures`",
+            )
         return pd.concat(tables, ignore_index=True)
 
+    def _runs(self, study: Study) -> list[tuple[str, str, int]]:
+        counted = counting(self.mark, study)
+        return [run for run in study.exploration_runs() if run[0] in counted]
 
-def counted(figure: Figure, study: Study, episodes: pd.DataFrame, metrics: list[str]) -> list[str]:
-    """Environments of the study that count all of `metrics`.
 
-    Raises:
-        SenseiError: none does.
-    """
-    found = [
-        name
-        for name in study.environments
-        if set(metrics) <= set(episodes.columns) and episodes.loc[episodes["environment"] == name, metrics].notna().all(axis=None)
-    ]
-    if not found:
-        lacking = next((metric for metric in metrics if metric not in episodes.columns), metrics[0])
-        raise SenseiError(
-            f"figure {figure.name} draws what no environment of the study counts",
-            found=", ".join(study.environments),
-            expected=f"an environment with {lacking} among its `events`",
-            hint=f"remove {figure.name} from `figures`",
-        )
-    return found
+def counting(event: str, study: Study) -> list[str]:
+    """Environments of the study that count `event`."""
+    return [name for name in study.environments if event in study.settings[name].environment.events]
 
 
 def over_episodes(study: Study, episodes: pd.DataFrame, environment: str, metric: str, window: int) -> pd.DataFrame:
@@ -90,10 +97,10 @@ def over_episodes(study: Study, episodes: pd.DataFrame, environment: str, metric
     return table.reindex(columns=curves.COLUMNS)
 
 
-def columns(study: Study, episodes: pd.DataFrame, environments: list[str], figure: int) -> list[curves.Column]:
+def columns(study: Study, episodes: pd.DataFrame, figure: int) -> list[curves.Column]:
     """A panel for each quantity of the paper's curves in `figure`, in each environment: ours, and the published one below it."""
     known, found = published.curves(figure), []
-    for environment in environments:
+    for environment in episodes["environment"].unique():
         for task, table in known.groupby("task", sort=False):
             ours = over_episodes(study, episodes, environment, task, int(table["smoothing"].max()))
             theirs = curves.published_values((figure,), table["environment"].iloc[0], task)

@@ -13,18 +13,15 @@ class PokemonCaught(EpisodeFigure, Figure):
     """The share of seeds that ever caught each kind."""
 
     title = "Pokémon that were ever caught (paper Fig. 25)"
+    mark = "caught_squirtle"
     published = (25,)
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
-        """One panel of the first environment that counts them.
-
-        Raises:
-            SenseiError: none does.
-        """
+        """One panel of the first environment that counts them."""
         from sensei.analysis.figures import captions, episodes
 
         metrics = list(published.bars(25)["metric"].unique())
-        (environment, *_) = episodes.counted(self, study, data, metrics)
+        environment = data["environment"].iloc[0]
         kinds = {metric: data[metric] > 0 for metric in metrics}
         table = episodes.shares(study, data, environment, kinds, "ever caught", episodes.PERCENT_OF_SEEDS)
         title = study.settings[environment].environment.title

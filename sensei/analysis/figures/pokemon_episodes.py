@@ -13,21 +13,17 @@ class PokemonEpisodes(EpisodeFigure, Figure):
     """One panel a quantity: mean over seeds with its band, published curves below."""
 
     title = "Pokémon Red over episodes (paper Fig. 24)"
+    mark = "max_map_segment"
     published = (24,)
     notes = ""
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
-        """A panel for each quantity, in each environment that counts them.
-
-        Raises:
-            SenseiError: none does.
-        """
+        """A panel for each quantity, in each environment that counts them."""
         from sensei.analysis.figures import captions, curves, episodes
 
         (number,) = self.published
-        environments = episodes.counted(self, study, data, list(published.curves(number)["task"].unique()))
-        found = episodes.columns(study, data, environments, number)
-        titles = captions.listing([study.settings[name].environment.title for name in environments])
+        found = episodes.columns(study, data, number)
+        titles = captions.listing([study.settings[name].environment.title for name in data["environment"].unique()])
         caption = (
             f"{titles} over episodes, {captions.seeds(study)}, moving average over {curves.window((number,))} episodes; "
             f"{captions.band(captions.most_seeds(study), 'bands')}. Published curves have panels of their own or are dashed."

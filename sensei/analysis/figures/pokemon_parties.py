@@ -18,17 +18,14 @@ class PokemonParties(EpisodeFigure, Figure):
     """Distributions over episodes: largest party, highest level, summed levels in bins of four."""
 
     title = "parties in Pokémon Red, over episodes (paper Fig. 23)"
+    mark = "max_party_size"
     published = (23,)
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
-        """Three panels of the first environment that counts them.
-
-        Raises:
-            SenseiError: none does.
-        """
+        """Three panels of the first environment that counts them."""
         from sensei.analysis.figures import captions, episodes
 
-        (environment, *_) = episodes.counted(self, study, data, [column for _, column in PANELS.values()])
+        environment = data["environment"].iloc[0]
         tables = {}
         for panel, (title, column) in PANELS.items():
             bins = dict.fromkeys(published.bars(23).query("panel == @panel")["metric"])

@@ -53,7 +53,7 @@ def _with_something(rows: Rows) -> tuple[Rows, str]:
             kept.append((title, table[happened]))
         if not happened.all():
             metrics = [metric.replace("_", " ") for metric in dict.fromkeys(table.loc[~happened, "metric"])]
-            empty[title.partition(":")[0]] = captions.listing(metrics)
+            empty[title.partition(" (")[0]] = captions.listing(metrics)
     if not kept:
         return rows, " Nothing of this happened in any run: every bar is zero."
     told = "; ".join(f"{metrics} ({title})" for title, metrics in empty.items())

@@ -101,7 +101,8 @@ def rows_of_panels(study: Study, scores: pd.DataFrame, environment: str, kinds: 
 
 def _title(title: str, table: pd.DataFrame) -> str:
     """Of a row of panels: the number of steps, if all made the same, the seeds, and what the lines are."""
-    steps = f"{style.count(table['steps'].max())} steps, " if same_steps(table, table) else ""
+    means = table[table["drawn"] == "mean"]
+    steps = f"{style.count(means['steps'].max())} steps, " if same_steps(means, means) else ""
     return f"{title}: {steps}{captions.number(int(table['seeds'].max()), 'seed')}{_plus_minus(table)}"
 
 

@@ -22,13 +22,13 @@ class Figure(ABC):
     Attributes:
         title: what it shows, a line above it on the report's page.
         name: of its files, results/{study}/figures/{name}.pdf; by default that of its module.
-        published: the figures of the paper that `draw_published` draws.
+        published: what `draw_published` draws: figures of the paper by their numbers, other published values by a name.
         draws_states: whether it has environments draw states again.
     """
 
     title: ClassVar[str]
     name: ClassVar[str]
-    published: ClassVar[tuple[int, ...]] = ()
+    published: ClassVar[tuple[int | str, ...]] = ()
     draws_states: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any):
@@ -59,9 +59,9 @@ class Figure(ABC):
             SenseiError: the study has nothing that the figure could show.
         """
 
-    def draw_published(self, number: int) -> Drawing:
-        """The paper's figure `number`, one of `published`, from the published values alone."""
-        raise NotImplementedError(f"{self.name} draws no figure of the paper")
+    def draw_published(self, number: int | str) -> Drawing:
+        """One of `published`, from the published values alone."""
+        raise NotImplementedError(f"{self.name} draws no published values")
 
 
 def drawing(figure: Figure, study: Study, inputs: dict[str, Path | list[Path]]) -> Drawing:

@@ -47,7 +47,7 @@ def draw_panel(axes: Axes, title: str, table: pd.DataFrame, words: tuple[str, ..
     across, along = ("value", "metric") if lying else ("metric", "value")
     look = {"order": metrics, "hue": "method", "hue_order": methods, "palette": {name: style.colour(name) for name in methods}}
     lines = {"color": style.INK, "linewidth": 0.8, "zorder": 4, "snap": False}
-    floor = table["value"][table["value"] > 0].min() / 2 if logarithmic else 0
+    floor = min(table["value"][table["value"] > 0].min() / 2, 1) if logarithmic else 0
     drawn = table.assign(low=table["low"].clip(lower=floor)) if logarithmic else table  # else it has no place on the axis
     sns.barplot(style.with_interval(drawn), x=across, y=along, **look, **style.INTERVAL, err_kws=lines, saturation=1, legend=False, ax=axes)
     ticks = np.arange(len(names))

@@ -58,6 +58,12 @@ class RunFiles:
         return self.folder / "timing.jsonl"
 
     @property
+    def explored(self) -> tuple[str, str, int]:
+        """(environment, method, seed) of an exploration run, from its place."""
+        environment, _, method, seed = self.folder.parts[-4:]
+        return environment, method, int(seed.removeprefix("seed"))
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard files, if asked for."""
         return self.folder / "tensorboard"

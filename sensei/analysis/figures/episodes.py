@@ -17,9 +17,10 @@ from sensei.analysis import published, statistics
 from sensei.analysis.cards import read_table
 from sensei.analysis.figures import curves, distributions
 from sensei.analysis.inputs import Inputs
+from sensei.analysis.scores import missing_runs, present
 from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
-from sensei.study.layout import Layout
+from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
 
 PERCENT_OF_SEEDS = "% of seeds"
@@ -41,7 +42,8 @@ class EpisodeFigure:
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """The events of every exploration run there."""
-        return {"events": [layout.explore(*run).events for run in self._runs(study)]}
+        counted = counting(self.mark, study)
+        return {"events": [layout.explore(*run).events for run in present(study, layout)[0] if run[0] in counted]}
 
     def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
         """The finished episodes of all runs in their order: columns environment, method, seed, number (from 1), and the run's own.
@@ -50,7 +52,8 @@ class EpisodeFigure:
             SenseiError: a table is missing or damaged, named; or no environment of the study counts what the figure shows.
         """
         tables = []
-        for (environment, method, seed), path in zip(self._runs(study), inputs["events"], strict=True):
+        for path in inputs["events"]:
+            environment, method, seed = RunFiles(path.parent).explored
             table = read_table(path, "explore").query("finished").sort_values("last_step", kind="stable")
             if "potential" in table:
                 table["return_per_step"] = table["potential"] / table["length"]
@@ -64,9 +67,11 @@ class EpisodeFigure:
             )
         return pd.concat(tables, ignore_index=True)
 
-    def _runs(self, study: Study) -> list[tuple[str, str, int]]:
+    def missing(self, study: Study, data: pd.DataFrame) -> list[str]:
+        """The exploration runs there that have no finished episode."""
         counted = counting(self.mark, study)
-        return [run for run in study.exploration_runs() if run[0] in counted]
+        lacking = missing_runs(study, data[["environment", "method", "seed"]], ("explore",))
+        return [run for run in lacking if run.split()[0] in counted]
 
 
 def counting(event: str, study: Study) -> list[str]:

@@ -12,6 +12,7 @@ class HeadStart(Figure):
 
     title = "DreamerV3 from scratch, given the steps of exploration too (paper Fig. 22)"
     published = (22,)
+    phases = ("learn",)
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """One panel per task.

@@ -21,6 +21,7 @@ class Interactions(Figure):
 
     title = "interactions during exploration (paper Figs. 5 and 6)"
     published = (5, 6)
+    phases = ("explore",)
     what: ClassVar[str] = "Interactions during exploration, totals over a run"
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:

@@ -12,6 +12,7 @@ class PpoConvergence(Figure):
 
     title = "PPO alone, until it converges (paper Fig. 13)"
     published = (13,)
+    phases = ("learn",)
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """One panel per task.

@@ -11,9 +11,10 @@ from sensei.analysis import published, style
 from sensei.analysis.figures import captions
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.inputs import Inputs
+from sensei.analysis.scores import missing_runs, present
 from sensei.analysis.style import Drawing
 from sensei.core.errors import SenseiError
-from sensei.study.layout import Layout
+from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
 
 OURS = {  # panel -> what metrics.jsonl calls it
@@ -66,10 +67,11 @@ class Training(Figure):
 
     title = "what exploring runs log over steps"
     published = tuple(LOGGED)
+    phases = ("explore",)
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """The metrics of every exploration run."""
-        return {"metrics": [layout.explore(*run).metrics for run in study.exploration_runs()]}
+        return {"metrics": [layout.explore(*run).metrics for run in present(study, layout)[0]]}
 
     def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
         """Columns environment, name (of the method), run (its seed), step, panel, value.
@@ -78,7 +80,8 @@ class Training(Figure):
             SenseiError: a file is missing or damaged, named.
         """
         tables = []
-        for (environment, method, seed), path in zip(study.exploration_runs(), inputs["metrics"], strict=True):
+        for path in inputs["metrics"]:
+            environment, method, seed = RunFiles(path.parent).explored
             logged = _read(path)
             for panel, metric in OURS.items():
                 if metric in logged:
@@ -87,6 +90,12 @@ class Training(Figure):
         if not tables:
             raise SenseiError("figure training: no run of the study logs losses", hint="remove training from `figures`")
         return pd.concat(tables, ignore_index=True)
+
+    def missing(self, study: Study, data: pd.DataFrame) -> list[str]:
+        """Exploration runs that log something in some other seed, and have no log."""
+        table = data.rename(columns={"name": "method", "run": "seed"})
+        logging = set(zip(table["environment"], table["method"], strict=True))
+        return [run for run in missing_runs(study, table[["environment", "method", "seed"]], self.phases) if (run.split()[0], run.split()[2]) in logging]
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """A block of panels for each environment; quantities that no run there has are left out."""

@@ -133,3 +133,8 @@ def gate_settings() -> pd.DataFrame:
 def hyperparameters() -> pd.DataFrame:
     """The table of Appendix B: title, name, and a column for each of `SETTINGS`; values as text."""
     return pd.read_csv(FOLDER / "hyperparameters.csv", dtype=str)
+
+
+def claims() -> pd.DataFrame:
+    """What the paper says: figure, statement, environment, task (none: totals over exploration), metric, and which method is above which."""
+    return pd.read_csv(FOLDER / "claims.csv")

@@ -47,7 +47,10 @@ def present(study: Study, layout: Layout) -> Runs:
     explored, learned = study.exploration_runs(), study.task_runs()
     if not study.allow_partial:
         return explored, learned
-    found = [run for run in explored if layout.explore(*run).events.exists()], [run for run in learned if layout.learn(*run).metrics.exists()]
+    found = (
+        [run for run in explored if layout.explore(*run).events.exists()],
+        [run for run in learned if layout.learn(*run).metrics.exists()],
+    )
     return found if any(found) else (explored, learned)
 
 

@@ -133,11 +133,12 @@ def published_caption(number: int, rows: Rows, what: str) -> str:
     """What a drawing of published values alone is."""
     table = pd.concat([table for _, table in rows])
     kinds = [kind for kind in dict.fromkeys(table["band"].dropna()) if kind != "none"]
+    unread = "; a bar without one has an error that was too small to read" if (table["band"] == "none").any() else ""
     logged = " Points: the runs behind a bar, where the published logs have them." if (table["drawn"] == "seed").any() else ""
     return (
         f"Published values (paper Fig. {number}, read off the figure, about 2 % of the full scale): {what}, "
         f"{captions.number(int(table['steps'].max()), 'step')}, mean over {captions.number(int(table['seeds'].max()), 'seed')}; "
-        f"the line is plus and minus one {captions.listing(kinds)}; a bar without one has an error that was too small to read.{logged}"
+        f"the line is plus and minus one {captions.listing(kinds)}{unread}.{logged}"
         f"{above(table)}"
     )
 

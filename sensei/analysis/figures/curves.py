@@ -2,11 +2,13 @@
 
 from itertools import zip_longest
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.lines import Line2D
+from scipy.stats import binomtest
 
 from sensei.analysis import published, statistics, style
 from sensei.analysis.figures import captions
@@ -37,6 +39,7 @@ COLUMNS = [
 ]
 Column = dict[str, pd.DataFrame]  # panels below each other: title -> numbers
 SCORE = "score"
+BOOTSTRAP, WILSON, NO_BAND = "95 % bootstrap", "95 % Wilson of episodes", "none"
 EPISODES = "episodes"  # what the paper counts where it draws something else than a score
 PANEL_INCHES = 1.75
 LEGEND_INCHES = 0.28
@@ -56,10 +59,11 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, task: str, me
             continue
         smoothing = window if len(runs) >= FEWEST * window else 1
         values = statistics.moving_average(runs.to_numpy().T, smoothing)  # [seeds, steps]
-        low, high = statistics.bootstrap_band(values, generator(0, "downstream", environment, task, method))  # by another name: other bands
+        band = statistics.bootstrap_band(values, generator(0, "downstream", environment, task, method))  # by another name: other bands
+        (low, high), kinds = widened(band, values, runs.to_numpy().T, study.settings[environment].training.evaluate_episodes * smoothing)
         same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": smoothing}
         means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
-        tables.append(means.assign(drawn="mean", band="95 % bootstrap", **same))
+        tables.append(means.assign(drawn="mean", band=kinds, **same))
         tables += [
             pd.DataFrame({"step": runs.index, "value": run}).assign(drawn="seed", seed=seed, **same)
             for seed, run in zip(runs.columns, values, strict=True)
@@ -67,6 +71,22 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, task: str, me
     if not tables:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(tables).assign(environment=environment, task=task, quantity=SCORE, source="ours").reindex(columns=COLUMNS)
+
+
+def widened(band: np.ndarray, values: np.ndarray, scores: np.ndarray, episodes: int) -> tuple[np.ndarray, list[str]]:
+    """`band` [2, steps], and of what kind it is at each step: where it has no width (one seed, or seeds that all agree) and scores are shares
+    of successful episodes, the 95 % Wilson interval of these episodes. 1.00 of two episodes is no certainty.
+
+    Args:
+        values: means over windows [seeds, steps]. scores: the evaluations themselves. episodes: behind each of `values`.
+    """
+    shares = ((scores >= 0) & (scores <= 1)).all() and np.allclose(scores * episodes, np.round(scores * episodes))
+    kinds, band = [BOOTSTRAP if len(values) > 1 else NO_BAND] * values.shape[1], band.copy()
+    for step in np.flatnonzero(np.ptp(values, axis=0) == 0) if shares else ():
+        count = episodes * len(values)
+        interval = binomtest(round(values[0, step] * count), count).proportion_ci(0.95, method="wilson")
+        band[:, step], kinds[step] = (interval.low, interval.high), WILSON
+    return band, kinds
 
 
 def published_values(figures: tuple[int, ...], environment: str, task: str) -> pd.DataFrame:
@@ -162,9 +182,11 @@ def caption(study: Study, found: list[Column], methods: list[str], figures: tupl
         episodes = captions.number(settings.training.evaluate_episodes, "episode")
         parts.append(f"{settings.environment.title} (to {captions.number(int(last[name]), 'step')}, {episodes} per evaluation)")
     smoothing = f"moving average over {window(figures)} evaluations" if (ours["smoothing"] > 1).any() else "not smoothed"
+    alike = " Where all runs of a method agree, its band is the 95 % Wilson interval of the episodes of that point, not of seeds."
     text = (
         f"Score of the task over {x_label(figures)}: {captions.listing(parts)}, {captions.seeds(study)}. "
         f"Lines are means over seeds, thin lines seeds; {captions.band(captions.most_seeds(study), 'bands')}; {smoothing}."
+        f"{alike * bool((ours['band'] == WILSON).any())}"
     )
     if explored := [study.methods[name].title for name in methods if study.methods[name].explores]:
         text += f" {captions.listing(explored)} start{'s' if len(explored) == 1 else ''} from the agent of the exploration run."

@@ -21,7 +21,9 @@ def published_shares(number: int, panel: str, title: str) -> pd.DataFrame:
     bars = published.bars(number)
     bars = bars[bars["panel"] == panel]
     quantity = bars["note"].str.partition(";")[0].str.replace("percent", "%")
-    table = bars.assign(source="published", panel=title, quantity=quantity, value=bars["mean"], title=bars["method"].map(published.titles()))
+    table = bars.assign(
+        source="published", panel=title, quantity=quantity, value=bars["mean"], title=bars["method"].map(published.titles())
+    )
     table = table.assign(low=bars["mean"] - bars["error"], high=bars["mean"] + bars["error"], band=bars["error_kind"].str.replace("_", " "))
     return table.reindex(columns=COLUMNS)
 
@@ -34,7 +36,9 @@ def names_of(metrics: pd.Series, words: tuple[str, ...]) -> list[str]:
     return [name.replace(" ", "–") if numbers else name for name in short]
 
 
-def draw_panel(axes: Axes, title: str, table: pd.DataFrame, words: tuple[str, ...] = (), lying: bool = False, logarithmic: bool = False) -> None:
+def draw_panel(
+    axes: Axes, title: str, table: pd.DataFrame, words: tuple[str, ...] = (), lying: bool = False, logarithmic: bool = False
+) -> None:
     """One group of bars a metric.
 
     Args:
@@ -55,7 +59,10 @@ def draw_panel(axes: Axes, title: str, table: pd.DataFrame, words: tuple[str, ..
         axes.set_yticks(ticks, names)
         axes.set_xlim(0, 105)
     else:
-        upright = sum(style.text_inches(name, "xtick.labelsize") + 0.08 for name in names) < axes.get_position().width * axes.figure.get_figwidth()
+        upright = (
+            sum(style.text_inches(name, "xtick.labelsize") + 0.08 for name in names)
+            < axes.get_position().width * axes.figure.get_figwidth()
+        )
         axes.set_xticks(ticks, names, rotation=0 if upright else 90)
         axes.set_ylim((floor, 150) if logarithmic else (0, None))
     if logarithmic:

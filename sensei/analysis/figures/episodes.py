@@ -8,20 +8,22 @@ step is the mean of `potential`, the reward accumulated so far, over the steps o
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from sensei.analysis import published, statistics
 from sensei.analysis.cards import read_table
-from sensei.analysis.figures import curves, distributions
 from sensei.analysis.inputs import Inputs
 from sensei.analysis.scores import missing_runs, present
 from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
 from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
+
+if TYPE_CHECKING:
+    from sensei.analysis.figures.curves import Column
 
 PERCENT_OF_SEEDS = "% of seeds"
 PERCENT_OF_EPISODES = "% of episodes"
@@ -82,6 +84,8 @@ def counting(event: str, study: Study) -> list[str]:
 def over_episodes(study: Study, episodes: pd.DataFrame, environment: str, metric: str, window: int) -> pd.DataFrame:
     """A quantity over episodes as `curves` draws it: for every method the mean with its band and a line a seed, up to the last episode
     that all seeds finished."""
+    from sensei.analysis.figures import curves
+
     tables = []
     for method in study.explore:
         own = episodes[(episodes["environment"] == environment) & (episodes["method"] == method)]
@@ -102,8 +106,10 @@ def over_episodes(study: Study, episodes: pd.DataFrame, environment: str, metric
     return table.reindex(columns=curves.COLUMNS)
 
 
-def columns(study: Study, episodes: pd.DataFrame, figure: int) -> list[curves.Column]:
+def columns(study: Study, episodes: pd.DataFrame, figure: int) -> list[Column]:
     """A panel for each quantity of the paper's curves in `figure`, in each environment: ours, and the published one below it."""
+    from sensei.analysis.figures import curves
+
     known, found = published.curves(figure), []
     for environment in episodes["environment"].unique():
         for task, table in known.groupby("task", sort=False):
@@ -114,15 +120,15 @@ def columns(study: Study, episodes: pd.DataFrame, figure: int) -> list[curves.Co
     return found
 
 
-def shares(
-    study: Study, episodes: pd.DataFrame, environment: str, kinds: dict[str, pd.Series], panel: str, quantity: str
-) -> pd.DataFrame:
+def shares(study: Study, episodes: pd.DataFrame, environment: str, kinds: dict[str, pd.Series], panel: str, quantity: str) -> pd.DataFrame:
     """In what share of the seeds, or of the episodes of a seed, something holds, in the columns of `distributions`.
 
     Args:
         kinds: what the figure calls it -> whether it holds, one entry for each of `episodes`.
         quantity: PERCENT_OF_SEEDS (it held in at least one episode) or PERCENT_OF_EPISODES (mean over seeds, with its interval).
     """
+    from sensei.analysis.figures import distributions
+
     rows = []
     for metric, holds in kinds.items():
         for method in study.explore:

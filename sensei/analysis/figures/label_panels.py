@@ -90,7 +90,11 @@ def _agreement(axes: Axes, numbers: pd.DataFrame, names: Names) -> None:
     """
     agreed = numbers[numbers["measure"] == "accuracy"].set_index(["annotator", "other"])
     kappa = numbers[numbers["measure"] == "kappa"].set_index(["annotator", "other"])["value"]
-    others = [name for name in dict.fromkeys([*names, *sorted(agreed.index.get_level_values("other"))]) if name in set(agreed.index.get_level_values("other"))]
+    others = [
+        name
+        for name in dict.fromkeys([*names, *sorted(agreed.index.get_level_values("other"))])
+        if name in set(agreed.index.get_level_values("other"))
+    ]
     cells = agreed["low"].astype(float).unstack("other").reindex(index=list(names), columns=others)
     sns.heatmap(cells, cmap="Greys", vmin=0.4, vmax=1.6, cbar=False, ax=axes)
     for place, row in agreed.iterrows():

@@ -95,7 +95,11 @@ class Training(Figure):
         """Exploration runs that log something in some other seed, and have no log."""
         table = data.rename(columns={"name": "method", "run": "seed"})
         logging = set(zip(table["environment"], table["method"], strict=True))
-        return [run for run in missing_runs(study, table[["environment", "method", "seed"]], self.phases) if (run.split()[0], run.split()[2]) in logging]
+        return [
+            run
+            for run in missing_runs(study, table[["environment", "method", "seed"]], self.phases)
+            if (run.split()[0], run.split()[2]) in logging
+        ]
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """A block of panels for each environment; quantities that no run there has are left out."""

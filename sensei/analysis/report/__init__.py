@@ -136,7 +136,11 @@ def _times(paths: list[Path]) -> list[list[dict[str, Any]]]:
             job = str(path.parent if path.name in ("metrics.jsonl", "card.json") else path)
             seconds.setdefault(manifest.get("stage", ""), {})[job] = manifest.get("wall_seconds", 0)
     return [
-        [text_cell(stage), text_cell(f"{len(jobs):,}", True), *(text_cell(_duration(part), True) for part in (sum(jobs.values()), max(jobs.values())))]
+        [
+            text_cell(stage),
+            text_cell(f"{len(jobs):,}", True),
+            *(text_cell(_duration(part), True) for part in (sum(jobs.values()), max(jobs.values()))),
+        ]
         for stage, jobs in seconds.items()
     ]
 

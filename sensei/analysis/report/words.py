@@ -30,7 +30,9 @@ def of_reward_model(card: dict[str, Any]) -> list[str]:
     told = []
     if pairs := card.get("pairs"):
         told.append(f"Learned from {pairs['training']:,} pairs, measured on {pairs['validation']:,} others.")
-    told.append(f"Epoch {card['chosen_epoch']} was taken ({card.get('criterion', 'lowest validation loss')}: {card['validation_loss']:.3f}).")
+    told.append(
+        f"Epoch {card['chosen_epoch']} was taken ({card.get('criterion', 'lowest validation loss')}: {card['validation_loss']:.3f})."
+    )
     for key, whose in (("held_out", "the annotator's own labels"), ("oracle", "the oracle")):
         if right := _share(card[key]):
             told.append(f"It ranks {right} of clear held-out pairs as {whose} {'do' if key == 'held_out' else 'does'}.")

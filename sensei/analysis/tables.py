@@ -230,8 +230,8 @@ def cell(value: object) -> str:
 TABLES = {
     "hyperparameters": Table(
         "Hyper-parameters",
-        "Ours beside the paper's (Appendix B; Robodesk: GPT-4 with two cameras). Percentile and weights are those of the study's first method "
-        "with a reward model.",
+        "Ours beside the paper's (Appendix B; Robodesk: GPT-4 with two cameras). Percentile and weights are those of the study's first "
+        "method with a reward model.",
         lambda study, files: hyperparameters(study),
     ),
     "interactions": Table(

@@ -74,8 +74,8 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, task: str, me
 
 
 def widened(band: np.ndarray, values: np.ndarray, scores: np.ndarray, episodes: int) -> tuple[np.ndarray, list[str]]:
-    """`band` [2, steps], and of what kind it is at each step: where it has no width (one seed, or seeds that all agree) and scores are shares
-    of successful episodes, the 95 % Wilson interval of these episodes. 1.00 of two episodes is no certainty.
+    """`band` [2, steps], and of what kind it is at each step. Where it has no width (one seed, or seeds that all agree) and scores are
+    shares of successful episodes, it is the 95 % Wilson interval of these episodes. 1.00 of two episodes is no certainty.
 
     Args:
         values: means over windows [seeds, steps]. scores: the evaluations themselves. episodes: behind each of `values`.

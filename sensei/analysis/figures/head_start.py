@@ -34,6 +34,7 @@ class HeadStart(Figure):
         caption = (
             f"Published values (paper Fig. {number}, read off the figure, about 0.03): score of DreamerV3 over "
             f"{curves.x_label((number,))} since the start of training, mean over {table['seeds'].max()} seeds, not smoothed. The first "
-            f"score above zero is at {first:,} steps; the last is {table['value'].iloc[-1]:g}. The width of the published band was not read."
+            f"score above zero is at {first:,} steps; the last is {table['value'].iloc[-1]:g}. The width of the "
+            "published band was not read."
         )
         return curves.draw(curves.published_columns(number), caption, curves.x_label((number,)))

@@ -76,8 +76,8 @@ class Labels(Figure):
         parts = [f"{known[row.annotator]}: {row.pairs:,} pairs ({row.description})" for row in theirs.itertuples()]
         bias = data[data["measure"] == "order_bias"].sort_values("value").iloc[-1]
         caption = (
-            f"Published labels of pairs of Robodesk frames, from the logs (exact). {'; '.join(parts)}. Right: share of clear labels that are "
-            f"`first`, with its 95 % Wilson interval. Furthest from one half is {known[bias['annotator']]}, {bias['value']:.1%}."
+            f"Published labels of pairs of Robodesk frames, from the logs (exact). {'; '.join(parts)}. Right: share of clear labels that "
+            f"are `first`, with its 95 % Wilson interval. Furthest from one half is {known[bias['annotator']]}, {bias['value']:.1%}."
         )
         return Drawing(label_panels.draw(data, PUBLISHED_TITLE, _published_names()), data, caption)
 
@@ -141,7 +141,7 @@ def _caption(study: Study, numbers: pd.DataFrame) -> str:
     return (
         "Labels of each annotator. Order bias: share of clear answers that prefer the first picture shown, half without bias, with its "
         "95 % Wilson interval; of the published labels, the share of clear ones that are `first`. Agreement: accuracy on pairs clear to "
-        "both, Cohen's kappa over all four codes, and the number of pairs clear to both; the colour is the lower end of the accuracy's 95 % "
-        "Wilson interval, so that a handful of pairs stays pale. Reward model: accuracy on the same held-out pairs after learning from 1 %, 10 % and "
-        f"all of the other labels, one model each, lines are 95 % Wilson intervals.{consistency}"
+        "both, Cohen's kappa over all four codes, and the number of pairs clear to both; the colour is the lower end of the accuracy's 95 "
+        "% Wilson interval, so that a handful of pairs stays pale. Reward model: accuracy on the same held-out pairs after learning from 1 "
+        f"%, 10 % and all of the other labels, one model each, lines are 95 % Wilson intervals.{consistency}"
     )

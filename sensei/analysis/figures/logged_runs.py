@@ -51,9 +51,9 @@ class LoggedRuns(Figure):
         kind = KINDS[number]
         rows = _rows(kind, "robodesk")
         caption = (
-            f"Single runs in the published logs of Robodesk (exact): {WHATS[kind]}, totals over the whole replay. Bars are means, points runs, "
-            "the line plus and minus one standard deviation; rows of different numbers of steps are never put on one axis. One run of the "
-            "replication with LLaVA's labels is some 7 % shorter than the others."
+            f"Single runs in the published logs of Robodesk (exact): {WHATS[kind]}, totals over the whole replay. Bars are means, points "
+            "runs, the line plus and minus one standard deviation; rows of different numbers of steps are never put on one axis. One run "
+            "of the replication with LLaVA's labels is some 7 % shorter than the others."
         )
         return bar_panels.draw(rows, caption)
 

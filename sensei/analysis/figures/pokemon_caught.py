@@ -33,8 +33,8 @@ class PokemonCaught(EpisodeFigure, Figure):
 
         table = distributions.published_shares(number, "all", "ever caught")
         caption = (
-            f"Published values (paper Fig. {number}, read off the figure): share of {table['seeds'].max()} seeds that ever caught each kind "
-            f"in {table['steps'].max():,} steps. Squirtle is the one that every run starts with."
+            f"Published values (paper Fig. {number}, read off the figure): share of {table['seeds'].max()} seeds that ever caught each "
+            f"kind in {table['steps'].max():,} steps. Squirtle is the one that every run starts with."
         )
         return _draw(table, caption)
 

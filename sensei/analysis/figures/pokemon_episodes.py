@@ -37,6 +37,7 @@ class PokemonEpisodes(EpisodeFigure, Figure):
         table = published.curves(number)
         caption = (
             f"Published values (paper Fig. {number}, read off the figure) over episodes, "
-            f"{captions.number(int(table['seeds'].max()), 'seed')} a curve, moving average over {curves.window((number,))} episodes, sampled sparsely: single points say little. No band was read."
+            f"{captions.number(int(table['seeds'].max()), 'seed')} a curve, moving average over {curves.window((number,))} "
+            "episodes, sampled sparsely: single points say little. No band was read."
         )
         return curves.draw(curves.published_columns(number), caption + self.notes, curves.EPISODES)

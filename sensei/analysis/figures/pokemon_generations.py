@@ -14,8 +14,8 @@ class PokemonGenerations(PokemonEpisodes, Figure):
     title = "Pokémon Red, first and second generation (paper Fig. 27)"
     published = (27,)
     notes = (
-        f" Both generations are one run up to the dotted line at episode {GENERATION_BEGINS}. Badges are not smoothed, and only their ends and "
-        "jumps are listed."
+        f" Both generations are one run up to the dotted line at episode {GENERATION_BEGINS}. Badges are not smoothed, and only their ends "
+        "and jumps are listed."
     )
 
     def draw_published(self, number: int) -> Drawing:

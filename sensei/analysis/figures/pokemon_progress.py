@@ -55,8 +55,8 @@ class PokemonProgress(EpisodeFigure, Figure):
         gym = reached[(reached["metric"] == f"segment_{len(SEGMENTS) - 1}_reached") & (reached["value"] > 0)]
         who = ", ".join(f"{row.title} ({row.value:g} %)" for row in gym.itertuples())
         caption = (
-            f"Published values (paper Fig. {number}, read off the figure): (a) share of {reached['seeds'].max()} seeds that ever reach each "
-            f"segment of the map in {reached['steps'].max():,} steps; (b, c) over episodes, mean over seeds, moving average over "
+            f"Published values (paper Fig. {number}, read off the figure): (a) share of {reached['seeds'].max()} seeds that ever reach "
+            f"each segment of the map in {reached['steps'].max():,} steps; (b, c) over episodes, mean over seeds, moving average over "
             f"{curves.window((number,))} episodes; the width of the published bands was not read. The Gym is reached by: {who}."
         )
         return _draw(reached, over, caption)

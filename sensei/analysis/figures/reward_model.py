@@ -64,9 +64,9 @@ class RewardModel(Figure):
         best = data.loc[data.groupby(["environment", "annotator"])["validation_loss"].idxmin()].set_index(["environment", "annotator"])
         data = data.join(best["epoch"].rename("chosen"), on=["environment", "annotator"])
         caption = (
-            "Published reward models of Robodesk over epochs, from the logs (exact); one model an annotator, so there is no band. LLaVA's is "
-            "the replication's, the others are the authors'. Ringed is the epoch with the lowest validation loss; accuracy there on held-out "
-            f"pairs: {_chosen(data, titles, titles)}. The models that made the figures are those of other epochs (15 and 28)."
+            "Published reward models of Robodesk over epochs, from the logs (exact); one model an annotator, so there is no band. LLaVA's "
+            "is the replication's, the others are the authors'. Ringed is the epoch with the lowest validation loss; accuracy there on "
+            f"held-out pairs: {_chosen(data, titles, titles)}. The models that made the figures are those of other epochs (15 and 28)."
         )
         return Drawing(_drawn(data, titles, titles), data, caption)
 

@@ -231,7 +231,8 @@ def peak(row: EpisodeReward) -> str:
 
 def _caption(study: Study, rows: list[EpisodeReward]) -> str:
     parts = [
-        f"{study.settings[row.environment].environment.title}: {row.name}, {captions.number(len(row.rewards), 'step')}; the reward {peak(row)}"
+        f"{study.settings[row.environment].environment.title}: {row.name}, {captions.number(len(row.rewards), 'step')}; "
+        f"the reward {peak(row)}"
         for row in rows
     ]
     names = dict.fromkeys(study.annotators_of(row.environment)[0].replace("_", " ") for row in rows)
@@ -240,6 +241,6 @@ def _caption(study: Study, rows: list[EpisodeReward]) -> str:
         f"Semantic reward along one episode per environment: {'; '.join(parts)}. Raw output of the reward model trained on the labels of "
         f"{annotators}. The episode is the one with the most different events. Pictures are what the "
         "annotator and the reward model see at the dotted steps: start, the first time of each event, end. One episode, no band; its "
-        "frames belong to the data that the pairs were drawn from. The axis has room for the middle 90 % of the rewards of held-out frames, and "
-        "for a difference of 1 at least (a preference of 73 %)."
+        "frames belong to the data that the pairs were drawn from. The axis has room for the middle 90 % of the rewards of held-out "
+        "frames, and for a difference of 1 at least (a preference of 73 %)."
     )

@@ -110,8 +110,8 @@ class Training(Figure):
         prefix = {name: f"{study.settings[name].environment.title}: " if len(study.environments) > 1 else "" for name in study.environments}
         numbers["panel"] = numbers["environment"].map(prefix) + numbers["panel"]
         caption = (
-            f"What exploring runs log, over agent steps: {captions.seeds(study)}. Thin lines are runs, thick ones their mean, both averaged "
-            f"over {BINS}ths of the longest run; {AXES}"
+            f"What exploring runs log, over agent steps: {captions.seeds(study)}. Thin lines are runs, thick ones their mean, both "
+            f"averaged over {BINS}ths of the longest run; {AXES}"
         )
         return Drawing(_drawn(numbers, names, colours), numbers, caption + captions.gates(study, study.explore))
 
@@ -124,9 +124,9 @@ class Training(Figure):
         names = {name: titles[name] for name in numbers["name"].unique()}
         runs = table.groupby("annotator")["run"].nunique().max()
         caption = (
-            f"Log of the published replication on Robodesk (exact), over agent steps, {captions.number(int(runs), 'run')} with the labels of "
-            f"each annotator: {WHATS[number]}. Thin lines are runs, thick ones their mean, both averaged over {BINS}ths of the longest run; "
-            f"{AXES}"
+            f"Log of the published replication on Robodesk (exact), over agent steps, {captions.number(int(runs), 'run')} with the labels "
+            f"of each annotator: {WHATS[number]}. Thin lines are runs, thick ones their mean, both averaged over {BINS}ths of the longest "
+            f"run; {AXES}"
         )
         return Drawing(_drawn(numbers, names, style.colours_of(names)), numbers, caption)
 

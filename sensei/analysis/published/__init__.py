@@ -95,9 +95,7 @@ def over_runs(runs: pd.DataFrame) -> pd.DataFrame:
     order = [*of_figures, *(metric for metric in runs["metric"].unique() if metric not in of_figures)]
     runs = runs.assign(metric=pd.Categorical(runs["metric"], order))
     groups = runs.groupby(["environment", "metric", "method"], observed=True, sort=True)
-    table = groups.agg(
-        mean=("count", "mean"), error=("count", lambda counts: np.std(counts)), seeds=("count", "size"), steps=("environment_steps", "max")
-    )
+    table = groups.agg(mean=("count", "mean"), error=("count", np.std), seeds=("count", "size"), steps=("environment_steps", "max"))
     return table.reset_index().astype({"metric": str}).assign(error_kind="standard_deviation")
 
 
@@ -136,5 +134,5 @@ def hyperparameters() -> pd.DataFrame:
 
 
 def claims() -> pd.DataFrame:
-    """What the paper says: figure, statement, environment, task (none: totals over exploration), metric, and which method is above which."""
+    """What the paper says: figure, statement, environment, task (none: totals over exploration), metric, better and worse method."""
     return pd.read_csv(FOLDER / "claims.csv")

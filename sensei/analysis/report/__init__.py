@@ -24,7 +24,6 @@ from sensei.core.files import read_json
 from sensei.study.layout import Layout, manifest_of
 from sensei.study.models.study import Settings, Study
 
-
 TEMPLATES = Path(__file__).parent
 
 

@@ -39,8 +39,8 @@ def tables() -> dict[str, PublishedTable]:
         "hyperparameters": PublishedTable(
             "Hyper-parameters (Appendix B)",
             "Hyper-parameters",
-            "Robodesk has four columns: GPT-4 with two cameras (the main result), GPT-4 with the right camera alone, an oracle on Plan2Explore "
-            "data, and an oracle on CEE-US data; which column is which of the last three is our reading.",
+            "Robodesk has four columns: GPT-4 with two cameras (the main result), GPT-4 with the right camera alone, an oracle on "
+            "Plan2Explore data, and an oracle on CEE-US data; which column is which of the last three is our reading.",
             parameters.rename(columns={"title": "hyperparameter"}),
         ),
     }

@@ -44,7 +44,12 @@ def played(tmp_path_factory):
             row = {"worker": 0, "episode": number, "finished": number < EPISODES, "first_step": 10 * number, "last_step": 10 * (number + 1)}
             row |= {"length": 10, "episode_return": 0.0, "semantic_return": 0.0} | dict.fromkeys(EVENTS, 0.0)
             row |= {f"segment_{reached}_reached": 1.0 for reached in range(segment + 1)}
-            row |= {"map_segments_per_episode": segment + 1.0, "max_map_segment": float(segment), "highest_level": 6.0 + last, "summed_level": 12.0}
+            row |= {
+                "map_segments_per_episode": segment + 1.0,
+                "max_map_segment": float(segment),
+                "highest_level": 6.0 + last,
+                "summed_level": 12.0,
+            }
             rows.append(row | {"max_party_size": 2.0, "potential": 1500.0, "caught_squirtle": 1.0, "caught_pidgey": float(seed and last)})
         run = layout.explore(NAME, method, seed)
         run.folder.mkdir(parents=True)

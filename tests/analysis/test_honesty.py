@@ -57,7 +57,9 @@ def test_panels_in_which_nothing_happened_are_left_out_and_named(two_methods, dr
     drawn = drawn_from("interactions", study, explored(study, totals))
     own = [axes.get_title(loc="left") for axes in drawn.figure.axes[:-4]]  # the last four are published
     assert own == ["key picked up", "door opened"]
-    assert "Left out, because it happened in no run: next to exit and environment reward (KeyRoom-S15: 20K steps, 2 seeds)." in drawn.caption
+    assert (
+        "Left out, because it happened in no run: next to exit and environment reward (KeyRoom-S15: 20K steps, 2 seeds)." in drawn.caption
+    )
     assert set(drawn.numbers.loc[drawn.numbers["source"] == "ours", "metric"]) > {"next_to_exit"}, "its numbers stay"
 
 

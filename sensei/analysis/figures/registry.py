@@ -44,14 +44,14 @@ def figure_of(study: Study, name: str) -> Figure:
     return figures_of(study).get(name) or figure(name)
 
 
-def published() -> dict[int, Figure]:
-    """Number of a figure of the paper -> the figure that draws it from the published values alone."""
+def published() -> dict[int | str, Figure]:
+    """Number of a figure of the paper, or name of other published values -> the figure that draws it from these alone; numbers first."""
     found = {number: one for one in map(figure, names(*ROOM[:2])) for number in one.published}
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda entry: (isinstance(entry[0], str), entry[0])))
 
 
 def draw_published(folder: Path = PUBLISHED) -> list[Path]:
-    """Draw every figure of `published` into `folder`; returns the files."""
+    """Draw all of `published` into `folder`; returns the files."""
     written = []
     for number, one in published().items():
         files = published_figure(number, folder)

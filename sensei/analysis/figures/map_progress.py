@@ -128,12 +128,15 @@ def _bars(axes: Any, table: pd.DataFrame) -> None:
 
 
 def _curve(axes: Any, table: pd.DataFrame, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for method, means in table.groupby("method", sort=False):
         axes.plot(means["x"], means["mean"], color=style.colour(method), linewidth=1.0)
         axes.fill_between(means["x"], means["low"], means["high"], color=style.colour(method), alpha=0.18, linewidth=0)
     low, high = min(0.0, table["mean"].min()), max(1.0, table[["mean", "high"]].max(axis=None))
     axes.set(title=title, xlabel="episode", ylim=(low, 1.08 * high))
-    style.count_axis(axes.xaxis, 4)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def _caption(study: Study, data: pd.DataFrame) -> str:
@@ -141,8 +144,8 @@ def _caption(study: Study, data: pd.DataFrame) -> str:
     episodes = data.groupby(["environment", "method", "seed"]).size()
     text = (
         f"Exploration of {captions.listing([study.settings[name].environment.title for name in maps])}, {captions.seeds(study)}, "
-        f"{episodes.min():,} to {episodes.max():,} finished episodes a run. Left: share of runs that ever reach each segment of the road to "
-        "the first badge (bars), and of their episodes (dots). Right: what an episode comes to, over episodes, as far as all runs of a "
+        f"{episodes.min():,} to {episodes.max():,} finished episodes a run. Left: share of runs that ever reach each segment of the road "
+        "to the first badge (bars), and of their episodes (dots). Right: what an episode comes to, over episodes, as far as all runs of a "
         f"method have them; moving average over {WINDOW} episodes where there are {FEWEST * WINDOW} or more; "
         f"{captions.band(captions.most_seeds(study), 'bands')}. The return per step is the mean accumulated reward over an episode's steps."
     )

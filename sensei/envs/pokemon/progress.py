@@ -26,7 +26,7 @@ LEVELS_AT_FULL_PAY = 30
 
 
 class RewardOptions(Section):
-    """The reward; the defaults are the paper's text, PokeGym 0.1.1 but for the tiles. What the released code had differs where it says so."""
+    """The reward; the defaults are the paper's text: PokeGym 0.1.1 but for the tiles, and a death that costs."""
 
     reward_scale: float = Field(4.0, gt=0, le=1000, description="of the whole potential")
     tile_weight: float = Field(0.1, ge=0, le=1000, description="of a new place (x, y, map); PokeGym: 0.01")

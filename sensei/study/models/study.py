@@ -72,7 +72,9 @@ class Study(Section):
     collector: Name = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
     figures: list[Plugin] = Field(min_length=1, max_length=MOST, description="figures of sensei/analysis/figures, or package.module:Class")
     stages: list[Plugin] = Field([], max_length=MOST, description="further stages, package.module:Class")
-    left_out: dict[Name, Text] = Field({}, description="environments of the file that are left out here -> what users have to bring for them")
+    left_out: dict[Name, Text] = Field(
+        {}, description="environments of the file that are left out here -> what users have to bring for them"
+    )
     settings: dict[Name, Settings] = Field(description="one resolved entry per environment")
     methods: dict[Name, Method]
     annotator_settings: dict[Name, AnnotatorConfig]

@@ -36,6 +36,7 @@ IMPORTS = (
     "sensei.preferences.labels",
     "sensei.preferences.pairs",
     "sensei.replay.episodes",
+    "torch._dynamo",  # which Adam imports when it is made
 )
 
 

@@ -1,15 +1,32 @@
 """The console: PyBoy without a window or sound, in which an action is a button held for a moment."""
 
+import contextlib
 import io
-import warnings
+import sys
+from collections.abc import Iterator
 
 import numpy as np
 
-with warnings.catch_warnings():  # that SDL comes with a package of its own
-    warnings.simplefilter("ignore")
-    from pyboy import PyBoy
-
 from sensei.core.errors import SenseiError
+
+
+@contextlib.contextmanager
+def _windowless() -> Iterator[None]:
+    """Hide what PyBoy's windows draw with: OpenGL made ready for a window cannot draw without one, as MuJoCo does in the same process."""
+    kept = {name: sys.modules.get(name) for name in ("OpenGL", "sdl2")}
+    sys.modules.update(dict.fromkeys(kept))  # None: an import of it fails, which PyBoy bears
+    try:
+        yield
+    finally:
+        for name, module in kept.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+
+
+with _windowless():
+    from pyboy import PyBoy
 
 BUTTONS = ("down", "left", "right", "up", "a", "b")  # of the paper's actions, in their order
 HEIGHT, WIDTH = 144, 160

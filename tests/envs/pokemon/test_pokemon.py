@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import run_python
 
 from sensei.core.errors import SenseiError
 from sensei.envs.check import check_environment
@@ -16,6 +17,12 @@ from sensei.envs.vector.environment import VectorEnvironment
 
 def test_it_keeps_the_contract(made):
     assert check_environment(made()) == 20
+
+
+def test_it_leaves_the_screen_to_others(made):
+    """PyBoy is loaded without its windows: OpenGL that is made ready for one cannot draw Robodesk in the same process."""
+    code = "import sys, sensei.envs.pokemon.emulator; print([name for name in ('OpenGL', 'sdl2') if name in sys.modules])"
+    assert run_python("-c", code, cwd=Path.cwd()).stdout == "[]\n"
 
 
 def test_the_agent_sees_the_screen(made):

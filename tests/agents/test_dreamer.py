@@ -31,7 +31,7 @@ def test_rewards_are_of_the_next_state_and_disagreement_of_the_step(discrete):
     for t in range(HORIZON):
         here, there = (dream.deter[t], dream.stoch[t]), (dream.deter[t + 1], dream.stoch[t + 1])
         expected = [
-            agent.sources["disagreement"].ensemble.disagreement(*here, dream.action[t], "variance"),
+            agent.sources["disagreement"].ensemble.disagreement(*here, dream.action[t], agent.method.disagreement),
             model.predict_reward("semantic", *there),
             model.predict_reward("extrinsic", *there),
         ]

@@ -1,4 +1,5 @@
 # make figures [STUDY=smoke|config|robodesk_laptop|paper]   make test   make lint   make clean
+# make figures EXPORT=FILE draws what `python -m sensei export` packed: nothing is trained, asked or paid.
 # The first two make .venv from requirements.lock when it is missing or the lock changed.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -11,9 +12,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 
+ifdef EXPORT
+figures: $(STAMP) # no trigger but dates: what was kept of another study of that name says nothing of this one
+	study=$$($(BIN)/python -m sensei unpack $(EXPORT)) && \
+	$(BIN)/snakemake --cores $(CORES) --configfile $$study --workflow-profile workflow/profiles/workstation --rerun-triggers mtime
+else
 figures: $(STAMP)
 	@$(BIN)/python -m sensei study config/$(STUDY).yaml # before Snakemake reads it, which says it in a traceback
 	$(BIN)/snakemake --cores $(CORES) --configfile config/$(STUDY).yaml --workflow-profile workflow/profiles/workstation
+endif
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations=10

@@ -26,7 +26,7 @@ def read_reward_card(path: Path) -> dict[str, Any]:
     Raises:
         SenseiError: it is missing or damaged.
     """
-    return _checked(path, "reward card", "distil", ("chosen_epoch", "held_out", "oracle", "validation_loss"))
+    return _checked(path, "reward card", "distil", ("chosen_epoch", "held_out", "oracle", "scale", "validation_loss"))
 
 
 def read_curves(path: Path) -> pd.DataFrame:

@@ -39,16 +39,29 @@ def counts(scores: pd.DataFrame, environment: str, method: str, events: list[str
     return runs.agg(step=("step", "max"), value=("value", "sum")).reset_index()
 
 
+Runs = tuple[list[tuple[str, str, int]], list[tuple[str, str, str, int]]]  # exploration runs, task runs
+
+
+def present(study: Study, layout: Layout) -> Runs:
+    """The runs that are asked for: all that the axes name, or, with `allow_partial`, those that are there; all, while there is none."""
+    explored, learned = study.exploration_runs(), study.task_runs()
+    if not study.allow_partial:
+        return explored, learned
+    found = (
+        [run for run in explored if layout.explore(*run).events.exists()],
+        [run for run in learned if layout.learn(*run).metrics.exists()],
+    )
+    return found if any(found) else (explored, learned)
+
+
 def inputs(study: Study, layout: Layout) -> dict[str, list[Path]]:
     """What `tabulate` reads: the events of every exploration run and the metrics of every task run, in the order of the axes."""
-    return {
-        "events": [layout.explore(*run).events for run in study.exploration_runs()],
-        "metrics": [layout.learn(*run).metrics for run in study.task_runs()],
-    }
+    explored, learned = present(study, layout)
+    return {"events": [layout.explore(*run).events for run in explored], "metrics": [layout.learn(*run).metrics for run in learned]}
 
 
 def tabulate(study: Study, layout: Layout, output: Path) -> pd.DataFrame:
-    """Gather every run that the axes of the study name.
+    """Gather every run that the axes of the study name; with `allow_partial`, every one that is there.
 
     Args:
         output: where the table is written too.
@@ -64,21 +77,43 @@ def tabulate(study: Study, layout: Layout, output: Path) -> pd.DataFrame:
     """
     rows: list[dict] = []
     faults: list[str] = []
-    files = inputs(study, layout)
-    for (environment, method, seed), path in zip(study.exploration_runs(), files["events"], strict=True):
+    files, (explored, learned) = inputs(study, layout), present(study, layout)
+    for (environment, method, seed), path in zip(explored, files["events"], strict=True):
         events = study.settings[environment].environment.events
         found = _gather(faults, path, lambda path, events=events: exploration_scores(path, events))
         rows += [{"environment": environment, "task": EXPLORE, "method": method, "seed": seed, **row} for row in found]
-    for (environment, task, method, seed), path in zip(study.task_runs(), files["metrics"], strict=True):
+    for (environment, task, method, seed), path in zip(learned, files["metrics"], strict=True):
         found = _gather(faults, path, task_scores)
         rows += [{"environment": environment, "task": task, "method": method, "seed": seed, **row} for row in found]
     if faults:
         what = f"study {study.study}: {len(faults)} run(s) missing or damaged:\n" + "\n".join(f"  {fault}" for fault in faults)
-        raise SenseiError(what, hint="run `snakemake` again; it makes what is missing (delete a damaged run's folder first)")
+        raise SenseiError(what, hint=f"{how_to_make(study, layout)} (delete a damaged run's folder first)")
     table = pd.DataFrame(rows, columns=COLUMNS)
     with atomic(output) as temporary:
         table.to_parquet(temporary, index=False)
     return table
+
+
+def how_to_make(study: Study, layout: Layout) -> str:
+    """What makes runs that are missing, as a sentence with a command for the first one."""
+    runs = [("explore", *run) for run in study.exploration_runs() if not layout.explore(*run).events.exists()]
+    runs += [("learn", *run) for run in study.task_runs() if not layout.learn(*run).metrics.exists()]
+    options = {"explore": ("environment", "method", "seed"), "learn": ("environment", "task", "method", "seed")}
+    by_hand = ""
+    if runs:
+        (stage, *names), *_ = runs
+        words = " ".join(f"--{option} {name}" for option, name in zip(options[stage], names, strict=True))
+        by_hand = f", the first one by hand `python -m sensei {stage} --study {layout.study} {words}`"
+    return f"`snakemake train_all` with the study's --configfile makes what is missing{by_hand}; `allow_partial: true` does without"
+
+
+def missing_runs(study: Study, table: pd.DataFrame, phases: tuple[str, ...] = (EXPLORE, "learn")) -> list[str]:
+    """The runs of the axes that `table` (columns environment, method, seed, and task unless all explored) has no row of, for people."""
+    tasks = table["task"] if "task" in table else pd.Series(EXPLORE, table.index)
+    there = set(zip(table["environment"], tasks, table["method"], table["seed"].astype(int), strict=True))
+    wanted = [(name, EXPLORE, method, seed) for name, method, seed in study.exploration_runs()] if EXPLORE in phases else []
+    wanted += study.task_runs() if "learn" in phases else []
+    return [f"{name} {task} {method} seed {seed}" for name, task, method, seed in wanted if (name, task, method, seed) not in there]
 
 
 def _gather(faults: list[str], path: Path, read: Callable[[Path], list[dict]]) -> list[dict]:

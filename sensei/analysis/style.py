@@ -21,6 +21,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.files import atomic
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
@@ -41,8 +42,28 @@ COLOURS = {
     "rnd": "#56B4E9",
     "random": "#5F5F5F",
 }
+# Of the paper's ablations; apart from those above, and from each other as far as sixteen more can be.
+VARIANT_COLOURS = {
+    "sensei_right_camera": "#806040",
+    "sensei_oracle_p2x": "#80E080",
+    "sensei_oracle_ceeus": "#400060",
+    "sensei_hp1": "#80E040",
+    "sensei_hp2": "#60E0C0",
+    "sensei_hp3": "#A08040",
+    "sensei_generation1": "#0000A0",
+    "sensei_generation2": "#602040",
+    "sensei_gpt4_replication": "#A04000",
+    "sensei_llava_replication": "#606080",
+    "fixed_a0.1_b1": "#6040E0",
+    "fixed_a0.25_b1": "#6040C0",
+    "fixed_a0.5_b1": "#0000C0",
+    "fixed_a1_b0.1": "#C0A060",
+    "fixed_a1_b0.25": "#E0C0E0",
+    "fixed_a1_b0.5": "#80E060",
+}
 SPARE_COLOURS = ("#44AA99", "#882255", "#117733", "#6699CC", "#AA4499")
-ANNOTATOR_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
+# None that a method wears.
+ANNOTATOR_COLOURS = ("#602060", "#C0A040", "#0000E0", "#E0A0A0", "#602020", "#0080E0")
 # A second sign beside the colour, for black-and-white print.
 MARKERS = {
     "sensei": "o",
@@ -54,6 +75,8 @@ MARKERS = {
     "random": "X",
     "sensei_released": "p",
     "sensei_general": "h",
+    "sensei_generation1": "<",
+    "sensei_generation2": ">",
 }
 INK = "#262626"  # seaborn's
 FAINT = "#777777"
@@ -127,7 +150,7 @@ def with_interval(means: pd.DataFrame) -> pd.DataFrame:
 
 def colour(method: str) -> str:
     """The colour of `method`, in every figure; a method of one's own gets one by its name."""
-    return COLOURS.get(method) or SPARE_COLOURS[zlib.crc32(method.encode()) % len(SPARE_COLOURS)]
+    return (COLOURS | VARIANT_COLOURS).get(method) or SPARE_COLOURS[zlib.crc32(method.encode()) % len(SPARE_COLOURS)]
 
 
 def marker(method: str) -> str:
@@ -141,7 +164,7 @@ def colours_of(annotators: Iterable[str]) -> dict[str, str]:
 
 
 def ordered(methods: Iterable[str]) -> list[str]:
-    """`methods`, each once, in the order of `COLOURS`; others after them."""
+    """`methods`, each once, in the order of `COLOURS`; others after them, in their own order."""
     methods = list(methods)
     return [method for method in dict.fromkeys([*COLOURS, *methods]) if method in methods]
 
@@ -211,6 +234,16 @@ def wrapped(text: str, inches: float, size: str) -> str:
         else:
             lines[-1] = longer
     return "\n".join(lines)
+
+
+def size(setting: str) -> float:
+    """The font size that a setting ("axes.titlesize") gives, in points."""
+    return _theme()[setting]
+
+
+def zero(axes: Axes, x: float, y: float, away: tuple[int, int]) -> None:
+    """Say that a bar at (x, y) is zero, `away` points from there: without it, none could be told from one that is missing."""
+    axes.annotate("0", (x, y), away, textcoords="offset points", ha="center", va="center", fontsize="x-small", color=FAINT)
 
 
 def text_inches(text: str, size: str) -> float:

@@ -1,5 +1,6 @@
 """Tables of final numbers: CSV for machines, Markdown for people."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,8 @@ def interactions(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         for event, parts in (kinds_of_interaction(settings) | task_rewards(settings)).items():
             for method in study.explore:
                 runs = counts(scores, environment, method, parts)
+                if runs.empty:
+                    continue
                 row = {"environment": environment, "event": event, "method": method}
                 row |= _statistics(runs["value"].to_numpy()[None], environment, event, method) | {"steps": int(runs["step"].max())}
                 key = (family(settings).published_name(settings), event, method)
@@ -92,11 +95,13 @@ def learn(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         best = _final(study, scores, members, first)
         for method in study.learn:
             values = _final(study, scores, members, method)
+            if values.shape[1] == 0:
+                continue
             row = {"environment": name, "task": task, "method": method, **_statistics(values, name, task, "final_score", method)}
             runs = scores[(scores["method"] == method) & (scores["metric"] == "final_score")].set_index(["environment", "task"])
             row["steps"] = runs.loc[runs.index.isin(members), "step"].max()
             row["interquartile_mean"] = float(statistics.interquartile_mean(values))
-            if method != first:
+            if method != first and best.shape[1]:
                 row["better"] = float(statistics.probability_of_improvement(best, values))
                 row["better_low"], row["better_high"] = statistics.improvement_interval(
                     best, values, generator(0, "better", name, task, method)
@@ -143,20 +148,66 @@ def reward_model(study: Study, cards: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def hyperparameters(study: Study) -> pd.DataFrame:
+    """The table of Appendix B for the study's environments: name, then for each ours and, where it has one, the paper's column.
+
+    Weights and percentile are those of the first method in `explore` that has a reward model.
+    """
+    theirs = published.hyperparameters().set_index("name").drop("action_repeat")  # an environment's own affair
+    method = next((name for name in study.explore if study.methods[name].needs_reward_model), study.explore[0])
+    table = pd.DataFrame({"hyperparameter": theirs["title"]})
+    for environment in study.environments:
+        config = study.settings[environment].environment
+        ours = _settings_of(study, environment, method)
+        table[config.title] = [_short(ours[name]) for name in theirs.index]
+        if (name := family(config).published_name(config)) in theirs:
+            table[f"{config.title}, paper"] = theirs[name]
+    return table.reset_index(drop=True)
+
+
+def _short(value: object) -> str:
+    """A setting as the paper writes it: 200000, 0.25, 1e-5."""
+    return value if isinstance(value, str) else re.sub(r"e-0", "e-", f"{value:g}") if isinstance(value, float) else str(value)
+
+
+def _settings_of(study: Study, environment: str, method: str) -> dict[str, object]:
+    """Name in the paper's table -> value of ours."""
+    settings, weights = study.settings[environment], study.weights(environment, method)
+    return {
+        "rssm_size": settings.world_model.size,
+        "ensemble_members": settings.ensemble.members,
+        "train_ratio": settings.training.train_ratio,
+        "quantile": weights.percentile / 100,
+        "chi": float(weights.explore.get("extrinsic", 0)) if "extrinsic" in study.methods[method].sources else 0,
+        "alpha_explore": weights.explore.get("semantic", 0),
+        "beta_explore": weights.explore.get("disagreement", 0),
+        "alpha_go": weights.go.get("semantic", 0),
+        "beta_go": weights.go.get("disagreement", 0),
+        "annotator": study.annotator_of(method, environment),
+        "pairs": settings.pairs.number,
+        "picture": family(settings.environment).annotator_side,
+        "reward_batch_size": settings.reward.batch_size,
+        "reward_learning_rate": settings.reward.learning_rate,
+        "reward_weight_decay": settings.reward.weight_decay,
+        "episode_steps": settings.environment.episode_steps,
+        "explore_steps": settings.training.explore_steps,
+    }
+
+
 def _final(study: Study, scores: pd.DataFrame, tasks: list[tuple[str, str]], method: str) -> np.ndarray:
-    """Final scores [tasks, seeds] of the seeds that all of `tasks` have; `tabulate` has seen to it that no run is missing."""
+    """Final scores [tasks, seeds] of the seeds that all of `tasks` have; without `allow_partial` these are all that the axes name."""
     chosen = scores[(scores["metric"] == "final_score") & (scores["method"] == method)]
-    table = chosen.pivot(index=["environment", "task"], columns="seed", values="value").loc[tasks]
+    table = chosen.pivot(index=["environment", "task"], columns="seed", values="value").reindex(pd.MultiIndex.from_tuples(tasks))
     shared = set.intersection(*(set(study.seeds_of(environment)) for environment, _ in tasks))
-    table = table[sorted(shared)]
-    assert table.notna().all(axis=None), f"{study.study}: a final score of {method} is missing"
+    table = table.reindex(columns=sorted(shared)).dropna(axis=1)
+    assert study.allow_partial or len(table.columns) == len(shared), f"{study.study}: a final score of {method} is missing"
     return table.to_numpy()
 
 
 def _statistics(values: np.ndarray, *names: str) -> dict[str, float]:
     """Seeds, mean, interval and standard error of values [strata, seeds]; the standard error only of a single stratum."""
     low, high = statistics.bootstrap_interval(values, generator(0, "tables", *names))
-    error = float(statistics.standard_error(values[0])) if len(values) == 1 else np.nan
+    error = float(statistics.standard_error(values[0])) if len(values) == 1 < values.shape[1] else np.nan  # one seed has none
     return {"seeds": values.shape[1], "mean": float(values.mean()), "low": low, "high": high, "standard_error": error}
 
 
@@ -177,6 +228,12 @@ def cell(value: object) -> str:
 
 
 TABLES = {
+    "hyperparameters": Table(
+        "Hyper-parameters",
+        "Ours beside the paper's (Appendix B; Robodesk: GPT-4 with two cameras). Percentile and weights are those of the study's first "
+        "method with a reward model.",
+        lambda study, files: hyperparameters(study),
+    ),
     "interactions": Table(
         "Interactions during exploration",
         "Totals over a run; low and high: 95 % bootstrap interval of the mean over seeds; standard error with divisor n. "

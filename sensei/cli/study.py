@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.layout import CONFIG_FOLDER, RESULTS, Layout
 
 
 def add_to(app: typer.Typer) -> None:
-    """`study` and `schema`."""
-    app.command()(study)
-    app.command()(schema)
+    """`study`, `schema`, `export` and `unpack`."""
+    for command in (study, schema, export, unpack):
+        app.command()(command)
 
 
 def study(
@@ -37,3 +37,31 @@ def schema(output: Annotated[Path, typer.Argument(help="where to")] = CONFIG_FOL
 
     with atomic(output) as temporary:
         temporary.write_text(json_schema(), encoding="utf-8")
+
+
+def export(
+    study: Annotated[str, typer.Option(help="a finished study below results/, or its study.yaml")],
+    output: Annotated[Path | None, typer.Option(help="where to; by default results/STUDY.tar.gz")] = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="also what was learned: agents, and models of annotators")] = False,
+    frames: Annotated[bool, typer.Option("--frames", help="also the pictures that were compared")] = False,
+) -> None:
+    """Pack a finished study: labels, reward models, scores and events, with checksums; `make figures EXPORT=FILE` draws it all again."""
+    from sensei.core.errors import SenseiError
+    from sensei.study.export import export as pack
+    from sensei.study.load import read_study
+
+    recorded = Path(study) if Path(study).is_file() else Layout(RESULTS / study).study
+    if not recorded.exists():
+        raise SenseiError(f"there is no study {study} below {RESULTS}", hint="`snakemake` makes it; or give its study.yaml")
+    files = Layout.of(recorded)
+    archive = output or files.archive
+    asked_for = frozenset(name for name, asked in (("checkpoints", checkpoints), ("frames", frames)) if asked)
+    count = pack(read_study(recorded), files, archive, asked_for)
+    print(f"{archive}: {count} files, {archive.stat().st_size / 1e6:.1f} MB")
+
+
+def unpack(archive: Annotated[Path, typer.Argument(help="what `export` wrote")]) -> None:
+    """Lay an exported study below results/ and say where its study.yaml is, with which Snakemake draws it."""
+    from sensei.study.export import unpack as lay
+
+    print(lay(archive).study)

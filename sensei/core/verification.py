@@ -54,6 +54,18 @@ def verify_folder(folder: Path, index: Path) -> None:
         _compare(path, sha256(path), made["files"][path.relative_to(index.parent).as_posix()], made["stage"], index)
 
 
+def thinned(index: Path, kept: set[Path]) -> dict[str, Any]:
+    """What the manifest of `index` says, if of the files in its folders only those in `kept` are there; it says how many are not.
+
+    Raises:
+        SenseiError: there is none, or it is damaged.
+    """
+    made = _read(index)
+    files = {name: digest for name, digest in made["files"].items() if index.parent / name in kept}
+    content = made | {"files": files, "left_out": made.get("left_out", 0) + len(made["files"]) - len(files)}
+    return content | {"checksum": checksum(content)}
+
+
 def _compare(path: Path, found: str, expected: str, stage: str, index: Path) -> None:
     if found != expected:
         digests = {"found": f"SHA-256 {found[:SHOWN]}...", "expected": f"{expected[:SHOWN]}..."}

@@ -22,6 +22,7 @@ from sensei.reward.model import RewardModel, save_model
 from sensei.study.models.reward import RewardModelConfig
 
 CHUNK = 1024  # frames at once where no gradients are needed
+SCALE = (5, 95)  # percentiles of the reward of held-out frames, between which most of what it says lies
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,13 @@ def _card(curves: pd.DataFrame, rewards: tuple[Tensor, Tensor], labels: pd.DataF
     """What there is to say about a model with these `rewards` of the validation pairs."""
     chosen = curves.loc[curves["validation_loss"].idxmin()]
     known = labels["oracle"].notna().all()
+    low, high = np.percentile(torch.cat(rewards).cpu().numpy(), SCALE)
     return {
         "chosen_epoch": int(chosen["epoch"]),
         "criterion": "lowest validation loss",
         "validation_loss": float(chosen["validation_loss"]),
         "held_out": proportion(_right(*rewards, _codes(labels, "label", validation))),
+        "scale": {"low": float(low), "high": float(high)},
         "oracle": proportion(_right(*rewards, _codes(labels, "oracle", validation))) if known else None,
     }
 

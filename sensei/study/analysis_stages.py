@@ -5,7 +5,7 @@ from typing import Any
 
 from sensei.core.files import atomic
 from sensei.envs.registry import family
-from sensei.study.layout import Layout, log_beside, published_figure
+from sensei.study.layout import Layout, log_beside, published_figure, published_report, published_table
 from sensei.study.models.study import Study
 from sensei.study.slices import families, figure_of, figures_of, of_analysis
 from sensei.study.stage import Job, Paths, Stage
@@ -53,6 +53,12 @@ class Figure(Stage):
 
     def folders(self, study: Study, files: Layout, job: Job) -> dict[Path, Path]:
         return figure_of(study, job.figure).folders(study, files)
+
+    def within(self, study: Study, files: Layout, job: Job) -> list[Path]:
+        from sensei.analysis.inputs import Inputs
+
+        chosen = figure_of(study, job.figure).within(study, Inputs(self.inputs(study, files, job)))
+        return super().within(study, files, job) if chosen is None else chosen
 
     def settings(self, study: Study, job: Job) -> dict[str, Any]:
         return of_analysis(study)
@@ -133,23 +139,30 @@ class Report(Stage):
 
 
 class Published(Stage):
-    """Draw figures of the paper from the published values alone; needs no study."""
+    """Draw figures, tables and a page from the published values alone; needs no study."""
 
     name = "published"
     needs_study = False
-    own = {"folder": "where the figures go; by default results/published"}
+    own = {"folder": "where they go; by default results/published"}
 
     def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
         from sensei.analysis.figures.registry import published
+        from sensei.analysis.report.published import tables
 
-        return {f"figure{number}_{path.suffix[1:]}": path for number in published() for path in published_figure(number)}
+        figures = {
+            f"figure{key}_{path.suffix[1:]}" if isinstance(key, int) else f"{key}_{path.suffix[1:]}": path
+            for key in published()
+            for path in published_figure(key)
+        }
+        texts = {f"{name}_{path.suffix[1:]}": path for name in tables() for path in published_table(name)}
+        return figures | texts | {"page": published_report()}
 
     def code(self, study: Study | None, job: Job) -> list[str]:
         from sensei.analysis.figures.registry import published
 
-        return sorted({"sensei.analysis.figures.registry", *(type(figure).__module__ for figure in published().values())})
+        return sorted({"sensei.analysis.report.published", *(type(figure).__module__ for figure in published().values())})
 
     def run(self, study: Study | None, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
-        from sensei.analysis.figures.registry import draw_published
+        from sensei.analysis.report.published import make
 
-        draw_published(next(iter(outputs.values())).parent)
+        make(outputs["page"].parent)

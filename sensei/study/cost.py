@@ -91,7 +91,7 @@ def _run_bytes(study: Study, files: Layout) -> Iterator[tuple[int, int]]:
     runs = [("explore", run[0], run[1], files.explore(*run)) for run in study.exploration_runs()]
     runs += [("learn", run[0], run[2], files.learn(*run)) for run in study.task_runs()]
     for stage, environment, method, made in runs:
-        if not made.agent.exists():
+        if not made.events.exists():
             parts = study.settings[environment]
             learns = study.methods[method].agent("takes_sources")
             agent = (AGENT[parts.world_model.size] // (1 + (stage == "learn")) if learns else OTHER_AGENT) * 10**6
@@ -104,7 +104,7 @@ def _picture_bytes(study: Study, files: Layout, environment: str, seen: Seen) ->
     """The same of the collector's episodes, the frames of the pairs, and the labels."""
     parts, drawing = study.settings[environment], family(study.settings[environment].environment)
     steps, seeds = parts.training.explore_steps, parts.pairs.seeds
-    gathered = [seed for seed in seeds if not files.explore(environment, study.collector, seed).agent.exists()]
+    gathered = [seed for seed in seeds if not files.explore(environment, study.collector, seed).events.exists()]
     yield len(gathered) * steps * (seen.image_bytes + (0 if drawing.renders_states else seen.annotator_bytes)), 0
     if not files.pairs(environment).pairs.exists():
         frames = min(2 * parts.pairs.number, steps * len(seeds)) * len(drawing.annotator_views)

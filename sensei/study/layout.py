@@ -58,6 +58,12 @@ class RunFiles:
         return self.folder / "timing.jsonl"
 
     @property
+    def explored(self) -> tuple[str, str, int]:
+        """(environment, method, seed) of an exploration run, from its place."""
+        environment, _, method, seed = self.folder.parts[-4:]
+        return environment, method, int(seed.removeprefix("seed"))
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard files, if asked for."""
         return self.folder / "tensorboard"
@@ -278,10 +284,30 @@ class Layout:
         """One page with everything."""
         return self.root / "report.html"
 
+    @property
+    def archive(self) -> Path:
+        """The study as one file to give away, beside its folder."""
+        return self.root.with_name(f"{self.root.name}.tar.gz")
+
+    @property
+    def croissant(self) -> Path:
+        """What an archive holds, with the checksum of every file; in the folder of a study that came from one."""
+        return self.root / "croissant.json"
+
 
 def published_figure(number: Name, folder: Path = PUBLISHED) -> list[Path]:
-    """A figure of the paper drawn from the published values."""
-    return _drawing(folder / f"fig{number}")
+    """A figure of the paper, by its number, or other published values, by a name, drawn from the published values."""
+    return _drawing(folder / (f"fig{number}" if isinstance(number, int) else number))
+
+
+def published_table(name: str, folder: Path = PUBLISHED) -> list[Path]:
+    """A table of the paper."""
+    return [folder / f"{name}{suffix}" for suffix in TABLE_SUFFIXES]
+
+
+def published_report(folder: Path = PUBLISHED) -> Path:
+    """One page with all published values."""
+    return folder / "report.html"
 
 
 def _drawing(stem: Path) -> list[Path]:

@@ -54,7 +54,7 @@ class Unfinished:
     def _is_unfinished(self, environment: str) -> bool:
         runs = [self.files.explore(*run) for run in self.study.exploration_runs() if run[0] == environment]
         runs += [self.files.learn(*run) for run in self.study.task_runs() if run[0] == environment]
-        return not self.files.pairs(environment).pairs.exists() or not all(run.agent.exists() for run in runs)
+        return not self.files.pairs(environment).pairs.exists() or not all(run.events.exists() for run in runs)
 
     def _learned_from_or_drawn(self) -> list[tuple[str, str]]:
         """Labels from which a method's reward is distilled, or of which a figure tells."""

@@ -73,6 +73,10 @@ class Stage:
         """Folders in which it reads files that one of its inputs names (folder -> that input): they are known only after the run."""
         return {}
 
+    def within(self, study: Study, files: Layout, job: Job) -> list[Path]:
+        """Which files of `folders` it reads, once its inputs are there; by default all of them."""
+        return [path for folder in self.folders(study, files, job) for path in sorted(folder.iterdir()) if path.name[0] != "."]
+
     def kept(self, study: Study, job: Job, outputs: dict[str, Path]) -> dict[Path, Path]:
         """Folders whose files it writes besides (folder -> the output whose manifest vouches for them)."""
         return {}

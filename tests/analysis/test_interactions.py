@@ -99,7 +99,9 @@ def test_buttons_are_the_sum_of_three_per_seed(of_robodesk, drawn_from):
     study, scores = of_robodesk()
     events = study.settings["robodesk"].environment.events
     numbers = drawn_from("interactions", study, scores).numbers
-    ours = numbers[(numbers["metric"] == "buttons") & (numbers["method"] == "sensei") & (numbers["drawn"] == "seed")]
+    ours = numbers[
+        (numbers["source"] == "ours") & (numbers["metric"] == "buttons") & (numbers["method"] == "sensei") & (numbers["drawn"] == "seed")
+    ]
     first = sum(10 * events.index(f"{colour}_button_moved") for colour in ("red", "green", "blue"))
     assert ours["value"].tolist() == [first, first + 3]
 

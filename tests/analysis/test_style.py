@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from fakes.analysis_tree import EXPLORE
 
-from sensei.analysis import style
+from sensei.analysis import published, style
+from sensei.analysis.figures.label_panels import CODE_COLOURS
 
 # Machado, Oliveira and Fernandes (2009), severity 1: what a reader without one kind of cone sees of linear RGB.
 BLINDNESS = {
@@ -34,8 +35,18 @@ def nearest(colours, blindness: str) -> float:
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
 def test_colours_of_methods_stay_apart(blindness):
-    assert set(EXPLORE) < set(style.COLOURS) == set(style.MARKERS)
+    assert set(EXPLORE) < set(style.COLOURS) <= set(style.MARKERS) <= set(style.COLOURS | style.VARIANT_COLOURS)
     assert nearest(style.COLOURS.values(), blindness) > 15
+
+
+@pytest.mark.parametrize("blindness", BLINDNESS)
+@pytest.mark.parametrize("number", [14, 19, 20, 27])
+def test_variants_stay_apart_from_methods_and_from_each_other_in_their_figure(number, blindness):
+    shown = set((published.curves if number == 27 else published.bars)(number)["method"])
+    assert nearest([style.colour(name) for name in shown], blindness) > 10
+    others = itertools.product(style.VARIANT_COLOURS.values(), style.COLOURS.values())
+    assert min(np.linalg.norm(lab(one, blindness) - lab(other, blindness)) for one, other in others) > 10
+    assert len(set(style.VARIANT_COLOURS.values())) == len(style.VARIANT_COLOURS)
 
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
@@ -43,6 +54,11 @@ def test_colours_of_annotators_stay_apart(blindness):
     colours = style.colours_of(["oracle", "noisy_oracle", "oracle", "clip", "gpt-4o", "gpt-4o-mini", "mine"])
     assert list(colours) == ["oracle", "noisy_oracle", "clip", "gpt-4o", "gpt-4o-mini", "mine"]
     assert nearest(colours.values(), blindness) > 15
+    others = [*style.COLOURS.values(), *CODE_COLOURS.values()]
+    pairs = itertools.product(colours.values(), others)
+    assert min(np.linalg.norm(lab(one, blindness) - lab(other, blindness)) for one, other in pairs) > 10, (
+        "an annotator looks like another thing"
+    )
 
 
 def test_a_method_of_ones_own_has_a_colour():

@@ -16,7 +16,8 @@ from sensei.study.models.study import Study
 ROOT = Path(__file__).resolve().parents[2]
 EXPLORE = ["sensei", "plan2explore", "vlm_motif", "sensei_released", "random"]
 LEARN = ["sensei", "plan2explore", "dreamerv3", "ppo"]
-OF_ROBODESK = ("task_rewards", "open_drawer_light")  # figures
+OF_ROBODESK = ("task_rewards", "open_drawer_light", "logged_runs")  # figures
+OF_POKEMON = ("pokemon_progress", "pokemon_parties", "pokemon_caught", "pokemon_episodes", "pokemon_generations")
 MEANS = {
     "key_picked_up": 14,
     "door_opened": 9,
@@ -63,7 +64,7 @@ def metrics_lines(study: Study, environment: str, rng: np.random.Generator, dela
     lines = []
     for step in range(training.evaluate_every, training.learn_steps + 1, training.evaluate_every):
         success = 1 / (1 + np.exp(-(8 * step / training.learn_steps - 3 - delay)))
-        lines.append({"step": step - 1, "loss/image": 1.0})
+        lines.append({"step": step - 1, "loss/image": 9.0 + rng.random(), "explore/entropy": 2.0 + rng.random()})
         lines.append({"step": step, "evaluation/score": float(rng.binomial(5, success) / 5), "evaluation/episodes": 5})
     return "".join(json.dumps(line) + "\n" for line in lines)
 
@@ -140,6 +141,7 @@ def write_labels_and_rewards(study: Study, layout: Layout) -> None:
                 "validation_loss": 0.3,
                 "held_out": accuracy,
                 "oracle": accuracy,
+                "scale": {"low": -2.0, "high": 3.0},
                 "criterion": "lowest validation loss",
             }
             for share, number in zip(SHARES, (4, 32, 320), strict=True):

@@ -11,7 +11,7 @@ from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.load import load_study
 
 SMOKE = ("-n", "--configfile", "config/smoke.yaml")
-AFTER_TABULATE = {"figure": 7, "tables": 1, "report": 1, "all": 1}
+AFTER_TABULATE = {"figure": 8, "tables": 1, "report": 1, "all": 1}
 
 
 def expected_jobs(name: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ from sensei.core.orphan import let_jobs_end_with_me
 from sensei.core.process import use_this_interpreter
 from sensei.study.cost import frames_memory, job_minutes, jobs_in_a_row, pairs_minutes, pairs_processes, run_memory
 from sensei.study.folder import check_folder, record_study
+from sensei.study.graph import constraints
 from sensei.study.layout import RESULTS, Layout, manifest_of
 from sensei.study.load import load_study, read_layers
 from sensei.study.models.annotators import annotator_class
@@ -41,6 +42,8 @@ ASIDE = {"published", "--unlock", "--cleanup-metadata", "--list-rules", "--touch
 if workflow.is_main_process and not ASIDE & set(sys.argv):
     from sensei.study.preflight import lacking
 
+    for line in STUDY.told_left_out():
+        print(f"{SOURCE}: {line}", file=sys.stderr)
     HERE = not workflow.deployment_settings.deployment_method and workflow.resource_settings.nodes is None
     if LACKING := lacking(STUDY, FILES, SOURCE, HERE, page=not {"figures", "train_all"} & set(sys.argv)):
         sys.exit(f"Error: {LACKING}")
@@ -51,14 +54,7 @@ pathvars:
 
 
 wildcard_constraints:
-    environment="|".join(map(re.escape, STUDY.settings)),
-    annotator="|".join(map(re.escape, STUDY.annotator_settings)),
-    method="|".join(map(re.escape, STUDY.methods)),
-    task="|".join(re.escape(task) for parts in STUDY.settings.values() for task in parts.environment.tasks),
-    figure="|".join(map(re.escape, figures_of(STUDY))),
-    seed=r"\d+",
-    shard=r"\d+",
-    share=r"0\.\d+",
+    **constraints(STUDY),
 
 
 PATTERNS = Layout("<results>")

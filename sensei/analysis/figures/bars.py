@@ -1,12 +1,11 @@
-"""What figures of bars draw with: one panel per kind of event, one bar per method, the runs as points, published values beside ours."""
+"""What figures of bars show: one panel per kind of event, one bar per method, the runs as points, published values beside ours."""
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
 
 from sensei.analysis import published, statistics, style
-from sensei.analysis.figures import captions
+from sensei.analysis.figures import bar_panels, captions
+from sensei.analysis.figures.bar_panels import Rows
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.scores import counts, task_rewards
 from sensei.analysis.style import Drawing
@@ -16,18 +15,14 @@ from sensei.envs.contract import TASK_EVENT
 from sensei.envs.registry import family
 from sensei.study.models.study import Study
 
-Rows = list[tuple[str, pd.DataFrame]]  # (title, numbers) of each row of panels
-
-BAR_INCHES = 0.19
-TITLE_INCHES = 0.23  # of a row
-PANEL_TITLE_INCHES = 0.14  # a line of it
-BELOW_INCHES = 0.29  # tick labels
-ACROSS = 6  # panels beside each other
 COLUMNS = ["panel", "environment", "source", "steps", "seeds", "metric", "method", "title", "drawn", "seed", "value", "low", "high", "band"]
+SAME_STEPS = 0.01  # of each other
 
 
 def measured(study: Study, scores: pd.DataFrame, environment: str, kinds: dict[str, list[str]]) -> pd.DataFrame:
     """Ours, of one environment, as drawn: a "mean" row with its bootstrap interval and a "seed" row per run, for every kind and method.
+
+    A method without a run there has no row. Where methods made different numbers of steps, each title says how many.
 
     Args:
         kinds: name in the figure -> events that it sums.
@@ -36,6 +31,8 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, kinds: dict[s
     for metric, events in kinds.items():
         for method in study.explore:
             runs = counts(scores, environment, method, events)
+            if runs.empty:
+                continue
             values = runs["value"].to_numpy()
             low, high = statistics.bootstrap_interval(values[None], generator(0, "interactions", environment, metric, method))
             row = {
@@ -45,28 +42,46 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, kinds: dict[s
                 "steps": int(runs["step"].max()),
                 "seeds": len(runs),
             }
-            rows.append({**row, "drawn": "mean", "value": values.mean(), "low": low, "high": high, "band": "95 % bootstrap"})
+            rows.append({**row, "drawn": "mean", "value": values.mean(), "low": low, "high": high, "band": _kind(len(runs))})
             rows += [{**row, "drawn": "seed", "seed": seed, "value": value} for seed, value in zip(runs["seed"], values, strict=True)]
-    return pd.DataFrame(rows, columns=COLUMNS).assign(environment=environment, source="ours")
+    return _with_steps(pd.DataFrame(rows, columns=COLUMNS).assign(environment=environment, source="ours"))
+
+
+def _kind(seeds: int) -> str:
+    return "95 % bootstrap" if seeds > 1 else "none"
+
+
+def _with_steps(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the number of steps behind each title, unless it is the same for all."""
+    if table.empty or same_steps(table, table):
+        return table
+    return table.assign(title=table["title"] + ", " + table["steps"].map(style.count) + " steps")
 
 
 def published_values(figures: tuple[int, ...], environment: str) -> pd.DataFrame:
-    """The bars of `environment` in figures of the paper, as drawn: mean plus and minus the error; no rows if there are none."""
+    """The bars of `environment` in figures of the paper, as drawn: mean plus and minus the error; no rows if there are none.
+
+    Of a bar that several of the figures show, the first one's. Where the published logs have the runs behind a bar, a "seed" row each.
+    """
     bars = published.bars(*figures)
-    return as_drawn(bars[bars["environment"] == environment])
+    return as_drawn(bars[bars["environment"] == environment].drop_duplicates(["metric", "method"]))
 
 
 def as_drawn(bars: pd.DataFrame) -> pd.DataFrame:
-    """Published bars in the columns of the drawing."""
+    """Published bars in the columns of the drawing, and behind them the runs that the logs have of them."""
     table = bars[["environment", "steps", "seeds", "metric", "method"]].assign(source="published", drawn="mean", value=bars["mean"])
-    low, high = (bars["mean"] - bars["error"]).clip(lower=0), bars["mean"] + bars["error"]
-    table = table.assign(low=low, high=high, band=bars["error_kind"].str.replace("_", " "))
-    return table.assign(title=table["method"].map(published.titles())).reindex(columns=COLUMNS)
+    table = table.assign(low=bars["mean"] - bars["error"], high=bars["mean"] + bars["error"], band=bars["error_kind"].str.replace("_", " "))
+    runs = pd.concat([published.logged("interaction"), published.logged("task_success")])
+    found = table.drop(columns=["value", "low", "high", "band"]).merge(runs, on=["environment", "metric", "method"])
+    found = found[np.isclose(found["steps"], found["environment_steps"], rtol=SAME_STEPS)]
+    table = pd.concat([table, found.assign(drawn="seed", seed=found["run"], value=found["count"])], ignore_index=True)
+    return _with_steps(table.assign(title=table["method"].map(published.titles())).reindex(columns=COLUMNS))
 
 
-def agree(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
-    """Whether published values may share an axis with ours: the same environment (then `theirs` has rows), and steps within 1 %."""
-    return not theirs.empty and bool(np.isclose(ours["steps"].max(), theirs["steps"].max(), rtol=0.01))
+def same_steps(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
+    """Whether all bars of both tables are of the same number of steps, to within 1 %."""
+    both = ours["steps"].min(), ours["steps"].max(), theirs["steps"].min(), theirs["steps"].max()
+    return bool(np.isclose(min(both), max(both), rtol=SAME_STEPS))
 
 
 def rows_of_panels(study: Study, scores: pd.DataFrame, environment: str, kinds: dict[str, list[str]], figures: tuple[int, ...]) -> Rows:
@@ -74,19 +89,32 @@ def rows_of_panels(study: Study, scores: pd.DataFrame, environment: str, kinds: 
     settings = study.settings[environment].environment
     ours = measured(study, scores, environment, kinds)
     theirs = published_values(figures, family(settings).published_name(settings))
-    steps, seeds = style.count(ours["steps"].max()), captions.number(int(ours["seeds"].max()), "seed")
-    title = f"{settings.title}: {steps} steps, {seeds}"
-    if agree(ours, theirs):
-        theirs = theirs[theirs["method"].isin(study.explore)].assign(title=lambda table: table["title"] + ", published")
-        return [(f"{title}; hatched: published", pd.concat([ours, theirs]))]
+    theirs = theirs[theirs["method"].isin(study.explore)]
+    if ours.empty:
+        return published_rows(settings.title, theirs)
+    title = _title(settings.title, ours)
+    if not theirs.empty and same_steps(ours, theirs):
+        theirs = theirs.assign(title=lambda table: table["title"] + ", published")
+        return [(f"{title}; hatched: published{_plus_minus(theirs)}", pd.concat([ours, theirs]))]
     return [(title, ours), *published_rows(settings.title, theirs)]
+
+
+def _title(title: str, table: pd.DataFrame) -> str:
+    """Of a row of panels: the number of steps, if all made the same, the seeds, and what the lines are."""
+    means = table[table["drawn"] == "mean"]
+    steps = f"{style.count(means['steps'].max())} steps, " if same_steps(means, means) else ""
+    return f"{title}: {steps}{captions.number(int(table['seeds'].max()), 'seed')}{_plus_minus(table)}"
+
+
+def _plus_minus(table: pd.DataFrame) -> str:
+    """What the lines of a row are, for its title: (± SD)."""
+    kinds = [captions.LINES[kind] for kind in dict.fromkeys(table["band"].dropna()) if kind != "none"]
+    return f" ({', '.join(kinds)})" if kinds else ""
 
 
 def published_rows(title: str, theirs: pd.DataFrame, what: str = "published") -> Rows:
     """The row of published values, if there are any."""
-    if theirs.empty:
-        return []
-    return [(f"{title}, {what}: {style.count(theirs['steps'].max())} steps, {theirs['seeds'].max()} seeds", theirs)]
+    return [] if theirs.empty else [(_title(f"{title}, {what}", theirs), theirs)]
 
 
 def checkpoint_rows(environment: str) -> Rows:
@@ -104,11 +132,25 @@ def rows_of_figure(number: int) -> Rows:
 def published_caption(number: int, rows: Rows, what: str) -> str:
     """What a drawing of published values alone is."""
     table = pd.concat([table for _, table in rows])
+    kinds = [kind for kind in dict.fromkeys(table["band"].dropna()) if kind != "none"]
+    unread = "; a bar without one has an error that was too small to read" if (table["band"] == "none").any() else ""
+    logged = " Points: the runs behind a bar, where the published logs have them." if (table["drawn"] == "seed").any() else ""
     return (
         f"Published values (paper Fig. {number}, read off the figure, about 2 % of the full scale): {what}, "
         f"{captions.number(int(table['steps'].max()), 'step')}, mean over {captions.number(int(table['seeds'].max()), 'seed')}; "
-        f"the line is plus and minus one {table['band'].dropna().iloc[0]}."
+        f"the line is plus and minus one {captions.listing(kinds)}{unread}.{logged}"
+        f"{above(table)}"
     )
+
+
+def above(table: pd.DataFrame, method: str = "sensei", other: str = "plan2explore") -> str:
+    """In how many panels the bar of one method is longer than that of another, as a sentence computed from the numbers drawn."""
+    means = table[table["drawn"] == "mean"].pivot_table(index=["environment", "metric"], columns="method", values="value")
+    if not {method, other} <= set(means):
+        return ""
+    both, titles = means[[method, other]].dropna(), published.titles()
+    higher = int((both[method] > both[other]).sum())
+    return f" {titles[method]}'s mean is above {titles[other]}'s in {higher} of {captions.number(len(both), 'panel')}."
 
 
 def caption(study: Study, rows: Rows, what: str) -> str:
@@ -122,7 +164,7 @@ def caption(study: Study, rows: Rows, what: str) -> str:
     )
     theirs = table[table["source"] == "published"]
     if not theirs.empty:
-        kinds = captions.listing(sorted(set(theirs["band"].dropna())))
+        kinds = captions.listing(sorted(set(theirs["band"].dropna()) - {"none"}))
         text += (
             f" Hatched: published values (read off the paper's figure, their own steps and seeds in the title) with one {kinds} to either "
             "side, never rescaled; where our steps differ they have a row and axes of their own."
@@ -149,70 +191,10 @@ def draw_tasks(study: Study, scores: pd.DataFrame, figure: Figure, what: str) ->
             expected=f"an environment with {TASK_EVENT}{tasks[0]} among its `events`",
             hint=f"remove {figure.name} from `figures`",
         )
-    return draw(rows, caption(study, rows, what))
+    return bar_panels.draw(rows, caption(study, rows, what))
 
 
 def draw_published(number: int, what: str) -> Drawing:
     """The bars of the paper's figure `number`."""
     rows = rows_of_figure(number)
-    return draw(rows, published_caption(number, rows, what))
-
-
-def draw(rows: Rows, text: str) -> Drawing:
-    """Rows of panels, laid out in inches, so that the panels of all rows stand below each other."""
-    names = {name for _, table in rows for name in table["title"]}
-    left = max(style.text_inches(name, "ytick.labelsize") for name in names) + 0.12
-    across = min(ACROSS, max(table["metric"].nunique() for _, table in rows))
-    width = style.FULL_WIDTH if across > 1 else style.COLUMN_WIDTH
-    pitch = (width - left) / across
-    lines = [line for title, table in rows for line in _lines(title, table, pitch)]
-    height = sum(above + inches + BELOW_INCHES for _, above, inches, _ in lines)
-    figure = style.figure(width, height, layout=None)
-    top = height
-    for title, above, inches, panels in lines:
-        figure.text(0.05 / width, (top - 0.04) / height, title, va="top", fontweight="bold")
-        top -= above + inches
-        for index, (name, table) in enumerate(panels):
-            place = (left + index * pitch) / width, top / height, (pitch - 0.15) / width, inches / height
-            _panel(figure.add_axes(place), name, table, names=index == 0)
-        top -= BELOW_INCHES
-    numbers = pd.concat([table.assign(panel=title) for title, table in rows], ignore_index=True)
-    return Drawing(figure, numbers, text)
-
-
-def _lines(title: str, table: pd.DataFrame, pitch: float) -> list[tuple[str, float, float, list[tuple[str, pd.DataFrame]]]]:
-    """A row of panels broken into lines of at most `ACROSS`: (title, inches above, inches of panels, (name, numbers) of each)."""
-    metrics = list(dict.fromkeys(table["metric"]))
-    inches = BAR_INCHES * len(table.drop_duplicates(["source", "method"]))
-    lines = []
-    for start in range(0, len(metrics), ACROSS):
-        part = metrics[start : start + ACROSS]
-        names = [style.wrapped(metric.replace("_", " "), pitch - 0.15, "axes.titlesize") for metric in part]
-        above = PANEL_TITLE_INCHES * max(name.count("\n") + 1 for name in names) + (TITLE_INCHES if start == 0 else 0.08)
-        panels = [(name, table[table["metric"] == metric]) for name, metric in zip(names, part, strict=True)]
-        lines.append((title if start == 0 else "", above, inches, panels))
-    return lines
-
-
-def _panel(axes: Axes, name: str, table: pd.DataFrame, names: bool) -> None:
-    """Horizontal bars, so that the names of the methods fit; they stand at the leftmost panel only."""
-    place = style.ordered(table["method"]).index
-    means = table[table["drawn"] == "mean"].sort_values("method", key=lambda column: column.map(place), kind="stable")
-    order, runs = means["title"].tolist(), table[table["drawn"] == "seed"]
-    colours = [style.colour(method) for method in means["method"]]
-    faces = ["white" if source == "published" else colour for source, colour in zip(means["source"], colours, strict=True)]
-    look = {"y": "title", "x": "value", "order": order, "legend": False, "ax": axes}
-    lines = {"color": style.INK, "linewidth": 1.2, "zorder": 4, "clip_on": False, "snap": False}  # else short ones vanish
-    bars = {"hue": "title", "hue_order": order, "palette": faces, "saturation": 1, "width": 0.72, "err_kws": lines}
-    sns.barplot(style.with_interval(means), **style.INTERVAL, **bars, **look)
-    for bar, face, colour in zip(axes.patches, faces, colours, strict=True):
-        bar.set(edgecolor=colour, linewidth=0.7, hatch="/////" if face == "white" else None)
-    if len(runs):
-        points = {"size": 2.2, "edgecolor": style.INK, "linewidth": 0.4, "zorder": 5, "clip_on": False}
-        beside = {"hue": "seed", "palette": ["white"] * runs["seed"].nunique(), "dodge": True, "jitter": False}
-        sns.stripplot(runs, **beside, **points, **look)
-    axes.set_yticks(range(len(order)), order if names else [""] * len(order))
-    axes.tick_params(axis="y", length=0)
-    axes.set(xlabel=None, ylabel=None, title=name, ylim=(len(order) - 0.5, -0.5))
-    axes.set_xlim(min(0, 1.04 * table["value"].min()), 1.04 * table[["value", "high"]].max(axis=None) or 1)
-    style.count_axis(axes.xaxis, 3)
+    return bar_panels.draw(rows, published_caption(number, rows, what))

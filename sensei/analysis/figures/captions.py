@@ -7,6 +7,14 @@ GATES = {
     "return_range": "the released code's gate (semantic return against an inter-percentile range)",
 }
 
+LINES = {"standard deviation": "± SD", "standard error": "± SE", "95 % bootstrap": "95 % interval"}  # what error bars are, on a picture
+
+WORDS = {
+    "standard deviation": "plus and minus one standard deviation",
+    "standard error": "plus and minus one standard error",
+    "95 % bootstrap": "the 95 % interval of the mean over seeds",
+}
+
 
 def listing(parts: list[str]) -> str:
     """a; a and b; a, b and c."""

@@ -2,14 +2,19 @@
 
 from itertools import zip_longest
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.lines import Line2D
+from scipy.stats import binomtest
 
 from sensei.analysis import published, statistics, style
 from sensei.analysis.figures import captions
+from sensei.analysis.figures.contract import Figure
 from sensei.analysis.style import Drawing
+from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
 from sensei.envs.registry import family
 from sensei.study.models.study import Study
@@ -17,6 +22,8 @@ from sensei.study.models.study import Study
 COLUMNS = [
     "panel",
     "environment",
+    "task",
+    "quantity",
     "source",
     "method",
     "title",
@@ -31,6 +38,9 @@ COLUMNS = [
     "smoothing",
 ]
 Column = dict[str, pd.DataFrame]  # panels below each other: title -> numbers
+SCORE = "score"
+BOOTSTRAP, WILSON, NO_BAND = "95 % bootstrap", "95 % Wilson of episodes", "none"
+EPISODES = "episodes"  # what the paper counts where it draws something else than a score
 PANEL_INCHES = 1.75
 LEGEND_INCHES = 0.28
 ACROSS = 3  # panels beside each other
@@ -45,25 +55,49 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, task: str, me
     tables = []
     for method in methods:
         runs = chosen[chosen["method"] == method].pivot(index="step", columns="seed", values="value").dropna()
+        if runs.empty:
+            continue
         smoothing = window if len(runs) >= FEWEST * window else 1
         values = statistics.moving_average(runs.to_numpy().T, smoothing)  # [seeds, steps]
-        low, high = statistics.bootstrap_band(values, generator(0, "downstream", environment, task, method))  # by another name: other bands
+        band = statistics.bootstrap_band(values, generator(0, "downstream", environment, task, method))  # by another name: other bands
+        (low, high), kinds = widened(band, values, runs.to_numpy().T, study.settings[environment].training.evaluate_episodes * smoothing)
         same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": smoothing}
         means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
-        tables.append(means.assign(drawn="mean", band="95 % bootstrap", **same))
+        tables.append(means.assign(drawn="mean", band=kinds, **same))
         tables += [
             pd.DataFrame({"step": runs.index, "value": run}).assign(drawn="seed", seed=seed, **same)
             for seed, run in zip(runs.columns, values, strict=True)
         ]
-    return pd.concat(tables).assign(environment=environment, source="ours").reindex(columns=COLUMNS)
+    if not tables:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.concat(tables).assign(environment=environment, task=task, quantity=SCORE, source="ours").reindex(columns=COLUMNS)
+
+
+def widened(band: np.ndarray, values: np.ndarray, scores: np.ndarray, episodes: int) -> tuple[np.ndarray, list[str]]:
+    """`band` [2, steps], and of what kind it is at each step. Where it has no width (one seed, or seeds that all agree) and scores are
+    shares of successful episodes, it is the 95 % Wilson interval of these episodes. 1.00 of two episodes is no certainty.
+
+    Args:
+        values: means over windows [seeds, steps]. scores: the evaluations themselves. episodes: behind each of `values`.
+    """
+    shares = ((scores >= 0) & (scores <= 1)).all() and np.allclose(scores * episodes, np.round(scores * episodes))
+    kinds, band = [BOOTSTRAP if len(values) > 1 else NO_BAND] * values.shape[1], band.copy()
+    for step in np.flatnonzero(np.ptp(values, axis=0) == 0) if shares else ():
+        count = episodes * len(values)
+        interval = binomtest(round(values[0, step] * count), count).proportion_ci(0.95, method="wilson")
+        band[:, step], kinds[step] = (interval.low, interval.high), WILSON
+    return band, kinds
 
 
 def published_values(figures: tuple[int, ...], environment: str, task: str) -> pd.DataFrame:
     """The curves of a task in figures of the paper, as drawn; no rows if there are none. `environment` by its published name."""
     curves = published.curves(*figures)
     curves = curves[(curves["environment"] == environment) & (curves["task"] == task)]
-    table = curves.rename(columns={"x": "step", "mean": "value"})[["environment", "method", "step", "value", "seeds", "smoothing"]]
-    return table.assign(source="published", drawn="mean", title=table["method"].map(published.titles())).reindex(columns=COLUMNS)
+    table = curves.rename(columns={"x": "step", "mean": "value"})
+    quantity = table["task"].str.replace("_", " ").where(table["x_name"] == EPISODES, SCORE)
+    return table.assign(
+        source="published", drawn="mean", quantity=quantity, band="not read", title=table["method"].map(published.titles())
+    ).reindex(columns=COLUMNS)
 
 
 def x_label(figures: tuple[int, ...]) -> str:
@@ -92,14 +126,25 @@ def columns(study: Study, scores: pd.DataFrame, methods: list[str], figures: tup
         name = family(settings).published_name(settings)
         title = settings.title if name == task else f"{settings.title}, {task.replace('_', ' ')}"
         ours, theirs = measured(study, scores, environment, task, methods, window(figures)), published_values(figures, name, task)
-        theirs = theirs[theirs["method"].isin(methods)]
-        stack = {f"{title}, {captions.number(int(ours['seeds'].max()), 'seed')}": ours}
-        if agree(ours, theirs):
-            stack = {next(iter(stack)): pd.concat([ours, theirs])}
-        elif not theirs.empty:
-            stack[f"{title}, published, {theirs['seeds'].max()} seeds"] = theirs
-        found.append(stack)
-    return found
+        found.append(stacked(title, ours, theirs[theirs["method"].isin(methods)]))
+    return [stack for stack in found if stack]
+
+
+def stacked(title: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Column:
+    """The panels of one task: ours and the published one, or one for both where their ranges of steps are similar."""
+    if ours.empty:
+        return published_panel(title, theirs)
+    name = f"{title}, {captions.number(int(ours['seeds'].max()), 'seed')}"
+    if not agree(ours, theirs):
+        return {name: ours} | published_panel(title, theirs)
+    longest = ours["step"].max(), theirs["step"].max()
+    budgets = "" if abs(longest[0] - longest[1]) <= 0.01 * max(longest) else ", to {} (published to {})".format(*map(style.count, longest))
+    return {f"{name}{budgets}": pd.concat([ours, theirs])}
+
+
+def published_panel(title: str, theirs: pd.DataFrame) -> Column:
+    """The panel of published curves, if there are any."""
+    return {} if theirs.empty else {f"{title}, published, {captions.number(int(theirs['seeds'].max()), 'seed')}": theirs}
 
 
 def published_columns(number: int) -> list[Column]:
@@ -107,9 +152,23 @@ def published_columns(number: int) -> list[Column]:
     found = []
     for environment, task in published.curves(number)[["environment", "task"]].drop_duplicates().itertuples(index=False):
         title = published.titles()[environment] if environment == task else task.replace("_", " ")
-        table = published_values((number,), environment, task)
-        found.append({f"{title}, published, {table['seeds'].max()} seeds": table})
+        found.append(published_panel(title, published_values((number,), environment, task)))
     return found
+
+
+def draw_alone(study: Study, scores: pd.DataFrame, figure: Figure, methods: list[str], what: str) -> Drawing:
+    """The scores of `methods` alone, to their last step.
+
+    Args:
+        what: what `learn` would have to name if there are none.
+
+    Raises:
+        SenseiError: there are none.
+    """
+    if not methods:
+        raise SenseiError(f"figure {figure.name} draws {what} alone", found=", ".join(study.learn), expected=f"{what} in `learn`")
+    found = columns(study, scores, methods, figure.published)
+    return draw(found, caption(study, found, methods, figure.published), x_label(figure.published))
 
 
 def caption(study: Study, found: list[Column], methods: list[str], figures: tuple[int, ...]) -> str:
@@ -118,14 +177,16 @@ def caption(study: Study, found: list[Column], methods: list[str], figures: tupl
     ours = table[table["source"] == "ours"]
     last = ours.groupby("environment")["step"].max()
     parts = []
-    for name in study.environments:
+    for name in last.index:
         settings = study.settings[name]
         episodes = captions.number(settings.training.evaluate_episodes, "episode")
         parts.append(f"{settings.environment.title} (to {captions.number(int(last[name]), 'step')}, {episodes} per evaluation)")
     smoothing = f"moving average over {window(figures)} evaluations" if (ours["smoothing"] > 1).any() else "not smoothed"
+    alike = " Where all runs of a method agree, its band is the 95 % Wilson interval of the episodes of that point, not of seeds."
     text = (
         f"Score of the task over {x_label(figures)}: {captions.listing(parts)}, {captions.seeds(study)}. "
         f"Lines are means over seeds, thin lines seeds; {captions.band(captions.most_seeds(study), 'bands')}; {smoothing}."
+        f"{alike * bool((ours['band'] == WILSON).any())}"
     )
     if explored := [study.methods[name].title for name in methods if study.methods[name].explores]:
         text += f" {captions.listing(explored)} start{'s' if len(explored) == 1 else ''} from the agent of the exploration run."
@@ -152,10 +213,8 @@ def draw(found: list[Column], caption: str, x_label: str) -> Drawing:
             if panel is None:
                 axes.set_axis_off()
             else:
-                _panel(axes, style.wrapped(panel[0], inches, "axes.titlesize"), panel[1], x_label)
-    handles = _handles([table for stack in found for table in stack.values()])
-    per_row = 3 if width == style.COLUMN_WIDTH else 6
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), per_row))
+                draw_panel(axes, style.wrapped(panel[0], inches, "axes.titlesize"), panel[1], x_label)
+    legend(figure, [table for stack in found for table in stack.values()])
     numbers = pd.concat([table.assign(panel=title) for stack in found for title, table in stack.items()], ignore_index=True)
     return Drawing(figure, numbers, caption)
 
@@ -171,18 +230,20 @@ def _lines(found: list[Column]) -> list[list[tuple[str, pd.DataFrame] | None]]:
     return lines
 
 
-def _handles(tables: list[pd.DataFrame]) -> list[Line2D]:
-    """One legend entry per method, and one that explains the dashes where ours and published curves share a figure."""
+def legend(figure: MatplotlibFigure, tables: list[pd.DataFrame]) -> None:
+    """One entry per method, and one that explains the dashes where ours and published curves share a figure; above all panels."""
     titles = {method: title for table in tables for method, title in zip(table["method"], table["title"], strict=True)}
     handles = [
         Line2D([], [], color=style.colour(method), marker=style.marker(method), label=titles[method]) for method in style.ordered(titles)
     ]
     if len({source for table in tables for source in table["source"]}) > 1:
         handles.append(Line2D([], [], color=style.FAINT, marker="o", label="published", **PUBLISHED_LINE))
-    return handles
+    inches = figure.get_figwidth() - 0.1
+    widest = max(style.text_inches(handle.get_label(), "legend.fontsize") for handle in handles) + 0.45  # its line, and a gap
+    figure.legend(handles=handles, loc="outside upper center", ncols=max(1, min(len(handles), int(inches / widest))))
 
 
-def _panel(axes: Axes, title: str, table: pd.DataFrame, x_label: str) -> None:
+def draw_panel(axes: Axes, title: str, table: pd.DataFrame, x_label: str) -> None:
     methods = list(dict.fromkeys(table["method"]))
     look = {"x": "step", "y": "value", "hue": "method", "hue_order": methods, "ax": axes, "legend": False}
     look["palette"] = {method: style.colour(method) for method in methods}
@@ -198,7 +259,10 @@ def _panel(axes: Axes, title: str, table: pd.DataFrame, x_label: str) -> None:
         sns.lineplot(style.with_interval(means), zorder=3, err_kws=band, **style.INTERVAL, **line, **marked, **look)
         for drawn in axes.lines[before:]:
             drawn.set(markeredgecolor=drawn.get_color(), markeredgewidth=1.0, markevery=max(1, len(drawn.get_xdata()) // 8))
-    axes.set(title=title, xlabel=x_label, ylabel="score")
+    quantity = table["quantity"].iloc[0]
+    axes.set(title=title, xlabel=x_label, ylabel=SCORE if quantity == SCORE else None)  # the title says what else it is
     axes.set_xlim(-0.02 * table["step"].max(), 1.02 * table["step"].max())
-    axes.set_ylim(min(-0.03, table["value"].min() * 1.05), max(1.05, table[["value", "high"]].max(axis=None) * 1.05))
+    # All start at zero, a score ends at one or above: else small changes would fill the panel.
+    highest = max(table[["value", "high"]].max(axis=None), 1)
+    axes.set_ylim(min(-0.03 * highest, table[["value", "low"]].min(axis=None) * 1.05), highest * 1.05)
     style.count_axis(axes.xaxis, 5)

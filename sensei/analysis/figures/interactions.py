@@ -1,5 +1,9 @@
 """Interactions during exploration (paper Figs. 5 and 6)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
 import pandas as pd
 
 from sensei.analysis.figures.contract import Figure
@@ -8,31 +12,42 @@ from sensei.analysis.style import Drawing
 from sensei.envs.registry import family
 from sensei.study.models.study import Study
 
+if TYPE_CHECKING:
+    from sensei.analysis.figures.bar_panels import Rows
+
 
 class Interactions(Figure):
     """Bars of the mean over seeds, seeds as points; published values in a row of their own where steps differ."""
 
     title = "interactions during exploration (paper Figs. 5 and 6)"
     published = (5, 6)
+    phases = ("explore",)
+    what: ClassVar[str] = "Interactions during exploration, totals over a run"
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """One panel per kind of interaction."""
-        from sensei.analysis.figures import bars
+        from sensei.analysis.figures import bar_panels, bars
 
-        rows: bars.Rows = []
+        rows: Rows = []
         for environment in study.environments:
             settings = study.settings[environment].environment
             rows += bars.rows_of_panels(study, data, environment, interactions(settings), self.published)
-            rows += bars.checkpoint_rows(family(settings).published_name(settings))
-        return bars.draw(rows, bars.caption(study, rows, "Interactions during exploration, totals over a run"))
+            rows += self.further_rows(family(settings).published_name(settings))
+        return bar_panels.draw(rows, bars.caption(study, rows, self.what))
 
-    def draw_published(self, number: int) -> Drawing:
-        """The paper's bars; below them, where there are any, the counts in the logs of the authors' runs."""
+    def further_rows(self, environment: str) -> Rows:
+        """Rows below those of `environment`, by its published name: the counts in the logs of the authors' runs, where there are any."""
         from sensei.analysis.figures import bars
 
+        return bars.checkpoint_rows(environment)
+
+    def draw_published(self, number: int) -> Drawing:
+        """The paper's bars, and `further_rows` below them."""
+        from sensei.analysis.figures import bar_panels, bars
+
         rows = bars.rows_of_figure(number)
-        text = bars.published_caption(number, rows, "interactions during exploration")
-        early = [row for _, table in rows for row in bars.checkpoint_rows(table["environment"].iloc[0])]
-        if early:
+        text = bars.published_caption(number, rows, self.what[0].lower() + self.what[1:])
+        further = [row for _, table in rows for row in self.further_rows(table["environment"].iloc[0])]
+        if further:
             text += " Below: counted in the logs of the authors' own runs at an early checkpoint (exact); nothing is rescaled."
-        return bars.draw(rows + early, text)
+        return bar_panels.draw(rows + further, text)

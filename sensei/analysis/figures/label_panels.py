@@ -11,8 +11,9 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from sensei.analysis import style
 
-CODE_COLOURS = {"first": "#0072B2", "second": "#E69F00", "tie": "#BBBBBB", "unknown": "#E8E8E8"}
-ROW_HEIGHT = 0.24  # inches of an annotator
+CODE_COLOURS = {"first": "#404040", "second": "#8C8C8C", "tie": "#C4C4C4", "unknown": "#EDEDED"}  # greys: colours are annotators
+ROW_HEIGHT = 0.34  # inches of an annotator
+PUBLISHED_ROW_HEIGHT = 0.24  # of a published one, which has no table beside it
 FRAME = 0.55  # inches of titles and axes of a row of panels
 LOWEST = 0.8  # inches of learning curves
 MOST_UPRIGHT = 3  # columns whose names fit side by side
@@ -31,20 +32,29 @@ def draw(numbers: pd.DataFrame, titles: dict[str, str], rows: dict[str, Names]) 
     *environments, theirs = titles
     colours = style.colours_of(name for environment in environments for name in rows[environment])
     heights = [max(ROW_HEIGHT * len(rows[name]), LOWEST) + FRAME + LYING * (len(rows[name]) > MOST_UPRIGHT) for name in environments]
-    heights.append(ROW_HEIGHT * len(rows[theirs]) + FRAME)
+    heights.append(PUBLISHED_ROW_HEIGHT * len(rows[theirs]) + FRAME)
+    widths = [1.3, 0.9, 1.2, 1.3] if environments else [1.3, 0.9, 0.8]
     figure = style.figure(style.FULL_WIDTH, sum(heights))
-    grid = figure.subplots(len(titles), 4, squeeze=False, width_ratios=[1.3, 0.9, 1.2, 1.3], height_ratios=heights)
+    grid = figure.subplots(len(titles), len(widths), squeeze=False, width_ratios=widths, height_ratios=heights)
     for panels, environment in zip(grid, titles, strict=True):
         own, names = numbers[numbers["environment"] == environment], rows[environment]
         _shares(panels[0], own, names)
         panels[0].set_title(titles[environment])
         _bias(panels[1], own, names)
         if environment != theirs:
-            _agreement(panels[2], own, names)
+            if compared(own):
+                _agreement(panels[2], own, names)
+            else:
+                panels[2].axis("off")
             _learning(panels[3], own, {name: colours[name] for name in names})
     shown = {name: title for environment in environments for name, title in rows[environment].items()}
     _legend(grid[-1], {shown[name]: colour for name, colour in colours.items()})
     return figure
+
+
+def compared(numbers: pd.DataFrame) -> bool:
+    """Whether any two annotators have a pair that is clear to both."""
+    return bool((numbers.loc[numbers["measure"] == "accuracy", "count"] > 0).any())
 
 
 def _lines(axes: Axes, names: list[str]) -> None:
@@ -74,19 +84,23 @@ def _bias(axes: Axes, numbers: pd.DataFrame, names: Names) -> None:
 
 
 def _agreement(axes: Axes, numbers: pd.DataFrame, names: Names) -> None:
-    """A row for each annotator, a column for each that it is compared with: accuracy, and kappa below it."""
-    values = numbers.pivot(index=["annotator", "other"], columns="measure", values="value").reindex(columns=["accuracy", "kappa"])
-    compared = set(numbers.loc[numbers["measure"] == "accuracy", "other"])
-    others = [name for name in dict.fromkeys([*names, *sorted(compared)]) if name in compared]
-    cells = values["accuracy"].unstack("other").reindex(index=list(names), columns=others)
-    said = numbers[numbers["measure"] == "accuracy"].set_index(["annotator", "other"]).index
-    texts = cells.astype(object)
-    for name in names:
-        for other in others:
-            texts.loc[name, other] = _agreed(*values.loc[name, other]) if (name, other) in said else ""
-    sns.heatmap(cells.astype(float), cmap="Blues", vmin=0.5, vmax=1.6, cbar=False, ax=axes)
-    for (row, column), text in np.ndenumerate(texts.to_numpy()):
-        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize="x-small", color=style.INK)
+    """A row for each annotator, a column for each that it is compared with: accuracy, kappa and the number of pairs.
+
+    The colour is the lower end of the accuracy's interval: few pairs are pale however well they agree.
+    """
+    agreed = numbers[numbers["measure"] == "accuracy"].set_index(["annotator", "other"])
+    kappa = numbers[numbers["measure"] == "kappa"].set_index(["annotator", "other"])["value"]
+    others = [
+        name
+        for name in dict.fromkeys([*names, *sorted(agreed.index.get_level_values("other"))])
+        if name in set(agreed.index.get_level_values("other"))
+    ]
+    cells = agreed["low"].astype(float).unstack("other").reindex(index=list(names), columns=others)
+    sns.heatmap(cells, cmap="Greys", vmin=0.4, vmax=1.6, cbar=False, ax=axes)
+    for place, row in agreed.iterrows():
+        text = _agreed(row["value"], kappa[place], row["count"])
+        at = others.index(place[1]) + 0.5, list(names).index(place[0]) + 0.5
+        axes.text(*at, text, ha="center", va="center", fontsize="x-small", color=style.INK)
     upright = len(others) <= MOST_UPRIGHT
     axes.set_xticks(np.arange(len(others)) + 0.5, [name.replace("_", "\n") for name in others], rotation=0 if upright else 90)
     axes.set_yticks([])
@@ -94,10 +108,10 @@ def _agreement(axes: Axes, numbers: pd.DataFrame, names: Names) -> None:
     axes.set(title="agreement", xlabel=None, ylabel=None)
 
 
-def _agreed(accuracy: float, kappa: float) -> str:
-    """Accuracy and kappa of two annotators, "none" where they have no clear pair in common."""
+def _agreed(accuracy: float, kappa: float, count: int) -> str:
+    """Accuracy, kappa and clear pairs of two annotators, "none" where they have no clear pair in common."""
     said = "none" if pd.isna(kappa) else f"{round(kappa, 2) + 0.0:.2f}"
-    return f"{'none' if pd.isna(accuracy) else f'{accuracy:.3f}'}\n\u03ba {said}"
+    return f"{'none' if pd.isna(accuracy) else f'{accuracy:.3f}'}\n\u03ba {said}\nn {style.count(count)}"
 
 
 def _learning(axes: Axes, numbers: pd.DataFrame, colours: dict[str, str]) -> None:
@@ -109,8 +123,8 @@ def _learning(axes: Axes, numbers: pd.DataFrame, colours: dict[str, str]) -> Non
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.count(value)))
-    lowest = pd.concat([own, by_oracle])["low"].min()
-    axes.set(title="reward model", xlabel="labels learned from", ylabel="accuracy", ylim=(max(min(lowest, 0.5) - 0.02, 0), 1.02))
+    lowest = min(0.5, pd.concat([own, by_oracle])["low"].min())  # in this order: a NaN, where no label is clear, is passed over
+    axes.set(title="reward model", xlabel="labels learned from", ylabel="accuracy", ylim=(max(lowest - 0.02, 0), 1.02))
 
 
 def _legend(panels: np.ndarray, colours: dict[str, str]) -> None:
@@ -121,7 +135,8 @@ def _legend(panels: np.ndarray, colours: dict[str, str]) -> None:
         Line2D([], [], color=style.FAINT, linestyle="-", marker="o", label="by the oracle"),
         Line2D([], [], color=style.FAINT, linestyle=style.DASHES, label="by its own labels"),
     ]
-    for axes, handles, title, columns in ((panels[2], codes, "labels", 2), (panels[3], lines, "reward model", 1)):
+    legends = [(codes, "labels", 2 if colours else 1), (lines, "reward model", 1)]
+    for axes, (handles, title, columns) in zip(panels[2:], legends, strict=False):
         axes.axis("off")
         legend = axes.legend(handles=handles, loc="upper left", title=title, alignment="left", ncols=columns, bbox_to_anchor=(0, 1.2))
         legend.set_in_layout(False)

@@ -22,6 +22,7 @@ CODES = tuple(code.name.lower() for code in Label)
 SHARES = (0.01, 0.1, 1)  # of the labels, that reward models learned from
 ORACLE = "oracle"
 PUBLISHED = "published"
+PUBLISHED_TITLE = {PUBLISHED: "published: Robodesk"}
 COLUMNS = ["environment", "annotator", "measure", "other", "value", "low", "high", "count"]
 
 
@@ -29,6 +30,7 @@ class Labels(Figure):
     """One row of panels per environment; below them the published labels of Robodesk frames."""
 
     title = "how good the labels are, and what a reward model learns from how many of them"
+    published = ("labels",)
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """Labels and card of every annotator, and the cards of the reward models that learned from them or from a share of them."""
@@ -59,11 +61,30 @@ class Labels(Figure):
         from sensei.analysis.figures import label_panels
 
         titles = {name: study.settings[name].environment.title for name in study.environments}
-        known, theirs = published.titles(), published.label_shares()
-        titles[PUBLISHED] = f"published: {' and '.join(known[name] for name in theirs['environment'].unique())}"
         rows = {name: {own: own.replace("_", " ") for own in study.annotators_of(name)} for name in study.environments}
-        rows[PUBLISHED] = {name: known[name] for name in theirs["annotator"]}
-        return Drawing(label_panels.draw(data, titles, rows), data, _caption(study, data))
+        alone = [titles[name] for name in study.environments if not label_panels.compared(data[data["environment"] == name])]
+        left_out = f" Left out, since no pair is clear to two annotators: agreement ({listing(alone)})." if alone else ""
+        figure = label_panels.draw(data, titles | PUBLISHED_TITLE, rows | _published_names())
+        return Drawing(figure, data, _caption(study, data) + left_out)
+
+    def draw_published(self, number: str) -> Drawing:
+        """Shares and order bias of the published labels."""
+        from sensei.analysis.figures import label_panels
+
+        data = pd.DataFrame([(PUBLISHED, *row) for row in _published()], columns=COLUMNS)
+        known, theirs = published.titles(), published.label_shares()
+        parts = [f"{known[row.annotator]}: {row.pairs:,} pairs ({row.description})" for row in theirs.itertuples()]
+        bias = data[data["measure"] == "order_bias"].sort_values("value").iloc[-1]
+        caption = (
+            f"Published labels of pairs of Robodesk frames, from the logs (exact). {'; '.join(parts)}. Right: share of clear labels that "
+            f"are `first`, with its 95 % Wilson interval. Furthest from one half is {known[bias['annotator']]}, {bias['value']:.1%}."
+        )
+        return Drawing(label_panels.draw(data, PUBLISHED_TITLE, _published_names()), data, caption)
+
+
+def _published_names() -> dict[str, dict[str, str]]:
+    known = published.titles()
+    return {PUBLISHED: {name: known[name] for name in published.label_shares()["annotator"]}}
 
 
 def _own(card: dict) -> list[tuple]:
@@ -120,6 +141,7 @@ def _caption(study: Study, numbers: pd.DataFrame) -> str:
     return (
         "Labels of each annotator. Order bias: share of clear answers that prefer the first picture shown, half without bias, with its "
         "95 % Wilson interval; of the published labels, the share of clear ones that are `first`. Agreement: accuracy on pairs clear to "
-        "both, and Cohen's kappa over all four codes. Reward model: accuracy on the same held-out pairs after learning from 1 %, 10 % and "
-        f"all of the other labels, one model each, lines are 95 % Wilson intervals.{consistency}"
+        "both, Cohen's kappa over all four codes, and the number of pairs clear to both; the colour is the lower end of the accuracy's 95 "
+        "% Wilson interval, so that a handful of pairs stays pale. Reward model: accuracy on the same held-out pairs after learning from 1 "
+        f"%, 10 % and all of the other labels, one model each, lines are 95 % Wilson intervals.{consistency}"
     )

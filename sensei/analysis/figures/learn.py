@@ -14,6 +14,7 @@ class Learn(Figure):
 
     title = "score of the task over task steps (paper Figs. 7 and 21)"
     published = (7, 21)
+    phases = ("learn",)
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """One panel per task."""

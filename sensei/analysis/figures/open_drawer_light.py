@@ -12,6 +12,7 @@ class OpenDrawerLight(Figure):
 
     title = "rewards of opening the drawer a little during exploration (paper Fig. 15)"
     published = (15,)
+    phases = ("explore",)
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """One panel.

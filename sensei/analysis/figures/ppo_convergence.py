@@ -4,7 +4,6 @@ import pandas as pd
 
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.style import Drawing
-from sensei.core.errors import SenseiError
 from sensei.study.models.study import Study
 
 
@@ -13,6 +12,7 @@ class PpoConvergence(Figure):
 
     title = "PPO alone, until it converges (paper Fig. 13)"
     published = (13,)
+    phases = ("learn",)
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """One panel per task.
@@ -23,10 +23,7 @@ class PpoConvergence(Figure):
         from sensei.analysis.figures import curves
 
         methods = [name for name in study.learn if study.methods[name].algorithm == "ppo"]
-        if not methods:
-            raise SenseiError(f"figure {self.name} draws PPO", found=", ".join(study.learn), expected="ppo in `learn`")
-        found = curves.columns(study, data, methods, self.published)
-        return curves.draw(found, curves.caption(study, found, methods, self.published), curves.x_label(self.published))
+        return curves.draw_alone(study, data, self, methods, "ppo")
 
     def draw_published(self, number: int) -> Drawing:
         """The paper's curves."""

@@ -28,9 +28,9 @@ def figures_of(study: Study) -> dict[str, Figure]:
     Raises:
         SenseiError: one of them does not exist, or two have one name.
     """
-    found = [figure(name) for name in study.figures]
+    found = [one for one in map(figure, study.figures) if not study.left_out or one.concerns(study)]
     if repeated := [name for name, number in Counter(one.name for one in found).items() if number > 1]:
-        same = [entry for entry, one in zip(study.figures, found, strict=True) if one.name == repeated[0]]
+        same = [entry for entry in study.figures if figure(entry).name == repeated[0]]
         raise SenseiError(f"`figures` names {' and '.join(same)}, whose files have one name", found=repeated[0], hint="give one a `name`")
     return {one.name: one for one in found}
 
@@ -44,14 +44,14 @@ def figure_of(study: Study, name: str) -> Figure:
     return figures_of(study).get(name) or figure(name)
 
 
-def published() -> dict[int, Figure]:
-    """Number of a figure of the paper -> the figure that draws it from the published values alone."""
+def published() -> dict[int | str, Figure]:
+    """Number of a figure of the paper, or name of other published values -> the figure that draws it from these alone; numbers first."""
     found = {number: one for one in map(figure, names(*ROOM[:2])) for number in one.published}
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda entry: (isinstance(entry[0], str), entry[0])))
 
 
 def draw_published(folder: Path = PUBLISHED) -> list[Path]:
-    """Draw every figure of `published` into `folder`; returns the files."""
+    """Draw all of `published` into `folder`; returns the files."""
     written = []
     for number, one in published().items():
         files = published_figure(number, folder)

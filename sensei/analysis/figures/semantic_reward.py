@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sensei.analysis import style
-from sensei.analysis.cards import read_table
+from sensei.analysis.cards import read_reward_card, read_table
 from sensei.analysis.figures import captions
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.inputs import Inputs
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 KEYS = ("annotator_image", "flags", "events", "event_names", "state", "state_names")
 ROW_INCHES = 2.7
+LEAST_SPAN = 1.0  # of the axis: a difference of 1 is a preference of 73 %, and no less is worth a panel's height
 LARGEST_PICTURES = 7
+SMALL = 0.1  # of the axis: a reward that changes less is called flat
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class EpisodeReward:
     images: np.ndarray  # uint8 [T, h, w, 3]
     rewards: np.ndarray  # float32 [T], raw output of the reward model
     marks: dict[int, str]  # step -> what happened there, in order
+    scale: tuple[float, float] = (0.0, 0.0)  # between which most rewards of held-out frames lie
 
 
 class SemanticReward(Figure):
@@ -57,6 +60,7 @@ class SemanticReward(Figure):
         """Per environment the first annotator's reward model, the events of the collecting run and the index of its episodes."""
         runs = [(name, _seed(study, name)) for name in study.environments]
         return {
+            "cards": [layout.reward(name, study.annotators_of(name)[0]).card for name in study.environments],
             "models": [layout.reward(name, study.annotators_of(name)[0]).model for name in study.environments],
             "events": [layout.explore(name, study.collector, seed).events for name, seed in runs],
             "indices": [layout.collect(*run).index for run in runs],
@@ -67,6 +71,11 @@ class SemanticReward(Figure):
         collections = [layout.collect(name, _seed(study, name)) for name in study.environments]
         return {collection.episodes: collection.index for collection in collections}
 
+    def within(self, study: Study, inputs: Inputs) -> list[Path]:
+        """The chosen episodes."""
+        runs = zip(study.environments, inputs["events"], inputs["indices"], strict=True)
+        return [indexed(index, _chosen(study, environment, run)) for environment, run, index in runs]
+
     def load(self, study: Study, inputs: Inputs) -> list[EpisodeReward]:
         """Per environment the chosen episode, scored.
 
@@ -76,13 +85,15 @@ class SemanticReward(Figure):
         from sensei.reward.scorer import RewardScorer
 
         rows = []
-        for environment, model, run, index in zip(study.environments, inputs["models"], inputs["events"], inputs["indices"], strict=True):
+        files = zip(study.environments, inputs["models"], inputs["cards"], inputs["events"], inputs["indices"], strict=True)
+        for environment, model, card, run, index in files:
             settings = study.settings[environment].environment
-            events = [event for parts in interactions(settings).values() for event in parts]
-            chosen = choose(read_table(run, "explore"), events)
+            chosen = _chosen(study, environment, run)
             episode = with_pictures(load_episode(indexed(index, chosen), KEYS), settings)
             name = f"{chosen} of {study.methods[study.collector].title}, seed {_seed(study, environment)}"
-            rows.append(score(environment, name, episode, RewardScorer.load(model), events))
+            scale = read_reward_card(card)["scale"]
+            row = score(environment, name, episode, RewardScorer.load(model), _events(settings))
+            rows.append(replace(row, scale=(scale["low"], scale["high"])))
         return rows
 
     def draw(self, study: Study, data: list[EpisodeReward]) -> Drawing:
@@ -102,6 +113,16 @@ class SemanticReward(Figure):
 def _seed(study: Study, environment: str) -> int:
     """The run of the collector whose episode is drawn."""
     return study.settings[environment].pairs.seeds[0]
+
+
+def _events(environment: EnvironmentConfig) -> list[str]:
+    """What is marked, and what the choice of an episode goes by."""
+    return [event for parts in interactions(environment).values() for event in parts]
+
+
+def _chosen(study: Study, environment: str, run: Path) -> str:
+    """The episode that is drawn, from the events of the collecting run."""
+    return choose(read_table(run, "explore"), _events(study.settings[environment].environment))
 
 
 def indexed(index: Path, name: str) -> Path:
@@ -198,12 +219,35 @@ def _curve(axes: Axes, row: EpisodeReward) -> None:
     axes.set(xlabel="step t of the episode", ylabel="semantic reward")
     last = len(row.rewards) - 1
     axes.set_xlim(-0.01 * last, 1.01 * last)
-    axes.margins(y=0.12)
+    low, high = span(row)
+    axes.set_ylim(low - 0.12 * (high - low), high + 0.12 * (high - low))
+
+
+def span(row: EpisodeReward) -> tuple[float, float]:
+    """Lowest and highest reward that the axis has room for: the episode's, those of most held-out frames, and at least `LEAST_SPAN`."""
+    low, high = min(row.rewards.min(), row.scale[0]), max(row.rewards.max(), row.scale[1])
+    short = max(LEAST_SPAN - (high - low), 0)
+    return float(low - short / 2), float(high + short / 2)
+
+
+def peak(row: EpisodeReward) -> str:
+    """Where along the episode the reward is highest, in words: at a mark, or between which two."""
+    highest, flat = int(row.rewards.argmax()), np.ptp(row.rewards) < SMALL * (span(row)[1] - span(row)[0])
+    if flat:
+        return "hardly changes"
+    steps = list(row.marks)
+    told = {step: row.marks[step].replace("\n", " ") for step in steps}
+    after = max(step for step in steps if step <= highest)
+    before = min(step for step in steps if step >= highest)
+    where = f"at {told[after]}" if after == before else f"between {told[after]} (t = {after}) and {told[before]} (t = {before})"
+    return f"is highest ({row.rewards[highest]:.2f}) at t = {highest}, {where}"
 
 
 def _caption(study: Study, rows: list[EpisodeReward]) -> str:
     parts = [
-        f"{study.settings[row.environment].environment.title}: {row.name}, {captions.number(len(row.rewards), 'step')}" for row in rows
+        f"{study.settings[row.environment].environment.title}: {row.name}, {captions.number(len(row.rewards), 'step')}; "
+        f"the reward {peak(row)}"
+        for row in rows
     ]
     names = dict.fromkeys(study.annotators_of(row.environment)[0].replace("_", " ") for row in rows)
     annotators = f"annotator{'' if len(names) == 1 else 's'} {captions.listing(list(names))}"
@@ -211,5 +255,6 @@ def _caption(study: Study, rows: list[EpisodeReward]) -> str:
         f"Semantic reward along one episode per environment: {'; '.join(parts)}. Raw output of the reward model trained on the labels of "
         f"{annotators}. The episode is the one with the most different events. Pictures are what the "
         "annotator and the reward model see at the dotted steps: start, the first time of each event, end. One episode, no band; its "
-        "frames belong to the data that the pairs were drawn from."
+        "frames belong to the data that the pairs were drawn from. The axis has room for the middle 90 % of the rewards of held-out "
+        "frames, and for a difference of 1 at least (a preference of 73 %)."
     )

@@ -12,6 +12,7 @@ class TaskRewards(Figure):
 
     title = "rewards of every task during exploration (paper Fig. 16)"
     published = (16,)
+    phases = ("explore",)
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """One panel per task.

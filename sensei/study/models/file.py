@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from sensei.study.models.bounds import Seed
-from sensei.study.models.names import Name, Plugin
+from sensei.study.models.names import Name, Plugin, Text
 from sensei.study.models.section import MOST, Section
 from sensei.study.models.study import Settings, Study, StudyName
 
@@ -48,5 +48,7 @@ class StudyFile(Changes):
     annotators: list[Name] = Field(min_length=1, max_length=MOST, description=Study.model_fields["annotators"].description)
     collector: Name = Field("plan2explore", description=Study.model_fields["collector"].description)
     figures: list[Plugin] = Field(min_length=1, max_length=MOST, description=Study.model_fields["figures"].description)
+    question: Text | None = Field(None, description=Study.model_fields["question"].description)
+    allow_partial: bool = Field(False, description=Study.model_fields["allow_partial"].description)
     stages: list[Plugin] = Field([], max_length=MOST, description=Study.model_fields["stages"].description)
     per_environment: dict[Name, EnvironmentChanges] = Field({}, description="environment -> changes to it alone, laid over those to all")

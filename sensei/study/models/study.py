@@ -10,7 +10,7 @@ from sensei.study.models.behaviour import BehaviourConfig
 from sensei.study.models.bounds import Seed
 from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.exploration import EnsembleConfig, ExplorationConfig, Method
-from sensei.study.models.names import Name, Plugin
+from sensei.study.models.names import Name, Plugin, Text
 from sensei.study.models.preferences import LabelsConfig, PairsConfig
 from sensei.study.models.reward import RewardModelConfig
 from sensei.study.models.section import MOST, Section, distinct
@@ -71,7 +71,14 @@ class Study(Section):
     )
     collector: Name = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
     figures: list[Plugin] = Field(min_length=1, max_length=MOST, description="figures of sensei/analysis/figures, or package.module:Class")
+    question: Text | None = Field(None, description="what the study is to find out, in a sentence, for its page")
+    allow_partial: bool = Field(
+        False, description="draw from the runs that there are, and say which are missing, instead of asking for all"
+    )
     stages: list[Plugin] = Field([], max_length=MOST, description="further stages, package.module:Class")
+    left_out: dict[Name, Text] = Field(
+        {}, description="environments of the file that are left out here -> what users have to bring for them"
+    )
     settings: dict[Name, Settings] = Field(description="one resolved entry per environment")
     methods: dict[Name, Method]
     annotator_settings: dict[Name, AnnotatorConfig]
@@ -108,6 +115,10 @@ class Study(Section):
                 offer = f"{frames} frames of {name} offer {frames * (frames - 1) // 2}"
                 raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")
         return self
+
+    def told_left_out(self) -> list[str]:
+        """A line for people about each environment that is left out."""
+        return [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
 
     def seeds_of(self, environment: str) -> list[int]:
         """Seeds of the runs in `environment`: its own, else the study's."""

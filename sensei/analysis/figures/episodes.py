@@ -1,0 +1,148 @@
+"""What figures of a run's episodes show: quantities over episodes, how often each value came up, what was ever reached.
+
+An environment offers them as events whose sum over an episode is the quantity (the paper's Pokémon Red: `map_segments_per_episode`,
+`highest_level`, `segment_3_reached`, `caught_pidgey`); the figures find them by the names that the published values have. The return per
+step is the mean of `potential`, the reward accumulated so far, over the steps of an episode.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from sensei.analysis import published, statistics
+from sensei.analysis.cards import read_table
+from sensei.analysis.inputs import Inputs
+from sensei.analysis.scores import missing_runs, present
+from sensei.core.errors import SenseiError
+from sensei.core.rng import generator
+from sensei.study.layout import Layout, RunFiles
+from sensei.study.models.study import Study
+
+if TYPE_CHECKING:
+    from sensei.analysis.figures.curves import Column
+
+PERCENT_OF_SEEDS = "% of seeds"
+PERCENT_OF_EPISODES = "% of episodes"
+
+
+class EpisodeFigure:
+    """What these figures have in common, to be inherited beside `Figure`.
+
+    Attributes:
+        mark: an event; environments that count it have all that the figure shows.
+    """
+
+    mark: ClassVar[str]
+
+    def concerns(self, study: Study) -> bool:
+        """Whether an environment of the study counts what it shows."""
+        return bool(counting(self.mark, study))
+
+    def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
+        """The events of every exploration run there."""
+        counted = counting(self.mark, study)
+        return {"events": [layout.explore(*run).events for run in present(study, layout)[0] if run[0] in counted]}
+
+    def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
+        """The finished episodes of all runs in their order: columns environment, method, seed, number (from 1), and the run's own.
+
+        Raises:
+            SenseiError: a table is missing or damaged, named; or no environment of the study counts what the figure shows.
+        """
+        tables = []
+        for path in inputs["events"]:
+            environment, method, seed = RunFiles(path.parent).explored
+            table = read_table(path, "explore").query("finished").sort_values("last_step", kind="stable")
+            if "potential" in table:
+                table["return_per_step"] = table["potential"] / table["length"]
+            tables.append(table.assign(environment=environment, method=method, seed=seed, number=np.arange(1, len(table) + 1)))
+        if not tables:
+            raise SenseiError(
+                f"figure {self.name} draws what no environment of the study counts",
+                found=", ".join(study.environments),
+                expected=f"an environment with {self.mark} among its `events`",
+                hint=f"remove {self.name} from `figures`",
+            )
+        return pd.concat(tables, ignore_index=True)
+
+    def missing(self, study: Study, data: pd.DataFrame) -> list[str]:
+        """The exploration runs there that have no finished episode."""
+        counted = counting(self.mark, study)
+        lacking = missing_runs(study, data[["environment", "method", "seed"]], ("explore",))
+        return [run for run in lacking if run.split()[0] in counted]
+
+
+def counting(event: str, study: Study) -> list[str]:
+    """Environments of the study that count `event`."""
+    return [name for name in study.environments if event in study.settings[name].environment.events]
+
+
+def over_episodes(study: Study, episodes: pd.DataFrame, environment: str, metric: str, window: int) -> pd.DataFrame:
+    """A quantity over episodes as `curves` draws it: for every method the mean with its band and a line a seed, up to the last episode
+    that all seeds finished."""
+    from sensei.analysis.figures import curves
+
+    tables = []
+    for method in study.explore:
+        own = episodes[(episodes["environment"] == environment) & (episodes["method"] == method)]
+        runs = own.pivot(index="number", columns="seed", values=metric).dropna()
+        if runs.empty:
+            continue
+        values = statistics.moving_average(runs.to_numpy(float).T, window)
+        low, high = statistics.bootstrap_band(values, generator(0, "episodes", environment, metric, method))
+        same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": window}
+        means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
+        tables.append(means.assign(drawn="mean", band="95 % bootstrap" if len(values) > 1 else "none", **same))
+        tables += [
+            pd.DataFrame({"step": runs.index, "value": run}).assign(drawn="seed", seed=seed, **same)
+            for seed, run in zip(runs.columns, values, strict=True)
+        ]
+    quantity = metric.replace("_", " ")
+    table = pd.concat(tables).assign(environment=environment, task=metric, quantity=quantity, source="ours")
+    return table.reindex(columns=curves.COLUMNS)
+
+
+def columns(study: Study, episodes: pd.DataFrame, figure: int) -> list[Column]:
+    """A panel for each quantity of the paper's curves in `figure`, in each environment: ours, and the published one below it."""
+    from sensei.analysis.figures import curves
+
+    known, found = published.curves(figure), []
+    for environment in episodes["environment"].unique():
+        for task, table in known.groupby("task", sort=False):
+            ours = over_episodes(study, episodes, environment, task, int(table["smoothing"].max()))
+            theirs = curves.published_values((figure,), table["environment"].iloc[0], task)
+            title = task.replace("_", " ")
+            found.append(curves.stacked(title, ours, theirs[theirs["method"].isin(study.explore)]))
+    return found
+
+
+def shares(study: Study, episodes: pd.DataFrame, environment: str, kinds: dict[str, pd.Series], panel: str, quantity: str) -> pd.DataFrame:
+    """In what share of the seeds, or of the episodes of a seed, something holds, in the columns of `distributions`.
+
+    Args:
+        kinds: what the figure calls it -> whether it holds, one entry for each of `episodes`.
+        quantity: PERCENT_OF_SEEDS (it held in at least one episode) or PERCENT_OF_EPISODES (mean over seeds, with its interval).
+    """
+    from sensei.analysis.figures import distributions
+
+    rows = []
+    for metric, holds in kinds.items():
+        for method in study.explore:
+            own = (episodes["environment"] == environment) & (episodes["method"] == method)
+            by_seed = holds[own].groupby(episodes.loc[own, "seed"])
+            if by_seed.ngroups == 0:
+                continue
+            row = {"metric": metric, "method": method, "title": study.methods[method].title, "seeds": by_seed.ngroups, "band": "none"}
+            if quantity == PERCENT_OF_SEEDS:
+                row["value"] = 100 * by_seed.any().mean()
+            else:
+                values = 100 * by_seed.mean().to_numpy()
+                low, high = statistics.bootstrap_interval(values[None], generator(0, "episodes", environment, metric, method))
+                row |= {"value": values.mean(), "low": low, "high": high, "band": "95 % bootstrap" if len(values) > 1 else "none"}
+            rows.append(row)
+    table = pd.DataFrame(rows).assign(environment=environment, panel=panel, quantity=quantity, source="ours")
+    return table.reindex(columns=distributions.COLUMNS)

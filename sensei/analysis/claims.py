@@ -86,7 +86,7 @@ def _judge(study: Study, scores: pd.DataFrame, environment: str, claim: object) 
         return Verdict(*said, ours, UNTESTED, "one seed has no interval")
     rng = generator(0, "claims", environment, claim.statement, claim.metric)
     chance = float(statistics.probability_of_improvement(better[None], worse[None]))
-    low, high = statistics.improvement_interval(better[None], worse[None], rng)
+    low, high = statistics.comparison_interval(statistics.probability_of_improvement, better[None], worse[None], rng)
     number = f"{ours}; chance of being above {chance:.2f} [{low:.2f}, {high:.2f}]"
     if low > 0.5:
         return Verdict(*said, number, HOLDS, "")

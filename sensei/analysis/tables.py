@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sensei.analysis import published, statistics
+from sensei.analysis import comparisons, published, statistics
 from sensei.analysis.cards import read_reward_card
+from sensei.analysis.comparisons import ALL, final_scores, tasks_of
 from sensei.analysis.figures.captions import listing
 from sensei.analysis.inputs import Inputs
 from sensei.analysis.scores import counts, read_scores, task_rewards
@@ -20,7 +21,6 @@ from sensei.envs.registry import family
 from sensei.study.layout import Layout
 from sensei.study.models.study import Study
 
-ALL = "all environments"
 EXPLORATION = (5, 6, 16)  # the paper's figures with totals over whole exploration runs
 THEIRS = {"mean": np.nan, "error": np.nan, "error_kind": None, "steps": np.nan}  # of the paper, where it has no such bar
 
@@ -81,48 +81,25 @@ def interactions(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
 def learn(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per task and learning method: the mean of the last 3 evaluations of a run.
 
-    Columns environment, task, method, seeds, steps, mean, low, high, standard_error, interquartile_mean, better (chance that a run of
-    the study's first method in `learn` beats a run of this one), better_low, better_high. With several tasks, rows
+    Columns environment, task, method, seeds, steps, mean, low, high, standard_error, interquartile_mean. With several tasks, rows
     "all environments" pool them over the seeds that all have, each task one stratum of the bootstrap.
     """
-    first = study.learn[0]
-    tasks = [(environment, task) for environment in study.environments for task in study.settings[environment].environment.tasks]
+    tasks = tasks_of(study)
     groups = [(*task, [task]) for task in tasks]
     if len(tasks) > 1:
         groups.append((ALL, "", tasks))
     rows = []
     for name, task, members in groups:
-        best = _final(study, scores, members, first)
         for method in study.learn:
-            values = _final(study, scores, members, method)
+            values = final_scores(study, scores, members, method)
             if values.shape[1] == 0:
                 continue
             row = {"environment": name, "task": task, "method": method, **_statistics(values, name, task, "final_score", method)}
             runs = scores[(scores["method"] == method) & (scores["metric"] == "final_score")].set_index(["environment", "task"])
             row["steps"] = runs.loc[runs.index.isin(members), "step"].max()
-            row["interquartile_mean"] = float(statistics.interquartile_mean(values))
-            if method != first and best.shape[1]:
-                row["better"] = float(statistics.probability_of_improvement(best, values))
-                row["better_low"], row["better_high"] = statistics.improvement_interval(
-                    best, values, generator(0, "better", name, task, method)
-                )
-            rows.append(row)
-    order = [
-        "environment",
-        "task",
-        "method",
-        "seeds",
-        "steps",
-        "mean",
-        "low",
-        "high",
-        "standard_error",
-        "interquartile_mean",
-        "better",
-        "better_low",
-        "better_high",
-    ]
-    return pd.DataFrame(rows).reindex(columns=order)
+            rows.append(row | {"interquartile_mean": float(statistics.interquartile_mean(values))})
+    columns = "environment task method seeds steps mean low high standard_error interquartile_mean"
+    return pd.DataFrame(rows).reindex(columns=columns.split())
 
 
 def reward_model(study: Study, cards: list[dict]) -> pd.DataFrame:
@@ -194,16 +171,6 @@ def _settings_of(study: Study, environment: str, method: str) -> dict[str, objec
     }
 
 
-def _final(study: Study, scores: pd.DataFrame, tasks: list[tuple[str, str]], method: str) -> np.ndarray:
-    """Final scores [tasks, seeds] of the seeds that all of `tasks` have; without `allow_partial` these are all that the axes name."""
-    chosen = scores[(scores["metric"] == "final_score") & (scores["method"] == method)]
-    table = chosen.pivot(index=["environment", "task"], columns="seed", values="value").reindex(pd.MultiIndex.from_tuples(tasks))
-    shared = set.intersection(*(set(study.seeds_of(environment)) for environment, _ in tasks))
-    table = table.reindex(columns=sorted(shared)).dropna(axis=1)
-    assert study.allow_partial or len(table.columns) == len(shared), f"{study.study}: a final score of {method} is missing"
-    return table.to_numpy()
-
-
 def _statistics(values: np.ndarray, *names: str) -> dict[str, float]:
     """Seeds, mean, interval and standard error of values [strata, seeds]; the standard error only of a single stratum."""
     low, high = statistics.bootstrap_interval(values, generator(0, "tables", *names))
@@ -219,12 +186,12 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def cell(value: object) -> str:
-    """A value as text for people: four significant digits, thousands separated, nothing for NaN."""
+    """A value as text for people: four significant digits, or all before the point, thousands separated; nothing for NaN."""
     if isinstance(value, str):
         return value
     if pd.isna(value):
         return ""
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.4g}"
 
 
 TABLES = {
@@ -243,9 +210,30 @@ TABLES = {
     "learn": Table(
         "Final scores of the task",
         "Mean of the last 3 evaluations of a run, then over seeds; low and high: 95 % bootstrap interval, each environment a "
-        "stratum; better: chance that a run of the first method beats a run of this one, with its interval. "
-        "With two or three seeds no interval can be wider than the runs themselves: read it as their spread.",
+        "stratum. With two or three seeds no interval can be wider than the runs themselves: read it as their spread.",
         lambda study, files: learn(study, read_scores(files["scores"])),
+    ),
+    "aggregates": Table(
+        "Final scores over all tasks",
+        "Mean, interquartile mean (the middle half of all runs) and optimality gap (by how much runs fall short of 1), with 95 % "
+        "stratified bootstrap intervals, each task a stratum. With few seeds such an interval is too narrow: it covers the true value in "
+        "some 75 of 100 studies with 3 seeds, in 90 with 10.",
+        lambda study, files: comparisons.aggregates(study, read_scores(files["scores"])),
+    ),
+    "differences": Table(
+        "Differences between methods",
+        "Difference of the means, method less other, over exploration runs (events) and task runs (final scores); low and high: 95 % "
+        "interval by Welch's t test, which holds with few seeds too. Better: chance that a run of the method beats a run of the other, "
+        "ties counting half, with its 95 % bootstrap interval. One seed has no interval. Not corrected for the number of comparisons.",
+        lambda study, files: comparisons.differences(study, read_scores(files["scores"])),
+    ),
+    "efficiency": Table(
+        "Steps to a score",
+        "Ratio: how many times the steps of the study's first method another needs until its mean curve over seeds reaches the score; at "
+        "least: where it has not within the steps it was followed; low and high: 95 % bootstrap interval over seeds (inf: it may never "
+        "arrive). All steps: with those of the exploration run. Published: the paper's mean curves, read off its figures; PPO's are "
+        "sampled sparsely, so where they first cross a score says little.",
+        lambda study, files: comparisons.efficiency(study, read_scores(files["scores"])),
     ),
     "reward_model": Table(
         "Reward models at the chosen epoch",

@@ -68,7 +68,13 @@ def test_band_of_curves_is_the_interval_at_each_step():
 def test_one_seed_has_no_interval():
     assert np.isnan(statistics.bootstrap_interval(np.array([[1.0]]), generator(0, "test"))).all()
     assert np.isnan(statistics.bootstrap_band(np.array([[1.0, 2.0]]), generator(0, "test"))).all()
-    assert np.isnan(statistics.improvement_interval(np.array([[1.0]]), np.array([[2.0]]), generator(0, "test"))).all()
+    one, three = np.array([[1.0]]), np.array([[2.0, 3.0, 5.0]])
+    for scores, others in ((one, three), (three, one), (one, one)):
+        interval = statistics.comparison_interval(statistics.probability_of_improvement, scores, others, generator(0, "test"))
+        assert np.isnan(interval).all() and np.isnan(statistics.difference_interval(scores, others)).all()
+    for kind in ("standard error", "standard deviation", statistics.BOOTSTRAP):
+        ends, named = statistics.error_bars(np.array([[1.0, 2.0]]), kind, generator(0, "test"))
+        assert np.isnan(ends).all() and named == "none"
 
 
 def test_one_generator_one_interval():

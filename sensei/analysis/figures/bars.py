@@ -19,13 +19,16 @@ COLUMNS = ["panel", "environment", "source", "steps", "seeds", "metric", "method
 SAME_STEPS = 0.01  # of each other
 
 
-def measured(study: Study, scores: pd.DataFrame, environment: str, kinds: dict[str, list[str]]) -> pd.DataFrame:
-    """Ours, of one environment, as drawn: a "mean" row with its bootstrap interval and a "seed" row per run, for every kind and method.
+def measured(
+    study: Study, scores: pd.DataFrame, environment: str, kinds: dict[str, list[str]], errors: str = statistics.BOOTSTRAP
+) -> pd.DataFrame:
+    """Ours, of one environment, as drawn: a "mean" row with its error bar and a "seed" row per run, for every kind and method.
 
     A method without a run there has no row. Where methods made different numbers of steps, each title says how many.
 
     Args:
         kinds: name in the figure -> events that it sums.
+        errors: what error bars are (`statistics.error_bars`).
     """
     rows = []
     for metric, events in kinds.items():
@@ -34,7 +37,8 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, kinds: dict[s
             if runs.empty:
                 continue
             values = runs["value"].to_numpy()
-            low, high = statistics.bootstrap_interval(values[None], generator(0, "interactions", environment, metric, method))
+            ends, band = statistics.error_bars(values[:, None], errors, generator(0, "interactions", environment, metric, method))
+            (low,), (high,) = ends
             row = {
                 "metric": metric,
                 "method": method,
@@ -42,13 +46,9 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, kinds: dict[s
                 "steps": int(runs["step"].max()),
                 "seeds": len(runs),
             }
-            rows.append({**row, "drawn": "mean", "value": values.mean(), "low": low, "high": high, "band": _kind(len(runs))})
+            rows.append({**row, "drawn": "mean", "value": values.mean(), "low": low, "high": high, "band": band})
             rows += [{**row, "drawn": "seed", "seed": seed, "value": value} for seed, value in zip(runs["seed"], values, strict=True)]
     return _with_steps(pd.DataFrame(rows, columns=COLUMNS).assign(environment=environment, source="ours"))
-
-
-def _kind(seeds: int) -> str:
-    return "95 % bootstrap" if seeds > 1 else "none"
 
 
 def _with_steps(table: pd.DataFrame) -> pd.DataFrame:
@@ -87,7 +87,7 @@ def same_steps(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
 def rows_of_panels(study: Study, scores: pd.DataFrame, environment: str, kinds: dict[str, list[str]], figures: tuple[int, ...]) -> Rows:
     """Rows of one environment: the bars of `figures` beside ours where the steps agree, else in a row of their own."""
     settings = study.settings[environment].environment
-    ours = measured(study, scores, environment, kinds)
+    ours = measured(study, scores, environment, kinds, captions.error_kind(study, environment, figures))
     theirs = published_values(figures, family(settings).published_name(settings))
     theirs = theirs[theirs["method"].isin(study.explore)]
     if ours.empty:
@@ -95,7 +95,7 @@ def rows_of_panels(study: Study, scores: pd.DataFrame, environment: str, kinds: 
     title = _title(settings.title, ours)
     if not theirs.empty and same_steps(ours, theirs):
         theirs = theirs.assign(title=lambda table: table["title"] + ", published")
-        return [(f"{title}; hatched: published{_plus_minus(theirs)}", pd.concat([ours, theirs]))]
+        return [(f"{title}; hatched: published{captions.plus_minus(theirs['band'])}", pd.concat([ours, theirs]))]
     return [(title, ours), *published_rows(settings.title, theirs)]
 
 
@@ -103,13 +103,7 @@ def _title(title: str, table: pd.DataFrame) -> str:
     """Of a row of panels: the number of steps, if all made the same, the seeds, and what the lines are."""
     means = table[table["drawn"] == "mean"]
     steps = f"{style.count(means['steps'].max())} steps, " if same_steps(means, means) else ""
-    return f"{title}: {steps}{captions.number(int(table['seeds'].max()), 'seed')}{_plus_minus(table)}"
-
-
-def _plus_minus(table: pd.DataFrame) -> str:
-    """What the lines of a row are, for its title: (± SD)."""
-    kinds = [captions.LINES[kind] for kind in dict.fromkeys(table["band"].dropna()) if kind != "none"]
-    return f" ({', '.join(kinds)})" if kinds else ""
+    return f"{title}: {steps}{captions.number(int(table['seeds'].max()), 'seed')}{captions.plus_minus(table['band'])}"
 
 
 def published_rows(title: str, theirs: pd.DataFrame, what: str = "published") -> Rows:
@@ -160,7 +154,7 @@ def caption(study: Study, rows: Rows, what: str) -> str:
     parts = [f"{study.settings[name].environment.title} ({captions.number(int(steps), 'step')})" for name, steps in ours.items()]
     text = (
         f"{what}: {captions.listing(parts)}, {captions.seeds(study)}. Bars are means, points are seeds; "
-        f"{captions.band(captions.most_seeds(study), 'lines')}."
+        f"{captions.band(captions.most_seeds(study), 'lines', table.loc[table['source'] == 'ours', 'band'])}."
     )
     theirs = table[table["source"] == "published"]
     if not theirs.empty:

@@ -1,5 +1,10 @@
 """Sentences that several captions share."""
 
+from collections.abc import Iterable
+
+from sensei.analysis import published
+from sensei.analysis.statistics import BOOTSTRAP
+from sensei.envs.registry import family
 from sensei.study.models.study import Study
 
 GATES = {
@@ -7,12 +12,12 @@ GATES = {
     "return_range": "the released code's gate (semantic return against an inter-percentile range)",
 }
 
-LINES = {"standard deviation": "± SD", "standard error": "± SE", "95 % bootstrap": "95 % interval"}  # what error bars are, on a picture
+LINES = {"standard deviation": "± SD", "standard error": "± SE", BOOTSTRAP: "95 % interval"}  # what error bars are, on a picture
 
 WORDS = {
     "standard deviation": "plus and minus one standard deviation",
     "standard error": "plus and minus one standard error",
-    "95 % bootstrap": "the 95 % interval of the mean over seeds",
+    BOOTSTRAP: "the 95 % interval of the mean over seeds (percentile bootstrap, 2,000 resamples)",
 }
 
 
@@ -42,11 +47,31 @@ def most_seeds(study: Study) -> int:
     return max(len(study.seeds_of(environment)) for environment in study.environments)
 
 
-def band(seeds: int, what: str) -> str:
+def error_kind(study: Study, environment: str, figures: tuple[int, ...] = ()) -> str:
+    """What error bars of ours are: as the study says; for `published`, as in those of the paper's `figures`, by default all, that show it.
+
+    A figure of the paper without error bars has the interval beside it.
+    """
+    if study.error_bars != "published":
+        return {"bootstrap": BOOTSTRAP}.get(study.error_bars, study.error_bars.replace("_", " "))
+    settings = study.settings[environment].environment
+    known = published.bars(*figures), published.curves(*figures)
+    tables = [table[table["environment"] == family(settings).published_name(settings)] for table in known]
+    kinds = (kind.replace("_", " ") for table in tables for kind in table["error_kind"])
+    return next((kind for kind in kinds if kind in WORDS), BOOTSTRAP)
+
+
+def plus_minus(kinds: Iterable[str]) -> str:
+    """What the lines or bands of a panel are, for its title: (± SD)."""
+    named = [LINES[kind] for kind in dict.fromkeys(kinds) if kind in LINES]
+    return f" ({', '.join(named)})" if named else ""
+
+
+def band(seeds: int, what: str, kinds: Iterable[str] = (BOOTSTRAP,)) -> str:
     """What the intervals of a figure with `seeds` runs a method are; `what` names them there ("bands", "lines")."""
     if seeds == 1:
         return f"one seed, so there are no {what}"
-    return f"{what} are the 95 % interval of the mean over seeds (percentile bootstrap, 2,000 resamples)"
+    return f"{what} are {listing([WORDS[kind] for kind in dict.fromkeys(kinds) if kind in WORDS] or [WORDS[BOOTSTRAP]])}"
 
 
 def gates(study: Study, methods: list[str]) -> str:

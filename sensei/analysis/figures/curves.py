@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from scipy.stats import binomtest
 
 from sensei.analysis import published, statistics, style
@@ -39,7 +40,7 @@ COLUMNS = [
 ]
 Column = dict[str, pd.DataFrame]  # panels below each other: title -> numbers
 SCORE = "score"
-BOOTSTRAP, WILSON, NO_BAND = "95 % bootstrap", "95 % Wilson of episodes", "none"
+BOOTSTRAP, WILSON = statistics.BOOTSTRAP, "95 % Wilson of episodes"
 EPISODES = "episodes"  # what the paper counts where it draws something else than a score
 PANEL_INCHES = 1.75
 LEGEND_INCHES = 0.28
@@ -49,8 +50,14 @@ FEWEST = 10  # evaluations a run, in windows of the moving average; runs with fe
 PUBLISHED_LINE = {"linestyle": (0, (4, 1.5)), "markerfacecolor": "white", "linewidth": 1.0}
 
 
-def measured(study: Study, scores: pd.DataFrame, environment: str, task: str, methods: list[str], window: int = 1) -> pd.DataFrame:
-    """Ours, of one task, as drawn: a "mean" row with its bootstrap interval and a "seed" row per run, for every method and step."""
+def measured(
+    study: Study, scores: pd.DataFrame, environment: str, task: str, methods: list[str], window: int = 1, errors: str = BOOTSTRAP
+) -> pd.DataFrame:
+    """Ours, of one task, as drawn: a "mean" row with its band and a "seed" row per run, for every method and step.
+
+    Args:
+        errors: what bands are (`statistics.error_bars`).
+    """
     chosen = scores[(scores["environment"] == environment) & (scores["task"] == task) & (scores["metric"] == "score")]
     tables = []
     for method in methods:
@@ -59,8 +66,9 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, task: str, me
             continue
         smoothing = window if len(runs) >= FEWEST * window else 1
         values = statistics.moving_average(runs.to_numpy().T, smoothing)  # [seeds, steps]
-        band = statistics.bootstrap_band(values, generator(0, "downstream", environment, task, method))  # by another name: other bands
-        (low, high), kinds = widened(band, values, runs.to_numpy().T, study.settings[environment].training.evaluate_episodes * smoothing)
+        rng = generator(0, "downstream", environment, task, method)  # by another name: other bands
+        episodes = study.settings[environment].training.evaluate_episodes * smoothing
+        (low, high), kinds = widened(*statistics.error_bars(values, errors, rng), values, runs.to_numpy().T, episodes)
         same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": smoothing}
         means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
         tables.append(means.assign(drawn="mean", band=kinds, **same))
@@ -73,7 +81,7 @@ def measured(study: Study, scores: pd.DataFrame, environment: str, task: str, me
     return pd.concat(tables).assign(environment=environment, task=task, quantity=SCORE, source="ours").reindex(columns=COLUMNS)
 
 
-def widened(band: np.ndarray, values: np.ndarray, scores: np.ndarray, episodes: int) -> tuple[np.ndarray, list[str]]:
+def widened(band: np.ndarray, kind: str, values: np.ndarray, scores: np.ndarray, episodes: int) -> tuple[np.ndarray, list[str]]:
     """`band` [2, steps], and of what kind it is at each step. Where it has no width (one seed, or seeds that all agree) and scores are
     shares of successful episodes, it is the 95 % Wilson interval of these episodes. 1.00 of two episodes is no certainty.
 
@@ -81,7 +89,7 @@ def widened(band: np.ndarray, values: np.ndarray, scores: np.ndarray, episodes: 
         values: means over windows [seeds, steps]. scores: the evaluations themselves. episodes: behind each of `values`.
     """
     shares = ((scores >= 0) & (scores <= 1)).all() and np.allclose(scores * episodes, np.round(scores * episodes))
-    kinds, band = [BOOTSTRAP if len(values) > 1 else NO_BAND] * values.shape[1], band.copy()
+    kinds, band = [kind] * values.shape[1], band.copy()
     for step in np.flatnonzero(np.ptp(values, axis=0) == 0) if shares else ():
         count = episodes * len(values)
         interval = binomtest(round(values[0, step] * count), count).proportion_ci(0.95, method="wilson")
@@ -125,7 +133,8 @@ def columns(study: Study, scores: pd.DataFrame, methods: list[str], figures: tup
         settings = study.settings[environment].environment
         name = family(settings).published_name(settings)
         title = settings.title if name == task else f"{settings.title}, {task.replace('_', ' ')}"
-        ours, theirs = measured(study, scores, environment, task, methods, window(figures)), published_values(figures, name, task)
+        errors = captions.error_kind(study, environment, figures)
+        ours, theirs = measured(study, scores, environment, task, methods, window(figures), errors), published_values(figures, name, task)
         found.append(stacked(title, ours, theirs[theirs["method"].isin(methods)]))
     return [stack for stack in found if stack]
 
@@ -185,7 +194,8 @@ def caption(study: Study, found: list[Column], methods: list[str], figures: tupl
     alike = " Where all runs of a method agree, its band is the 95 % Wilson interval of the episodes of that point, not of seeds."
     text = (
         f"Score of the task over {x_label(figures)}: {captions.listing(parts)}, {captions.seeds(study)}. "
-        f"Lines are means over seeds, thin lines seeds; {captions.band(captions.most_seeds(study), 'bands')}; {smoothing}."
+        f"Lines are means over seeds, thin lines seeds; "
+        f"{captions.band(captions.most_seeds(study), 'bands', ours['band'].dropna())}; {smoothing}."
         f"{alike * bool((ours['band'] == WILSON).any())}"
     )
     if explored := [study.methods[name].title for name in methods if study.methods[name].explores]:
@@ -239,6 +249,8 @@ def legend(figure: MatplotlibFigure, tables: list[pd.DataFrame]) -> None:
     if len({source for table in tables for source in table["source"]}) > 1:
         handles.append(Line2D([], [], color=style.FAINT, marker="o", label="published", **PUBLISHED_LINE))
     inches = figure.get_figwidth() - 0.1
+    kinds = dict.fromkeys(kind for table in tables for kind in table["band"].dropna())
+    handles += [Patch(color=style.FAINT, alpha=0.4, linewidth=0, label=captions.LINES[kind]) for kind in kinds if kind in captions.LINES]
     widest = max(style.text_inches(handle.get_label(), "legend.fontsize") for handle in handles) + 0.45  # its line, and a gap
     figure.legend(handles=handles, loc="outside upper center", ncols=max(1, min(len(handles), int(inches / widest))))
 

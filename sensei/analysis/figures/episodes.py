@@ -84,19 +84,19 @@ def counting(event: str, study: Study) -> list[str]:
 def over_episodes(study: Study, episodes: pd.DataFrame, environment: str, metric: str, window: int) -> pd.DataFrame:
     """A quantity over episodes as `curves` draws it: for every method the mean with its band and a line a seed, up to the last episode
     that all seeds finished."""
-    from sensei.analysis.figures import curves
+    from sensei.analysis.figures import captions, curves
 
-    tables = []
+    tables, errors = [], captions.error_kind(study, environment)
     for method in study.explore:
         own = episodes[(episodes["environment"] == environment) & (episodes["method"] == method)]
         runs = own.pivot(index="number", columns="seed", values=metric).dropna()
         if runs.empty:
             continue
         values = statistics.moving_average(runs.to_numpy(float).T, window)
-        low, high = statistics.bootstrap_band(values, generator(0, "episodes", environment, metric, method))
+        (low, high), band = statistics.error_bars(values, errors, generator(0, "episodes", environment, metric, method))
         same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": window}
         means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
-        tables.append(means.assign(drawn="mean", band="95 % bootstrap" if len(values) > 1 else "none", **same))
+        tables.append(means.assign(drawn="mean", band=band, **same))
         tables += [
             pd.DataFrame({"step": runs.index, "value": run}).assign(drawn="seed", seed=seed, **same)
             for seed, run in zip(runs.columns, values, strict=True)
@@ -127,9 +127,9 @@ def shares(study: Study, episodes: pd.DataFrame, environment: str, kinds: dict[s
         kinds: what the figure calls it -> whether it holds, one entry for each of `episodes`.
         quantity: PERCENT_OF_SEEDS (it held in at least one episode) or PERCENT_OF_EPISODES (mean over seeds, with its interval).
     """
-    from sensei.analysis.figures import distributions
+    from sensei.analysis.figures import captions, distributions
 
-    rows = []
+    rows, errors = [], captions.error_kind(study, environment)
     for metric, holds in kinds.items():
         for method in study.explore:
             own = (episodes["environment"] == environment) & (episodes["method"] == method)
@@ -141,8 +141,9 @@ def shares(study: Study, episodes: pd.DataFrame, environment: str, kinds: dict[s
                 row["value"] = 100 * by_seed.any().mean()
             else:
                 values = 100 * by_seed.mean().to_numpy()
-                low, high = statistics.bootstrap_interval(values[None], generator(0, "episodes", environment, metric, method))
-                row |= {"value": values.mean(), "low": low, "high": high, "band": "95 % bootstrap" if len(values) > 1 else "none"}
+                rng = generator(0, "episodes", environment, metric, method)
+                ((low,), (high,)), row["band"] = statistics.error_bars(values[:, None], errors, rng)
+                row |= {"value": values.mean(), "low": low, "high": high}
             rows.append(row)
     table = pd.DataFrame(rows).assign(environment=environment, panel=panel, quantity=quantity, source="ours")
     return table.reindex(columns=distributions.COLUMNS)

@@ -23,10 +23,11 @@ class PokemonEpisodes(EpisodeFigure, Figure):
 
         (number,) = self.published
         found = episodes.columns(study, data, number)
+        kinds = [kind for stack in found for table in stack.values() for kind in table["band"].dropna()]
         titles = captions.listing([study.settings[name].environment.title for name in data["environment"].unique()])
         caption = (
             f"{titles} over episodes, {captions.seeds(study)}, moving average over {curves.window((number,))} episodes; "
-            f"{captions.band(captions.most_seeds(study), 'bands')}. Published curves have panels of their own or are dashed."
+            f"{captions.band(captions.most_seeds(study), 'bands', kinds)}. Published curves have panels of their own or are dashed."
         )
         return curves.draw(found, caption + captions.gates(study, study.explore), curves.EPISODES)
 

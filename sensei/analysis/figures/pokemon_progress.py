@@ -42,7 +42,7 @@ class PokemonProgress(EpisodeFigure, Figure):
         caption = (
             f"{study.settings[environment].environment.title}, {captions.seeds(study)}: (a) share of seeds that ever reach each segment of "
             f"the map; (b, c) over episodes, mean over seeds, moving average over {curves.window((8,))} episodes; "
-            f"{captions.band(captions.most_seeds(study), 'bands')}."
+            f"{captions.band(captions.most_seeds(study), 'bands', over[tasks[0]]['band'].dropna())}."
         )
         return _draw(reached, over, caption + captions.gates(study, study.explore))
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from sensei.study.models.bounds import Seed
 from sensei.study.models.names import Name, Plugin, Text
 from sensei.study.models.section import MOST, Section
-from sensei.study.models.study import Settings, Study, StudyName
+from sensei.study.models.study import ErrorBars, Settings, Study, StudyName
 
 SETTINGS_KEYS = tuple(key for key in Settings.model_fields if key != "environment")
 
@@ -49,6 +49,7 @@ class StudyFile(Changes):
     collector: Name = Field("plan2explore", description=Study.model_fields["collector"].description)
     figures: list[Plugin] = Field(min_length=1, max_length=MOST, description=Study.model_fields["figures"].description)
     question: Text | None = Field(None, description=Study.model_fields["question"].description)
+    error_bars: ErrorBars = Field("bootstrap", description=Study.model_fields["error_bars"].description)
     allow_partial: bool = Field(False, description=Study.model_fields["allow_partial"].description)
     stages: list[Plugin] = Field([], max_length=MOST, description=Study.model_fields["stages"].description)
     per_environment: dict[Name, EnvironmentChanges] = Field({}, description="environment -> changes to it alone, laid over those to all")

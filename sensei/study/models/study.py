@@ -1,7 +1,7 @@
 """A study with everything it names, resolved."""
 
 from collections import Counter
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -53,6 +53,7 @@ def _not_taken(name: str) -> str:
     return name
 
 
+ErrorBars = Literal["bootstrap", "standard_error", "standard_deviation", "published"]
 StudyName = Annotated[Name, AfterValidator(_not_taken)]
 
 
@@ -72,6 +73,11 @@ class Study(Section):
     collector: Name = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
     figures: list[Plugin] = Field(min_length=1, max_length=MOST, description="figures of sensei/analysis/figures, or package.module:Class")
     question: Text | None = Field(None, description="what the study is to find out, in a sentence, for its page")
+    error_bars: ErrorBars = Field(
+        "bootstrap",
+        description="error bars and bands over seeds, named on every picture. bootstrap: 95 % interval of the mean; published: as in the "
+        "paper's figure of the same, so that a panel compares like with like",
+    )
     allow_partial: bool = Field(
         False, description="draw from the runs that there are, and say which are missing, instead of asking for all"
     )

@@ -30,8 +30,8 @@ class WorldModelConfig(Section):
     free_nats: Weight = Field(1.0, description="KL below this many nats is not penalised")
     representation_free_nats: Weight | None = Field(
         None,
-        description="the same for the KL that moves the posterior alone; null: free_nats (paper). With fewer for the prior it goes on learning "
-        "what is almost foreseen, while the posterior keeps its freedom",
+        description="the same for the KL that moves the posterior alone; null: free_nats (paper). With fewer for the prior it goes on "
+        "learning what is almost foreseen, while the posterior keeps its freedom",
     )
     image_weight: Weight = Field(
         1.0,

@@ -10,6 +10,7 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # kernels for a graphics card run on the CPU; read when Triton is first imported
+os.environ["SENSEI_POKEMON_ROM"] = "brought"  # or else every study with the game would leave it out; no file is read to plan
 import torch._dynamo  # before MuJoCo draws: Mesa's LLVM and that of torch's compiler bear each other only in this order
 import yaml
 from helpers import ROOT

@@ -77,14 +77,14 @@ def listed(*extras: str) -> set[str]:
 def test_what_the_package_imports_is_listed_and_what_is_listed_is_used():
     sources = [*(ROOT / "sensei").rglob("*.py"), *(ROOT / "workflow").rglob("*.smk"), ROOT / "Snakefile"]
     found = distributions({module for path in sources if path != PEERS for module in imported(path)})
-    ours = listed("robodesk", "vlm", "tensorboard", "cluster")
+    ours = listed("robodesk", "pokemon", "vlm", "tensorboard", "cluster")
     assert found <= ours, f"imported and not listed: {found - ours}"
     assert ours <= found | set(USED), f"listed and not imported: {ours - found - set(USED)}"
 
 
 def test_what_the_tests_import_is_listed_and_what_is_listed_for_them_is_used():
     found = distributions({module for path in (ROOT / "tests").rglob("*.py") for module in imported(path)})
-    everything = listed("robodesk", "vlm", "tensorboard", "cluster", "dev")
+    everything = listed("robodesk", "pokemon", "vlm", "tensorboard", "cluster", "dev")
     assert found <= everything, f"imported and not listed: {found - everything}"
     for_tests = listed("dev") - listed()
     assert for_tests <= found | set(USED), f"listed and not used: {for_tests - found - set(USED)}"

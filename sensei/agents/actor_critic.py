@@ -103,11 +103,12 @@ class Behaviour(nn.Module):
         self.actor = Actor(size, actions, discrete, uniform_mix)
         self.critic = BatchedMLP(len(sources), size.deter, size.stoch * size.classes, 0, size.units, size.layers, BINS, scale=0)
         self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        self.scale = ReturnScale(len(sources), config.normaliser_decay)
-        rates = config.learning_rate, config.epsilon, config.clip
+        floors = [config.scale_floors.get(name, 1.0) for name in sources]
+        self.scale = ReturnScale(floors, config.normaliser_decay, config.corrected_scales)
+        rates = config.epsilon, config.clip
         self.optimisers = {
-            "actor": Optimiser(self.actor.parameters(), *rates),
-            "critic": Optimiser(self.critic.parameters(), *rates, head_axes=self.critic.head_axes()),
+            "actor": Optimiser(self.actor.parameters(), config.actor_learning_rate or config.learning_rate, *rates),
+            "critic": Optimiser(self.critic.parameters(), config.learning_rate, *rates, head_axes=self.critic.head_axes()),
         }
 
     def randomness(self, rssm: RSSM, rows: int, generator: torch.Generator) -> Randomness:
@@ -134,8 +135,8 @@ class Behaviour(nn.Module):
                 stochs.append(stoch)
             return Rollout.of(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
 
-    def update(self, rollout: Rollout, rewards: Rewards, side: Side = HERE) -> dict[str, torch.Tensor]:
-        """One step of actor and critics on a rollout, the critics beside the actor; returns scalars to log."""
+    def update(self, rollout: Rollout, rewards: Rewards, side: Side = HERE, moves: bool = True) -> dict[str, torch.Tensor]:
+        """One step of the critics and, if it moves, of the actor on a rollout, side by side; returns scalars to log."""
         deter, stoch = rollout.deter.flatten(0, 1), rollout.stoch.flatten(0, 1)
         detached = deter.detach(), stoch.detach()
         shape = rewards.continuation.shape
@@ -152,7 +153,7 @@ class Behaviour(nn.Module):
             critic_loss = self._critic_gradient(logits[:, :-1], detached, returns.detach(), weight)
             if self.actor.discrete:
                 critic_gradient = self._move_critic()
-        metrics = self._update_actor(rollout, detached, advantage, weight)
+        metrics = self._update_actor(rollout, detached, advantage, weight, moves)
         side.join()
         if not self.actor.discrete:  # not before the gradient of the actor has gone back through it
             critic_gradient = self._move_critic()
@@ -171,13 +172,16 @@ class Behaviour(nn.Module):
         weights, explore_fraction = self.switch(rewards.semantic, semantic_return)
         return (weights * (returns - value) / self.scale(returns)).sum(0), explore_fraction
 
-    def _update_actor(self, rollout: Rollout, detached: States, advantage: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _update_actor(
+        self, rollout: Rollout, detached: States, advantage: torch.Tensor, weight: torch.Tensor, moves: bool
+    ) -> dict[str, torch.Tensor]:
         horizon, rows = weight.shape
         states = [part.unflatten(0, (horizon + 1, rows))[:-1].flatten(0, 1) for part in detached]
         log_probability, entropy = self.actor.evaluate(*states, rollout.action.detach().flatten(0, 1))
         gain = log_probability.view(horizon, rows) * advantage.detach() if self.actor.discrete else advantage
         loss = -(weight * (gain + self.config.entropy * entropy.view(horizon, rows))).mean()
-        return {"actor_gradient": self.optimisers["actor"].step(loss), "actor_loss": loss.detach(), "entropy": entropy.detach().mean()}
+        gradient = self.optimisers["actor"].step(loss) if moves else torch.zeros_like(loss.detach())
+        return {"actor_gradient": gradient, "actor_loss": loss.detach(), "entropy": entropy.detach().mean()}
 
     def _critic_gradient(self, logits: torch.Tensor, detached: States, returns: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Give the critics their gradients; returns their loss."""

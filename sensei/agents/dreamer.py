@@ -65,7 +65,7 @@ class DreamerAgent(nn.Module, Agent):
         if compile == "full":
             self.compile_parts()
         captures = compile != "off" and self.device.type == "cuda"
-        self.updates = 0
+        self.updates, self.actor_delay = 0, settings.behaviour.actor_delay
         self.sides = {name: Side(torch.cuda.Stream(self.device) if captures else None) for name in SIDES}
         self.one_update = Update(self.learn, self.generators, ("observe", "imagine"), self.optimisers.values(), captures)
 
@@ -81,7 +81,8 @@ class DreamerAgent(nn.Module, Agent):
                 self.sources[_key(name)] = make_source(name, self.world_model, spaces, self.settings, method)
 
     def _behaviour(self, sources: list[str], gate: str, weights: ExplorationConfig) -> Behaviour:
-        spaces, config, mix = self.spaces, self.settings.behaviour, self.settings.world_model.uniform_mix
+        spaces, config = self.spaces, self.settings.behaviour
+        mix = self.settings.world_model.uniform_mix if config.actor_uniform_mix is None else config.actor_uniform_mix
         switch = Switch(gate, weights, sources, config.normaliser_decay)
         return Behaviour(self.world_model.size, spaces.actions, spaces.discrete, mix, sources, switch, config)
 
@@ -141,9 +142,10 @@ class DreamerAgent(nn.Module, Agent):
             batch: [batch, time, ...] per field of `Batch`; `action` as the environment takes it.
         """
         with_task = self.exploration is None or self.updates % self.settings.behaviour.task_every == 0
+        actors_move = self.updates >= self.actor_delay
         self.updates += 1
         with kernels(self.settings.training.compile):
-            return self.one_update(self.batch(batch), with_task)
+            return self.one_update(self.batch(batch), with_task, actors_move)
 
     def batch(self, arrays: Rows) -> Batch:
         """Replayed arrays as the world model takes them, on the device."""
@@ -151,11 +153,12 @@ class DreamerAgent(nn.Module, Agent):
         tensors["action"] = action_tensor(tensors["action"], self.spaces.actions, self.spaces.discrete)
         return Batch(**tensors)
 
-    def learn(self, batch: Batch, with_task: bool = True) -> dict[str, torch.Tensor]:
+    def learn(self, batch: Batch, with_task: bool = True, actors_move: bool = True) -> dict[str, torch.Tensor]:
         """The update itself, in static shapes, without a branch on data and without waiting for the device.
 
         Args:
             with_task: whether the task behaviour learns too.
+            actors_move: whether actors learn as well as critics.
         """
         shape = (*batch.is_first.shape, self.world_model.size.stoch)
         uniform = torch.rand(shape, generator=self.generators["observe"], device=self.device)
@@ -171,7 +174,7 @@ class DreamerAgent(nn.Module, Agent):
             learned = self._learn_sources(batch, observed)
         start = State(observed.deter.flatten(0, 1), observed.index.flatten(0, 1))
         behaviours = {name: behaviour for name, behaviour in self._behaviours().items() if with_task or name != "task"}
-        metrics |= learned | self._learn_behaviours(behaviours, start, 1 - batch.is_terminal.flatten().float())
+        metrics |= learned | self._learn_behaviours(behaviours, start, 1 - batch.is_terminal.flatten().float(), actors_move)
         self.sides["sources"].join()
         return metrics
 
@@ -185,7 +188,9 @@ class DreamerAgent(nn.Module, Agent):
                 metrics |= {f"loss/{key}": loss.detach() for key, loss in losses.items()}
         return metrics
 
-    def _learn_behaviours(self, behaviours: dict[str, Behaviour], start: State, continuation: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _learn_behaviours(
+        self, behaviours: dict[str, Behaviour], start: State, continuation: torch.Tensor, actors_move: bool
+    ) -> dict[str, torch.Tensor]:
         """One step of each in imagination from states whose episodes go on with probability `continuation`, float [rows]."""
         rssm, generator = self.world_model.rssm, self.generators["imagine"]
         starts, continuations, randomness = [], [], []
@@ -199,7 +204,7 @@ class DreamerAgent(nn.Module, Agent):
         metrics = {}
         for name, rollout, continues in zip(behaviours, rollouts, continuations, strict=True):
             with self.sides.get(name, HERE).work():
-                metrics |= self._learn_behaviour(name, behaviours[name], rollout, continues)
+                metrics |= self._learn_behaviour(name, behaviours[name], rollout, continues, actors_move)
         self.sides["task"].join()
         return metrics
 
@@ -211,7 +216,7 @@ class DreamerAgent(nn.Module, Agent):
         return torch.randperm(states, generator=self.generators["imagine"], device=self.device)[:starts]
 
     def _learn_behaviour(
-        self, name: str, behaviour: Behaviour, imagine: Callable[[], Rollout], continuation: torch.Tensor
+        self, name: str, behaviour: Behaviour, imagine: Callable[[], Rollout], continuation: torch.Tensor, moves: bool
     ) -> dict[str, torch.Tensor]:
         with self.autocast():
             rollout = imagine()
@@ -220,7 +225,7 @@ class DreamerAgent(nn.Module, Agent):
             with torch.set_grad_enabled(not self.spaces.discrete), frozen():
                 rewards = self.rewards(behaviour, rollout, continuation)
         with self.autocast():  # anew: weights that were converted without gradient must not be used where there is one
-            learned = behaviour.update(rollout, rewards, self.sides[f"{name} critic"])
+            learned = behaviour.update(rollout, rewards, self.sides[f"{name} critic"], moves)
         return {f"{METRICS[name]}/{key}": value for key, value in learned.items()}
 
     def rewards(self, behaviour: Behaviour, rollout: Rollout, continuation: torch.Tensor) -> Rewards:
@@ -250,6 +255,7 @@ class DreamerAgent(nn.Module, Agent):
             "weights": self.state_dict(),
             "optimisers": {name: optimiser.adam.state_dict() for name, optimiser in self.optimisers.items()},
             "updates": self.updates,
+            "actor_delay": self.actor_delay,
             "generators": {name: generator.get_state() for name, generator in self.generators.items()},
         }
 
@@ -257,7 +263,8 @@ class DreamerAgent(nn.Module, Agent):
         """Continue exactly where `checkpoint` was taken."""
         self.load_state_dict(checkpoint["weights"])
         self.one_update.forget()
-        self.updates = checkpoint.get("updates", 0)  # which checkpoints of earlier versions do not have, nor need
+        # Which checkpoints of earlier versions do not have, nor need.
+        self.updates, self.actor_delay = checkpoint.get("updates", 0), checkpoint.get("actor_delay", 0)
         for name, optimiser in self.optimisers.items():
             optimiser.adam.load_state_dict(checkpoint["optimisers"][name])
         for name, generator in self.generators.items():
@@ -284,6 +291,7 @@ class DreamerAgent(nn.Module, Agent):
         self.one_update.forget()
         keep = self.settings.training.explored_behaviour == "keep" and task is None
         parts = ("world_model", "task") if keep else ("world_model",)
+        self.actor_delay = 0 if keep else self.actor_delay
         own = self.state_dict()
         weights = {key: value for key, value in explored["weights"].items() if key.split(".")[0] in parts and key in own}
         self.load_state_dict({**own, **weights})

@@ -30,13 +30,22 @@ def lambda_return(reward: torch.Tensor, value: torch.Tensor, discount: torch.Ten
 
 
 class ReturnScale(nn.Module):
-    """Running range between the 5th and 95th percentile of the returns of each reward source, at least 1."""
+    """Running range between the 5th and 95th percentile of the returns of each reward source.
 
-    def __init__(self, sources: int, decay: float):
+    Args:
+        floors: smallest scale of each source.
+        decay: of the running percentiles, which begin at 0.
+        corrected: divide them by 1 - decay^n after n updates.
+    """
+
+    def __init__(self, floors: list[float], decay: float, corrected: bool = False):
         super().__init__()
-        self.decay = decay
-        self.register_buffer("low", torch.zeros(sources))
-        self.register_buffer("high", torch.zeros(sources))
+        self.decay, self.corrected = decay, corrected
+        self.register_buffer("floors", torch.tensor(floors), persistent=False)
+        self.register_buffer("low", torch.zeros(len(floors)))
+        self.register_buffer("high", torch.zeros(len(floors)))
+        if corrected:
+            self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
     def forward(self, returns: torch.Tensor) -> torch.Tensor:
@@ -44,4 +53,8 @@ class ReturnScale(nn.Module):
         low, high = torch.stack([percentiles(source, (0.05, 0.95)) for source in returns]).unbind(1)
         self.low.lerp_(low, 1 - self.decay)
         self.high.lerp_(high, 1 - self.decay)
-        return (self.high - self.low).clamp(min=1.0).view(-1, 1, 1)
+        scale = self.high - self.low
+        if self.corrected:
+            self.updates += 1
+            scale = scale / (1 - self.decay ** self.updates.float())
+        return scale.clamp(min=self.floors).view(-1, 1, 1)

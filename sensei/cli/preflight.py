@@ -27,6 +27,8 @@ def preflight(
     named = CONFIG_FOLDER / f"{study}.yaml"
     source = named if named.exists() and not Path(study).exists() else Path(study)
     resolved = load_study(source)
+    for line in resolved.told_left_out():
+        print(f"{source}: {line}")
     files = Layout(RESULTS / resolved.study)
     check_folder(resolved, files.study, str(source))
     if lacking := missing(resolved, files, not offline, not elsewhere):

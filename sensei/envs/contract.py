@@ -132,6 +132,11 @@ class Environment(gymnasium.Env):
         return config.tasks[0]
 
     @classmethod
+    def lacking(cls) -> str | None:
+        """What users have to bring that nobody may ship and that is not here; a study then leaves the environment out, and says this."""
+        return None
+
+    @classmethod
     def captions(cls) -> Captions:
         """How the family puts its annotator's pictures in words.
 
@@ -217,15 +222,24 @@ class Environment(gymnasium.Env):
                 f"environment {self.config.level}: unknown task in `tasks`", found=task, expected=f"one of {', '.join(known)}"
             )
 
+    def _length(self, episode: int, workers: int) -> int:
+        """Steps until the time-out of the worker's episode of that number, `workers` playing side by side; by default always the same."""
+        return self.config.episode_steps
+
     def _flags(self) -> np.ndarray:
         return np.zeros(self.observation_space["flags"].shape, np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode. `seed` fixes all of it; without one, the next seed comes from the environment's own generator."""
+        """Start an episode. `seed` fixes all of it; without one, the next seed comes from the environment's own generator.
+
+        Args:
+            options: "episode", its number in the run, and "workers", how many play side by side; without them it has full length.
+        """
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
             raise SenseiError(f"environment {self.config.level}: `seed`", found=repr(seed), expected="an integer from 0 on")
         super().reset(seed=None if seed is None else int(seed))
         self._begin(int(self.np_random.integers(2**63 - 1)))
+        self._limit = self._length(options["episode"], options["workers"]) if options else self.config.episode_steps
         self._steps, self._running = 0, True
         return self._observation(), self._info(Outcome(), dict.fromkeys(self.event_names, 0.0))
 
@@ -235,7 +249,7 @@ class Environment(gymnasium.Env):
             raise SenseiError(f"environment {self.config.level}: step() outside an episode", hint="call reset() first")
         outcome = self._advance(check_actions(self.action_space, action)[()])
         self._steps += 1
-        late = self._steps >= self.config.episode_steps
+        late = self._steps >= self._limit
         truncated = not outcome.terminated and (outcome.truncated or outcome.unstable or late)
         self._running = not (outcome.terminated or truncated)
         happened = {**outcome.events, ENVIRONMENT_REWARD: outcome.reward}

@@ -57,7 +57,7 @@ class Ensemble(nn.Module):
         return (dot(error, error).sum(0) * weight).sum() / weight.sum().clamp(min=1)
 
     def disagreement(self, deter: torch.Tensor, stoch: torch.Tensor, action: torch.Tensor | None, kind: str) -> torch.Tensor:
-        """Mean over latent dimensions of the members' variance (paper) or standard deviation (released code).
+        """Mean over latent dimensions of the members' standard deviation (released code) or variance (paper).
 
         Computed in chunks of rows. Imagined actions may leave the unit box, replayed ones never do: both enter scaled
         into it, so that an action is not novel for its size alone.

@@ -13,9 +13,10 @@ from sensei.core.errors import SenseiError, about
 from sensei.core.messages import validate
 from sensei.core.plugins import module_of
 from sensei.core.yaml import dump_yaml, read_yaml, typed
-from sensei.envs.registry import checked
+from sensei.envs.registry import checked, family
 from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.models.annotators import AnnotatorOptions, annotator_options
+from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.exploration import AGENTS, Method
 from sensei.study.models.file import SETTINGS_KEYS, EnvironmentChanges, StudyFile
 from sensei.study.models.study import Settings, Study
@@ -80,18 +81,42 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
 
 def _resolved(content: dict[str, Any], source: str, folder: Path) -> Study:
     """The study of a study file, with all that it names."""
-    file = validate(StudyFile, content, source)
+    file, left_out = _without_what_is_not_here(validate(StudyFile, content, source), source, folder)
     own = {name: changes for name, changes in file.per_environment.items() if name in file.environments}
     axes = {key: getattr(file, key) for key in StudyFile.model_fields if key not in (*SETTINGS_KEYS, "per_environment")}
     axes["environment_annotators"] = {name: changes.annotators for name, changes in own.items() if changes.annotators}
     axes["environment_seeds"] = {name: changes.seeds for name, changes in own.items() if changes.seeds}
     methods = _methods(file, source, folder)
     named = {
+        "left_out": left_out,
         "settings": _settings(file, source, folder),
         "methods": methods,
         "annotator_settings": _annotators(axes, methods, source, folder),
     }
     return validate(Study, {**axes, **named}, source)
+
+
+def _without_what_is_not_here(file: StudyFile, source: str, folder: Path) -> tuple[StudyFile, dict[str, str]]:
+    """The study without environments for which users have to bring something that is not here, and environment -> what that is.
+
+    Raises:
+        SenseiError: no environment is left, or one has no file.
+    """
+    left_out = {}
+    for name in file.environments:
+        given = _named_file("envs", name, folder, source, "environments")
+        environment = given.get("environment")
+        if isinstance(environment, dict) and isinstance(environment.get("family"), str):
+            config = EnvironmentConfig.model_construct(family=environment["family"])
+            with about(f"config/envs/{name}.yaml"):
+                reason = family(config).lacking()
+            if reason:
+                left_out[name] = reason
+    kept = [name for name in file.environments if name not in left_out]
+    if file.environments and not kept:
+        name, reason = next(iter(left_out.items()))
+        raise SenseiError(f"{source}: no environment is left to run: {name} has {reason}")
+    return file.model_copy(update={"environments": kept}), left_out
 
 
 def _settings(file: StudyFile, source: str, folder: Path) -> dict[str, Settings]:

@@ -39,7 +39,7 @@ def of_analysis(study: Study) -> dict[str, Any]:
     whole = settled(study)
     for settings in whole["settings"].values():
         del settings["labels"], settings["pairs"]["shards"]
-    return {key: value for key, value in whole.items() if key not in ("figures", "stages", "question")}
+    return {key: value for key, value in whole.items() if key not in ("figures", "stages", "question", "left_out")}
 
 
 def run_code(study: Study, job: Job) -> list[str]:

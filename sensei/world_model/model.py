@@ -11,7 +11,7 @@ from sensei.study.models.world_model import WorldModelConfig
 from sensei.world_model.distributions import BINS, categorical_entropy, categorical_kl, symlog, two_hot_loss, two_hot_mean
 from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, Linear, mlp
 from sensei.world_model.rssm import RSSM, Observed, State
-from sensei.world_model.sizes import SIZES
+from sensei.world_model.sizes import size_of
 
 
 class Batch(NamedTuple):
@@ -47,7 +47,7 @@ class WorldModel(nn.Module):
 
     def __init__(self, config: WorldModelConfig, flags: int, actions: int, reward_gradient: bool, tasks: int = 0):
         super().__init__()
-        size = SIZES[config.size]
+        size = size_of(config)
         self.config, self.size, self.flags, self.reward_gradient = config, size, flags, reward_gradient
         flat = size.stoch * size.classes
         features = size.deter + flat
@@ -84,11 +84,12 @@ class WorldModel(nn.Module):
         shape = batch.is_first.shape
         deter, stoch = observed.deter.flatten(0, 1), observed.stoch.flatten(0, 1)
         features = torch.cat([deter, stoch], -1)
-        frozen = deter.detach(), observed.index.flatten(0, 1)
-        losses = {"image": picture_error(self.image_decoder(features), batch.image.flatten(0, 1))}
+        frozen, config = (deter.detach(), observed.index.flatten(0, 1)), self.config
+        losses = {"image": config.image_weight * picture_error(self.image_decoder(features), batch.image.flatten(0, 1))}
         if self.flags_decoder is not None:
             flags = batch.flags.flatten(0, 1)
-            losses["flags"] = F.binary_cross_entropy_with_logits(self.flags_decoder(features), flags, reduction="none").sum(-1)
+            wrong = F.binary_cross_entropy_with_logits(self.flags_decoder(features), flags, reduction="none")
+            losses["flags"] = config.flag_weight * wrong.sum(-1)
         alive = 1 - batch.is_terminal.flatten().float()
         losses["continue"] = F.binary_cross_entropy_with_logits(self.continue_head(deter, stoch)[0, :, 0], alive, reduction="none")
         inputs = (deter, stoch) if self.reward_gradient else frozen
@@ -97,15 +98,12 @@ class WorldModel(nn.Module):
         if self.task_heads is not None:
             losses["tasks"] = two_hot_loss(self.task_heads(*frozen), batch.task_rewards.flatten(0, 1).t()).sum(0)
         losses = {name: loss.view(shape) for name, loss in losses.items()}
-        losses["dynamics"] = self.config.dynamics_scale * self._free(categorical_kl(observed.posterior.detach(), observed.prior))
-        losses["representation"] = self.config.representation_scale * self._free(
-            categorical_kl(observed.posterior, observed.prior.detach())
-        )
+        nats = config.free_nats if config.representation_free_nats is None else config.representation_free_nats
+        dynamics = categorical_kl(observed.posterior.detach(), observed.prior).clamp(min=config.free_nats)
+        representation = categorical_kl(observed.posterior, observed.prior.detach()).clamp(min=nats)
+        losses |= {"dynamics": config.dynamics_scale * dynamics, "representation": config.representation_scale * representation}
         assert all(loss.shape == shape for loss in losses.values()), {name: loss.shape for name, loss in losses.items()}
         return losses
-
-    def _free(self, divergence: torch.Tensor) -> torch.Tensor:
-        return divergence.clamp(min=self.config.free_nats)
 
     def diagnostics(self, observed: Observed) -> dict[str, torch.Tensor]:
         """Scalars worth a look: entropies of posterior and prior in nats, and the KL between them."""

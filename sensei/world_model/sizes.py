@@ -1,7 +1,9 @@
 """Network presets. S, M, L and XL are DreamerV3's of January 2023 (paper, Appendix B uses S and M); XS is ours, for laptops, and tiny is
 what `python -m sensei bench update` compares with other implementations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from sensei.study.models.world_model import WorldModelConfig
 
 
 @dataclass(frozen=True)
@@ -34,3 +36,8 @@ SIZES = {
     "L": Size(deter=2048, stoch=32, classes=32, depth=64, units=768, layers=4),
     "XL": Size(deter=4096, stoch=32, classes=32, depth=96, units=1024, layers=5),
 }
+
+
+def size_of(config: WorldModelConfig) -> Size:
+    """The preset with what the study changes."""
+    return replace(SIZES[config.size], **config.network.model_dump(exclude_none=True))

@@ -31,7 +31,7 @@ def test_rewards_are_of_the_next_state_and_disagreement_of_the_step(discrete):
     for t in range(HORIZON):
         here, there = (dream.deter[t], dream.stoch[t]), (dream.deter[t + 1], dream.stoch[t + 1])
         expected = [
-            agent.sources["disagreement"].ensemble.disagreement(*here, dream.action[t], "variance"),
+            agent.sources["disagreement"].ensemble.disagreement(*here, dream.action[t], agent.method.disagreement),
             model.predict_reward("semantic", *there),
             model.predict_reward("extrinsic", *there),
         ]
@@ -70,6 +70,50 @@ def test_the_task_behaviour_learns_in_every_so_many_th_update_also_after_a_resum
             assert given == resumed.update(batch)
         if update == 1:
             resumed.restore(copy.deepcopy(agent.checkpoint()))
+
+
+def moved(agent, part: str, before: dict) -> bool:
+    now = agent.state_dict()
+    return any(not torch.equal(now[name], before[name]) for name in before if name.startswith(part))
+
+
+def test_actors_stand_still_until_the_delay_is_over_also_after_a_resume():
+    agent, batch = dreamer(True, actor_delay=2), arrays(True)
+    before = copy.deepcopy(agent.state_dict())
+    assert agent.update(batch)["explore/actor_gradient"] == 0
+    resumed = dreamer(True, actor_delay=2)
+    resumed.restore(copy.deepcopy(agent.checkpoint()))
+    for each in (agent, resumed):
+        each.update(batch)
+        assert not moved(each, "exploration.actor", before)
+        assert not moved(each, "task.actor", before)
+        assert moved(each, "exploration.critic", before)
+        assert each.update(batch)["explore/actor_gradient"] > 0
+        assert moved(each, "exploration.actor", before)
+        assert moved(each, "task.actor", before)
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in agent.state_dict().items())
+
+
+@pytest.mark.parametrize(("kept", "waits"), [("keep", False), ("fresh", True)])
+def test_a_behaviour_that_is_taken_over_does_not_wait(kept, waits):
+    explored, agent = dreamer(True, actor_delay=2), dreamer(True, "learn", actor_delay=2, explored_behaviour=kept)
+    explored.update(arrays(True))
+    agent.start_from(explored.checkpoint())
+    again = dreamer(True, "learn", actor_delay=2, explored_behaviour=kept)
+    again.restore(agent.checkpoint())
+    for each in (agent, again):
+        assert bool(each.update(arrays(True))["task/actor_gradient"] == 0) is waits
+
+
+def test_actors_have_a_rate_and_a_uniform_mix_of_their_own():
+    plain, other = dreamer(True), dreamer(True, actor_learning_rate=1e-5, actor_uniform_mix=0.2)
+    rates = {
+        name: [agent.optimisers[f"exploration.{name}"].adam.param_groups[0]["lr"] for agent in (plain, other)]
+        for name in ("actor", "critic")
+    }
+    assert rates == {"actor": [3e-5, 1e-5], "critic": [3e-5, 3e-5]}
+    assert [agent.task.actor.uniform_mix for agent in (plain, other)] == [0.01, 0.2]
+    assert other.world_model.rssm.uniform_mix == 0.01
 
 
 def test_the_task_behaviour_of_a_task_learns_in_every_update():

@@ -132,6 +132,17 @@ def test_states_imagined_from_are_chosen_without_waiting():
         check(record(agent, different_batches(True)))
 
 
+OPTIONS = {"corrected_scales": True, "scale_floors": {"disagreement": 0.01}, "actor_uniform_mix": 0.05, "actor_learning_rate": 1e-5}
+
+
+def test_an_update_with_every_option_is_the_same_operations_and_fewer_while_actors_stand_still():
+    agent = dreamer(True, actor_delay=4, **OPTIONS)
+    with pytorch_only():
+        (still, *_), (_, moving, *others) = (record(agent, different_batches(True), actors_move=moves) for moves in (False, True))
+    check([moving, *others])  # the first one that moves makes the state of Adam
+    assert len(still) < len(moving)
+
+
 def test_an_update_without_the_task_behaviour_is_the_same_operations_and_fewer():
     agent = dreamer(True)
     with pytorch_only():

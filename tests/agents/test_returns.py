@@ -59,7 +59,7 @@ def test_nothing_counts_after_the_end_of_an_episode():
 
 def test_return_scale_is_the_running_range_of_each_source_and_at_least_one():
     rng = np.random.default_rng(0)
-    scale = ReturnScale(3, 0.9)
+    scale = ReturnScale([1.0] * 3, 0.9)
     low, high = np.zeros(3), np.zeros(3)
     for update in range(30):
         returns = rng.normal(size=(3, 4, 25)) * np.array([0.01, 3, 50])[:, None, None] + update
@@ -75,4 +75,20 @@ def test_return_scale_is_the_running_range_of_each_source_and_at_least_one():
 
 def test_return_scale_passes_no_gradient():
     returns = torch.randn(1, 3, 5, requires_grad=True)
-    assert not ReturnScale(1, 0.99)(returns).requires_grad
+    assert not ReturnScale([1.0], 0.99)(returns).requires_grad
+
+
+def test_corrected_scales_do_not_remember_that_they_began_at_zero():
+    returns = 50 * torch.randn(1, 4, 25, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    span = np.subtract(*np.percentile(returns.numpy(), (95, 5)))
+    raw, corrected = ReturnScale([1.0], 0.99), ReturnScale([1.0], 0.99, corrected=True)
+    for update in range(1, 4):
+        assert raw(returns).item() == pytest.approx(max(1, (1 - 0.99**update) * span), rel=1e-4)
+        assert corrected(returns).item() == pytest.approx(span, rel=1e-4)
+    assert int(corrected.state_dict()["updates"]) == 3
+
+
+def test_a_source_has_a_floor_of_its_own():
+    scale = ReturnScale([1.0, 0.05, 0.001], 0.9)
+    returns = torch.tensor([0.1, 0.1, 0.1]).view(3, 1, 1) * torch.linspace(0, 1, 101)
+    assert scale(returns).flatten().tolist() == pytest.approx([1, 0.05, 0.009])

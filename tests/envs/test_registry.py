@@ -74,7 +74,7 @@ def test_a_family_of_this_repository_is_the_module_of_its_name(monkeypatch, tmp_
 
 
 def test_an_unknown_family_names_those_there_are():
-    with pytest.raises(SenseiError, match="unknown environment family: found minhack, expected one of minihack, pixels, robodesk, or"):
+    with pytest.raises(SenseiError, match="found minhack, expected one of minihack, pixels, pokemon, robodesk, or"):
         family(config("toy_counting", family="minhack"))
     with pytest.raises(SenseiError, match="there is no environment family nowhere:Thing"):
         family(config("toy_counting", family="nowhere:Thing"))

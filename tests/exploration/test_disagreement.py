@@ -5,7 +5,10 @@ import pytest
 import torch
 from fakes.tiny import FLAT, SIZE, shake
 
+from sensei.core.yaml import read_yaml
 from sensei.exploration.disagreement import Ensemble, spread
+from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.models.exploration import Method
 from sensei.world_model.rssm import one_hot
 
 ACTIONS, MEMBERS, ROWS = 3, 4, 11
@@ -107,3 +110,10 @@ def test_actions_beyond_the_unit_box_count_as_its_border(ensemble):
     assert ensemble.loss(deter, index, beyond, target, weight).item() == pytest.approx(
         ensemble.loss(deter, index, border, target, weight).item()
     )
+
+
+def test_the_methods_have_the_standard_deviation_and_beside_them_the_variance():
+    for name in ("sensei", "plan2explore"):
+        ours, letter = (read_yaml(CONFIG_FOLDER / "methods" / f"{kind}.yaml") for kind in (name, f"{name}_variance"))
+        assert Method.model_validate(ours).disagreement == "standard_deviation"
+        assert letter == ours | {"disagreement": "variance", "title": f"{ours['title']} (variance)"}

@@ -104,7 +104,11 @@ def content(results: Path) -> dict[str, str]:
             said = {**json.loads(path.read_text()), "wall_seconds": 0, "commit": None}
             said.pop("checksum", None)  # of the others
             found[str(path.relative_to(results))] = json.dumps(said)
-        elif path.is_file() and path.name != "timing.jsonl" and path.suffix not in (".log", ".sqlite", ".sqlite-wal", ".sqlite-shm"):
+        elif (
+            path.is_file()
+            and path.name != "timing.jsonl"
+            and path.suffix not in (".log", ".sqlite", ".sqlite-wal", ".sqlite-shm", ".sqlite-journal")
+        ):
             found[str(path.relative_to(results))] = sha256(path)
     return found
 

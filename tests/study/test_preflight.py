@@ -125,7 +125,7 @@ def test_what_is_finished_is_not_asked_about(files):
     files.labels("toy_keydoor", "gpt-4o").labels.touch()
     assert missing(done, files) == []
     runs = [files.explore(*run) for run in done.exploration_runs()] + [files.learn(*run) for run in done.task_runs()]
-    for path in (files.pairs("toy_keydoor").pairs, *(run.agent for run in runs)):
+    for path in (files.pairs("toy_keydoor").pairs, *(run.events for run in runs)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert Unfinished(done, files, True).asked == []

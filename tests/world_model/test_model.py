@@ -64,6 +64,29 @@ def test_kl_terms_are_weighted_and_free_below_the_free_nats(free_nats):
     assert bool(pushed) == (free_nats < 500)
 
 
+def test_the_posterior_has_free_nats_of_its_own_if_it_is_given_some():
+    batch = random_batch(3, 5, 16, FLAGS, ACTIONS)
+    model = make(free_nats=0.0, representation_free_nats=500.0)
+    losses = model.losses(batch, observe(model, batch))
+    assert (losses["dynamics"] < 0.5 * 500).all()
+    assert (losses["representation"] == 0.1 * 500).all()
+
+
+def test_pictures_and_flags_weigh_what_the_study_says(model):
+    batch = random_batch(3, 5, 16, FLAGS, ACTIONS)
+    weighted = make(image_weight=7.0, flag_weight=0.5)
+    plain, other = (each.losses(batch, observe(each, batch)) for each in (model, weighted))
+    for name, factor in {"image": 7.0, "flags": 0.5, "continue": 1.0, "semantic": 1.0, "dynamics": 1.0}.items():
+        assert torch.allclose(other[name], factor * plain[name], rtol=1e-5), name
+
+
+def test_a_study_changes_parts_of_a_preset():
+    model = make(network={"layers": 3, "units": 48, "vector_layers": 2})
+    assert (model.size.layers, model.size.units, model.size.vector_layers, model.size.deter) == (3, 48, 2, 128)
+    assert model.continue_head.hidden[1].shape == (1, 48, 48)
+    assert len(model.flags_encoder) == 2
+
+
 def test_free_nats_are_of_all_variables_together():
     """The clip is on the sum over variables, not on each: ten small divergences together are penalised."""
     model = make()

@@ -42,6 +42,8 @@ ASIDE = {"published", "--unlock", "--cleanup-metadata", "--list-rules", "--touch
 if workflow.is_main_process and not ASIDE & set(sys.argv):
     from sensei.study.preflight import lacking
 
+    for line in STUDY.told_left_out():
+        print(f"{SOURCE}: {line}", file=sys.stderr)
     HERE = not workflow.deployment_settings.deployment_method and workflow.resource_settings.nodes is None
     if LACKING := lacking(STUDY, FILES, SOURCE, HERE, page=not {"figures", "train_all"} & set(sys.argv)):
         sys.exit(f"Error: {LACKING}")

@@ -43,6 +43,10 @@ class Figure(ABC):
         super().__init_subclass__(**options)
         cls.name = vars(cls).get("name", cls.__module__.rpartition(".")[2])
 
+    def concerns(self, study: Study) -> bool:
+        """Whether it shows any environment of the study; asked where some are left out, and a figure of those alone is left out too."""
+        return True
+
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """The files that it is drawn from, by names of its own choice; by default the table of scores."""
         return {"scores": layout.scores}

@@ -123,8 +123,8 @@ def _learning(axes: Axes, numbers: pd.DataFrame, colours: dict[str, str]) -> Non
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.count(value)))
-    lowest = pd.concat([own, by_oracle])["low"].min()
-    axes.set(title="reward model", xlabel="labels learned from", ylabel="accuracy", ylim=(max(min(lowest, 0.5) - 0.02, 0), 1.02))
+    lowest = min(0.5, pd.concat([own, by_oracle])["low"].min())  # in this order: a NaN, where no label is clear, is passed over
+    axes.set(title="reward model", xlabel="labels learned from", ylabel="accuracy", ylim=(max(lowest - 0.02, 0), 1.02))
 
 
 def _legend(panels: np.ndarray, colours: dict[str, str]) -> None:

@@ -28,9 +28,9 @@ def figures_of(study: Study) -> dict[str, Figure]:
     Raises:
         SenseiError: one of them does not exist, or two have one name.
     """
-    found = [figure(name) for name in study.figures]
+    found = [one for one in map(figure, study.figures) if not study.left_out or one.concerns(study)]
     if repeated := [name for name, number in Counter(one.name for one in found).items() if number > 1]:
-        same = [entry for entry, one in zip(study.figures, found, strict=True) if one.name == repeated[0]]
+        same = [entry for entry in study.figures if figure(entry).name == repeated[0]]
         raise SenseiError(f"`figures` names {' and '.join(same)}, whose files have one name", found=repeated[0], hint="give one a `name`")
     return {one.name: one for one in found}
 

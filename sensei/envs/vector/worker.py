@@ -56,7 +56,7 @@ class Worker:
     """Runs the episodes of one worker and writes each step into its row of the shared arrays."""
 
     def __init__(self, task: Task, env: Environment, arrays: dict[str, np.ndarray]):
-        self._task, self._env = task, env
+        self._task, self._env, self._workers = task, env, len(next(iter(arrays.values())))
         self._row = {name: array[task.index : task.index + 1] for name, array in arrays.items()}
 
     def reset(self) -> None:
@@ -84,7 +84,8 @@ class Worker:
     def _begin(self, episode: int) -> None:
         task = self._task
         self._row["episode"][0], self._row["step"][0] = episode, 0
-        observation, info = self._env.reset(seed=integer_seed(task.seed, task.stream, "worker", task.index, "episode", episode))
+        seed = integer_seed(task.seed, task.stream, "worker", task.index, "episode", episode)
+        observation, info = self._env.reset(seed=seed, options={"episode": episode, "workers": self._workers})
         self._write(row(observation, 0.0, info, first=True))
 
     def _step(self, action: np.ndarray) -> None:

@@ -10,10 +10,14 @@ EpisodeSteps = Annotated[int, Field(ge=1, le=10**6)]  # an episode is kept in me
 Workers = Annotated[int, Field(ge=1, le=1024)]  # each is a process with an interpreter of its own, on one machine
 RunsOnCard = Annotated[int, Field(ge=1, le=64)]  # each takes half a gigabyte of a card before it computes anything
 Count = Annotated[int, Field(ge=1, le=2**16)]  # rows of a batch, steps of a row, units of a layer: tensors grow with it
+Updates = Annotated[int, Field(ge=0, le=10**7)]  # twenty times a run of the paper
+Width = Annotated[int, Field(ge=8, le=2**14, multiple_of=8)]  # what a vector and a card's products like
+Classes = Annotated[int, Field(ge=4, le=256, multiple_of=4)]
 Rounds = Annotated[int, Field(ge=1, le=10**5)]  # of the same work: epochs, episodes
 Pairs = Annotated[int, Field(ge=1, le=10**8)]  # a row of a table each, and the price of a question
 Side = Annotated[int, Field(ge=16, le=1024, multiple_of=8)]  # pixels; the convolutions halve it three times, the replay keeps its square
 Share = Annotated[float, Field(ge=0, le=1)]
+Mix = Annotated[float, Field(ge=0, lt=1)]  # a share that leaves something of the rest
 Percent = Annotated[float, Field(ge=0, le=100)]
 Weight = Annotated[float, Field(ge=0, le=10**4)]  # of one term beside others of about 1
 Rate = Annotated[float, Field(gt=0, le=1)]  # of learning: above 1 no step is a small one

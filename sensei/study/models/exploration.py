@@ -57,7 +57,11 @@ class Method(Section):
     gate: Literal["none", "reward_quantile", "return_range"] = Field(
         "none", description="reward_quantile: the paper's (Eq. 8); return_range: the released code's"
     )
-    disagreement: Literal["variance", "standard_deviation"] = Field("variance", description="paper: variance; released code: std")
+    disagreement: Literal["variance", "standard_deviation"] = Field(
+        "standard_deviation",
+        description="of the members of the ensemble. standard_deviation: the code behind the published numbers; variance: the paper's "
+        "Eq. 6, so small that the policy follows its entropy bonus",
+    )
     percentile: Percent | None = Field(None, description="null: the environment's")
     go: Weights | None = Field(None, description="null: the environment's")
     explore: Weights | None = Field(None, description="null: the environment's")

@@ -82,6 +82,9 @@ class Study(Section):
         False, description="draw from the runs that there are, and say which are missing, instead of asking for all"
     )
     stages: list[Plugin] = Field([], max_length=MOST, description="further stages, package.module:Class")
+    left_out: dict[Name, Text] = Field(
+        {}, description="environments of the file that are left out here -> what users have to bring for them"
+    )
     settings: dict[Name, Settings] = Field(description="one resolved entry per environment")
     methods: dict[Name, Method]
     annotator_settings: dict[Name, AnnotatorConfig]
@@ -118,6 +121,10 @@ class Study(Section):
                 offer = f"{frames} frames of {name} offer {frames * (frames - 1) // 2}"
                 raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")
         return self
+
+    def told_left_out(self) -> list[str]:
+        """A line for people about each environment that is left out."""
+        return [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
 
     def seeds_of(self, environment: str) -> list[int]:
         """Seeds of the runs in `environment`: its own, else the study's."""

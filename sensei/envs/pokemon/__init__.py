@@ -1,0 +1,1 @@
+"""Pokemon Red on PyBoy: the user brings the cartridge."""

@@ -23,7 +23,8 @@ class BehaviourConfig(Section):
     actor_delay: Updates = Field(
         0,
         description="updates of a run before its actors move; the critics learn from the first on (paper: 0). Values begin at 0, so the "
-        "first hundreds of advantages are one large constant, in which a fast actor collapses. One that an exploration hands over does not wait",
+        "first hundreds of advantages are one large constant, in which a fast actor collapses. One that an exploration hands over does "
+        "not wait",
     )
     actor_uniform_mix: Mix | None = Field(
         None,
@@ -42,6 +43,6 @@ class BehaviourConfig(Section):
     )
     scale_floors: dict[Source, Limit] = Field(
         {},
-        description="smallest scale of the returns of a reward source; 1 for those left out (paper). Returns of disagreement that stay below "
-        "1 otherwise count for less than the semantic ones and than the entropy bonus",
+        description="smallest scale of the returns of a reward source; 1 for those left out (paper). Returns of disagreement that stay "
+        "below 1 otherwise count for less than the semantic ones and than the entropy bonus",
     )

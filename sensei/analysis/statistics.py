@@ -91,6 +91,17 @@ def bootstrap_interval(
     return _percentiles(statistic(resample(scores, rng, resamples)), confidence)
 
 
+def profile_band(
+    scores: np.ndarray, thresholds: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+) -> np.ndarray:
+    """Pointwise percentile band of `performance_profile` under stratified resampling: [strata, seeds], [T] -> [2, T]; NaN if there is one
+    seed."""
+    if scores.shape[1] == 1:
+        return np.full((2, len(thresholds)), np.nan)
+    drawn = performance_profile(resample(scores, rng, resamples), thresholds)
+    return np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+
+
 def comparison_interval(
     compare: Comparison,
     scores: np.ndarray,

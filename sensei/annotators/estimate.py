@@ -53,9 +53,8 @@ def beyond_budget(study: Study, files: Layout) -> list[str]:
         SenseiError: a file is damaged, or an environment cannot be made.
     """
     expenses = defaultdict(list)
-    for environment, annotator in study.labelled():
-        if expense := _expense(study, environment, annotator, files):
-            expenses[expense.model].append((annotator, expense))
+    for annotator, expense in expenses_of(study, files):
+        expenses[expense.model].append((annotator, expense))
     found = []
     for model, asked in expenses.items():
         expected, spent = sum(expense.expected for _, expense in asked), asked[0][1].spent
@@ -67,6 +66,17 @@ def beyond_budget(study: Study, files: Layout) -> list[str]:
                 f"{limit:g} $: raise it, or lower `pairs.number`"
             )
     return found
+
+
+def expenses_of(study: Study, files: Layout) -> Iterator[tuple[str, Expense]]:
+    """(annotator, what it has yet to be paid) for every environment in which one costs something.
+
+    Raises:
+        SenseiError: a file is damaged, or an environment cannot be made.
+    """
+    for environment, annotator in study.labelled():
+        if expense := _expense(study, environment, annotator, files):
+            yield annotator, expense
 
 
 def _assigned(study: Study, environment: str, annotator: str, files: Layout) -> tuple[Settings, AnnotatorOptions, Assignment]:
@@ -84,10 +94,10 @@ def _expense(study: Study, environment: str, annotator: str, files: Layout) -> E
     if made.pairs.exists() and made.frames.exists():
         return ask(options, assignment, _drawn(parts, made.pairs, made.frames))
     one = ask(options, assignment, itertools.islice(_blank(parts, assignment.prompt), 1))
-    return dataclasses.replace(one, expected=one.expected * _asked(parts))
+    return dataclasses.replace(one, expected=one.expected * questions_of(parts))
 
 
-def _asked(parts: Settings) -> int:
+def questions_of(parts: Settings) -> int:
     """How many questions will be asked about all pairs."""
     return round((1 + parts.labels.reversed_share) * len(parts.labels.asked_views) * parts.pairs.number)
 
@@ -117,5 +127,5 @@ def _blank(parts: Settings, prompt: str | None) -> Iterator[Pair]:
     env.close()
     inventory = load_prompt(prompt).inventory if prompt else None
     side = Side(frames, 0, {inventory["state"]: 1.0} if inventory else {})
-    for question in range(_asked(parts)):
+    for question in range(questions_of(parts)):
         yield Pair(question % parts.pairs.number, False, side, side)

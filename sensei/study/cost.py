@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from sensei.core.verification import verified
 from sensei.envs.registry import family
@@ -18,6 +19,39 @@ VIDEO = 2  # MB, of the video and the tables of a run
 STEP_BYTES = 400  # of a step in the replay, beside its picture
 ROW_BYTES = 300  # of a pair in its table, and of its answer by one annotator
 LONGEST_JOB = 24 * 60  # minutes that a job asks for at most: what most clusters allow; a longer run goes on in the next job
+
+
+class Limit(NamedTuple):
+    """What a job asks for at most: minutes, and MB of memory."""
+
+    minutes: int
+    memory: int
+
+
+LIMITS = {  # of stages whose jobs all ask for the same
+    "collect": Limit(60, 2000),
+    "caption-clip": Limit(60, 4000),
+    "annotate": Limit(240, 4000),
+    "merge": Limit(30, 4000),
+    "trust": Limit(10, 1000),
+    "tabulate": Limit(30, 2000),
+    "figure": Limit(30, 3000),
+    "tables": Limit(30, 2000),
+    "report": Limit(30, 2000),
+}
+OWN = Limit(60, 4000)  # of stages that a study names
+
+
+def limit(study: Study, stage: str, job: Job) -> Limit:
+    """Time and memory of a job of a stage, in the workflow and in the plan."""
+    if stage in ("explore", "learn"):
+        run = study, stage, job.environment, job.method
+        return Limit(job_minutes(*run), run_memory(*run))
+    if stage == "pairs":
+        return Limit(pairs_minutes(study, job.environment), 8000)
+    if stage == "distil":
+        return Limit(240, frames_memory(study, job.environment))
+    return LIMITS.get(stage, OWN)
 
 
 def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
@@ -46,7 +80,12 @@ def job_minutes(study: Study, stage: str, environment: str, method: str) -> int:
 def jobs_in_a_row(study: Study, stage: str) -> int:
     """Jobs that the longest run of stage `explore` or `learn` needs, one after the other."""
     methods = study.explore if stage == "explore" else study.learn
-    return max(-(-run_minutes(study, stage, name, method) // LONGEST_JOB) for name in study.settings for method in methods)
+    return max(links(study, stage, name, method) for name in study.settings for method in methods)
+
+
+def links(study: Study, stage: str, environment: str, method: str) -> int:
+    """Jobs that a run needs, one after the other."""
+    return -(-run_minutes(study, stage, environment, method) // LONGEST_JOB)
 
 
 def run_memory(study: Study, stage: str, environment: str, method: str) -> int:
@@ -82,12 +121,22 @@ def study_bytes(study: Study, files: Layout, seen: Mapping[str, Seen]) -> int:
         files: where the study is; what is there already takes no more room.
         seen: environment -> how large its pictures are; those of others are left out.
     """
-    kept = [*_run_bytes(study, files), *(size for name in seen for size in _picture_bytes(study, files, name, seen[name]))]
-    return sum(stays for stays, _ in kept) + max((passes for _, passes in kept), default=0)
+    kept = list(kept_bytes(study, files, seen))
+    return sum(stays for _, stays, _ in kept) + max((passes for _, _, passes in kept), default=0)
 
 
-def _run_bytes(study: Study, files: Layout) -> Iterator[tuple[int, int]]:
-    """(what stays, what its state takes beside it while it runs) of each run that is not there yet."""
+Kept = Iterator[tuple[str, int, int]]  # stage, bytes that stay, bytes of its state beside them while it runs
+
+
+def kept_bytes(study: Study, files: Layout, seen: Mapping[str, Seen]) -> Kept:
+    """What `study_bytes` adds up, stage by stage, of what is not there yet."""
+    yield from _run_bytes(study, files)
+    for name in seen:
+        yield from _picture_bytes(study, files, name, seen[name])
+
+
+def _run_bytes(study: Study, files: Layout) -> Kept:
+    """Of each run."""
     runs = [("explore", run[0], run[1], files.explore(*run)) for run in study.exploration_runs()]
     runs += [("learn", run[0], run[2], files.learn(*run)) for run in study.task_runs()]
     for stage, environment, method, made in runs:
@@ -97,20 +146,20 @@ def _run_bytes(study: Study, files: Layout) -> Iterator[tuple[int, int]]:
             agent = (AGENT[parts.world_model.size] // (1 + (stage == "learn")) if learns else OTHER_AGENT) * 10**6
             steps = min(run_steps(study, stage, environment, method), parts.training.replay_capacity) * learns
             # A state is written beside the one before it.
-            yield agent + VIDEO * 10**6, 2 * agent + steps * (3 * parts.world_model.image_size**2 + STEP_BYTES)
+            yield stage, agent + VIDEO * 10**6, 2 * agent + steps * (3 * parts.world_model.image_size**2 + STEP_BYTES)
 
 
-def _picture_bytes(study: Study, files: Layout, environment: str, seen: Seen) -> Iterator[tuple[int, int]]:
-    """The same of the collector's episodes, the frames of the pairs, and the labels."""
+def _picture_bytes(study: Study, files: Layout, environment: str, seen: Seen) -> Kept:
+    """Of the collector's episodes, the frames of the pairs, and the labels."""
     parts, drawing = study.settings[environment], family(study.settings[environment].environment)
     steps, seeds = parts.training.explore_steps, parts.pairs.seeds
     gathered = [seed for seed in seeds if not files.explore(environment, study.collector, seed).events.exists()]
-    yield len(gathered) * steps * (seen.image_bytes + (0 if drawing.renders_states else seen.annotator_bytes)), 0
+    yield "explore", len(gathered) * steps * (seen.image_bytes + (0 if drawing.renders_states else seen.annotator_bytes)), 0
     if not files.pairs(environment).pairs.exists():
         frames = min(2 * parts.pairs.number, steps * len(seeds)) * len(drawing.annotator_views)
-        yield frames * seen.annotator_bytes + parts.pairs.number * ROW_BYTES, 0
+        yield "pairs", frames * seen.annotator_bytes + parts.pairs.number * ROW_BYTES, 0
     unlabelled = [name for name in study.annotators_of(environment) if not files.labels(environment, name).labels.exists()]
-    yield 2 * len(unlabelled) * parts.pairs.number * ROW_BYTES, 0
+    yield "annotate", 2 * len(unlabelled) * parts.pairs.number * ROW_BYTES, 0
 
 
 def estimated(study_path: Path, environment: str, annotator: str) -> list[str]:

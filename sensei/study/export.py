@@ -60,7 +60,7 @@ def _members(study: Study, files: Layout, asked_for: frozenset[str]) -> dict[str
     every = work(study, files)
     last = [one for one in every if one.redraws]
     made_again = {path for one in last for path in one.stage.outputs(files, one.job).values()} - {files.scores}
-    packed = {files.study, files.scores, *(path for one in last for path in one.inputs(study, files))}
+    packed = {files.study, files.scores, *(path for one in last for path in one.reads(study, files))}
     for one in every:
         made = one.stage.outputs(files, one.job)
         packed |= {path for name, path in made.items() if name not in LARGE or LARGE[name] in asked_for}

@@ -1,7 +1,7 @@
 """The jobs behind a study, found as Snakemake finds them: from what is wanted back to what makes it, by the patterns of the stages."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,9 +26,13 @@ class Work(NamedTuple):
         """Whether it is made of finished results alone: what the stages of tables and drawings do, and those that a study names."""
         return self.stage.name in REDRAWN or self.stage.name not in STAGES
 
-    def inputs(self, study: Study, files: Layout) -> list[Path]:
+    def reads(self, study: Study, files: Layout) -> list[Path]:
+        """Its inputs."""
+        return flat(self.stage.inputs(study, files, self.job))
+
+    def needs(self, study: Study, files: Layout) -> list[Path]:
         """What must be there before it begins: what it reads, and what it waits for."""
-        return [*flat(self.stage.inputs(study, files, self.job)), *self.stage.waits_for(study, files, self.job)]
+        return [*self.reads(study, files), *self.stage.waits_for(study, files, self.job)]
 
 
 def constraints(study: Study) -> dict[str, str]:
@@ -49,23 +53,36 @@ def constraints(study: Study) -> dict[str, str]:
 
 
 def work(study: Study, files: Layout, left: bool = False) -> list[Work]:
-    """Every job of a study, or those whose files are not `left` there yet, in the order in which they may run.
+    """Every job of a study, or those that are still `left`, in the order in which they may run.
 
-    Args:
-        left: leave out what is there already, and what only that needs.
+    Left is what makes a wanted file that is not there, what makes a file which that needs and which is not there, and what reads what
+    one of them makes; whether files are newer than others, or made by other code, is for Snakemake to say.
     """
-    makers, begun, found = _Makers(study, files), set(), []
+    makers, wanted = _Makers(study, files), list(targets(study, files))
+    every = _behind(wanted, makers, study, files, lambda path: True)
+    if not left:
+        return every
+    found = set(_behind(wanted, makers, study, files, lambda path: not path.exists()))
+    for one in every:
+        if one not in found and any(makers.of(path) in found for path in one.reads(study, files)):
+            found.add(one)
+    return [one for one in every if one in found]
+
+
+def _behind(paths: list[Path], makers: "_Makers", study: Study, files: Layout, counts: Callable[[Path], bool]) -> list[Work]:
+    """The jobs that make `paths`, and those that make what these need, each after what it needs; files that do not count need none."""
+    begun, found = set(), []
 
     def visit(path: Path) -> None:
-        one = None if left and path.exists() else makers.of(path)
+        one = makers.of(path) if counts(path) else None
         if one is None or one in begun:
             return
         begun.add(one)
-        for needed in one.inputs(study, files):
+        for needed in one.needs(study, files):
             visit(needed)
         found.append(one)
 
-    for path in targets(study, files):
+    for path in paths:
         visit(path)
     return found
 
@@ -87,8 +104,8 @@ class _Makers:
     """Which job makes a file."""
 
     def __init__(self, study: Study, files: Layout):
-        self.files, patterns, allowed = files, Layout(files.root), constraints(study)
-        self.known = []
+        patterns, allowed = Layout(files.root), constraints(study)
+        self.known, self.found = [], {}
         for stage in stages(study):
             for job in (Job(), Job(share="{share}"))[: 1 + ("share" in stage.axes)]:
                 for path in stage.outputs(patterns, job).values():
@@ -96,10 +113,10 @@ class _Makers:
 
     def of(self, path: Path) -> Work | None:
         """The job that makes `path`; None if no stage does."""
-        for expression, stage in self.known:
-            if found := expression.fullmatch(str(path)):
-                return Work(stage, Job.of(found.groupdict()))
-        return None
+        if path not in self.found:
+            matches = ((expression.fullmatch(str(path)), stage) for expression, stage in self.known)
+            self.found[path] = next((Work(stage, Job.of(match.groupdict())) for match, stage in matches if match), None)
+        return self.found[path]
 
 
 def _expression(pattern: Path, allowed: dict[str, str]) -> re.Pattern[str]:

@@ -127,7 +127,7 @@ def test_seeds_that_differ_keep_the_bootstrap_and_returns_get_no_wilson():
     shares, returns = np.array([[0.5, 1.0], [1.0, 1.0]]), np.array([[3.0, 7.5]])
     band, kinds = curves.widened(np.array([[0.5, 1.0], [1.0, 1.0]]), "95 % bootstrap", shares, shares, 2)
     assert kinds == ["95 % bootstrap", "95 % Wilson of episodes"] and band[:, 0].tolist() == [0.5, 1.0] and band[0, 1] < 0.6
-    band, kinds = curves.widened(np.full((2, 2), np.nan), "95 % bootstrap", returns, returns, 2)
+    band, kinds = curves.widened(np.full((2, 2), np.nan), "none", returns, returns, 2)
     assert kinds == ["none", "none"] and np.isnan(band).all()
 
 

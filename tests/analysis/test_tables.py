@@ -51,12 +51,7 @@ def test_learn_table(layout):
     scores = read_scores(layout.scores).query("metric == 'final_score'")
     ours, ppo = (scores[scores["method"] == name] for name in ("sensei", "ppo"))
     assert table.loc[(tables.ALL, "ppo"), "mean"] == pytest.approx(ppo["value"].mean())
-    assert pd.isna(table.loc[(tables.ALL, "sensei"), "better"])
-    keyroom = "minihack_keyroom_s15"
-    pairs = [
-        (a > b) + 0.5 * (a == b) for a in ours[ours["environment"] == keyroom]["value"] for b in ppo[ppo["environment"] == keyroom]["value"]
-    ]
-    assert table.loc[(keyroom, "ppo"), "better"] == pytest.approx(sum(pairs) / len(pairs))
+    assert ours["value"].mean() == pytest.approx(table.loc[(tables.ALL, "sensei"), "mean"])
 
 
 def test_reward_table_and_markdown(layout):

@@ -1,13 +1,17 @@
 """What the workflow plans: the jobs of a study, what an edit re-makes, what a mistake gets. No stage runs here."""
 
 import re
+import shutil
 import subprocess
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
 from helpers import ROOT, planned, snakemake
 
-from sensei.study.layout import CONFIG_FOLDER
+from sensei.study.graph import work
+from sensei.study.layout import CONFIG_FOLDER, Layout
 from sensei.study.load import load_study
 
 SMOKE = ("-n", "--configfile", "config/smoke.yaml")
@@ -48,8 +52,11 @@ def expected_jobs(name: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", ["smoke", "config", "paper", "robodesk_laptop"])
 def test_the_jobs_of_a_study_follow_from_its_axes(name, tmp_path):
-    assert planned(snakemake("-n", "--configfile", CONFIG_FOLDER / f"{name}.yaml", cwd=tmp_path)) == expected_jobs(name)
+    result = snakemake("-n", "--configfile", CONFIG_FOLDER / f"{name}.yaml", cwd=tmp_path)
+    assert planned(result) == expected_jobs(name)
     assert not (tmp_path / "results").exists()
+    count = sum(expected_jobs(name).values()) - 1  # without rule `all`
+    assert f"Plan of study {name}: {count} of {count} jobs, " in result.stderr
 
 
 def test_the_paper_has_246_jobs():
@@ -90,6 +97,31 @@ def test_a_finished_study_has_nothing_to_do(checkout):
 def test_a_deleted_figure_is_the_only_one_drawn_again(checkout, suffix):
     (checkout / "results" / "smoke" / "figures" / f"interactions{suffix}").unlink()
     assert planned(snakemake(*SMOKE, cwd=checkout)) == {"figure": 1, "report": 1, "all": 1}
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "scores.parquet",
+        "minihack_keyroom_s5/explore/sensei/seed0/agent.pt",
+        "minihack_keyroom_s5/labels/oracle/trust.json",
+        "minihack_keyroom_s5/labels/captioned_clip/labels.parquet",
+        "minihack_keyroom_s5/learn",
+        "robodesk",
+    ],
+)
+def test_what_is_left_is_what_snakemake_plans(checkout, lost):
+    """Counted without Snakemake by `sensei.study.graph`, for the plan of a study."""
+    files = Layout(checkout / "results" / "smoke")
+    (shutil.rmtree if (files.root / lost).is_dir() else Path.unlink)(files.root / lost)
+    files.report.unlink()  # else Snakemake looks no further than what it is asked for
+    left = Counter(one.stage.name for one in work(load_study(checkout / "config" / "smoke.yaml"), files, left=True))
+    jobs = planned(snakemake(*SMOKE, cwd=checkout))
+    parts = {"caption_clip": "caption-clip", "distil_part": "distil", "all": None}
+    found = Counter()
+    for rule, count in jobs.items():
+        found[parts.get(rule, rule)] += count
+    assert left == found - Counter({None: 1})
 
 
 def test_comments_and_docstrings_schedule_nothing(checkout):

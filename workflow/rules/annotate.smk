@@ -13,8 +13,8 @@ rule caption_clip:
         "../../envs/minihack.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=limits(STAGES["caption-clip"], "memory"),
+        runtime=limits(STAGES["caption-clip"], "minutes"),
     params:
         code=code(STAGES["caption-clip"]),
         settings=settings(STAGES["caption-clip"]),
@@ -43,8 +43,8 @@ rule annotate:
         "../../envs/sensei.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=limits(STAGES["annotate"], "memory"),
+        runtime=limits(STAGES["annotate"], "minutes"),
         ledger=lambda wildcards: int(KINDS[wildcards.annotator].shares_ledger),
     params:
         code=code(STAGES["annotate"]),
@@ -77,8 +77,8 @@ rule merge:
         "../../envs/sensei.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=limits(STAGES["merge"], "memory"),
+        runtime=limits(STAGES["merge"], "minutes"),
     params:
         code=code(STAGES["merge"]),
         settings=settings(STAGES["merge"]),
@@ -101,8 +101,8 @@ rule trust:
         "../../envs/sensei.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=limits(STAGES["trust"], "memory"),
+        runtime=limits(STAGES["trust"], "minutes"),
     params:
         code=code(STAGES["trust"]),
         settings=settings(STAGES["trust"]),

@@ -13,8 +13,8 @@ rule collect:
         "../../envs/sensei.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=limits(STAGES["collect"], "memory"),
+        runtime=limits(STAGES["collect"], "minutes"),
     params:
         code=code(STAGES["collect"]),
         settings=settings(STAGES["collect"]),
@@ -34,10 +34,10 @@ rule pairs:
     priority: 30
     conda:
         "../../envs/minihack.yaml"
-    threads: frame_cost(pairs_processes)
+    threads: lambda wildcards: pairs_processes(STUDY, wildcards.environment)
     resources:
-        mem_mb=8000,
-        runtime=frame_cost(pairs_minutes),
+        mem_mb=limits(STAGES["pairs"], "memory"),
+        runtime=limits(STAGES["pairs"], "minutes"),
     params:
         code=code(STAGES["pairs"]),
         settings=settings(STAGES["pairs"]),

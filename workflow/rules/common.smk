@@ -11,7 +11,7 @@ from sensei.core.files import remove_temporaries
 from sensei.core.locks import hold
 from sensei.core.orphan import let_jobs_end_with_me
 from sensei.core.process import use_this_interpreter
-from sensei.study.cost import frames_memory, job_minutes, jobs_in_a_row, pairs_minutes, pairs_processes, run_memory
+from sensei.study.cost import jobs_in_a_row, limit, pairs_processes
 from sensei.study.folder import check_folder, record_study
 from sensei.study.graph import constraints
 from sensei.study.layout import RESULTS, Layout, manifest_of
@@ -47,6 +47,10 @@ if workflow.is_main_process and not ASIDE & set(sys.argv):
     HERE = not workflow.deployment_settings.deployment_method and workflow.resource_settings.nodes is None
     if LACKING := lacking(STUDY, FILES, SOURCE, HERE, page=not {"figures", "train_all"} & set(sys.argv)):
         sys.exit(f"Error: {LACKING}")
+    if any(re.fullmatch("--dry-?run|-[a-zA-Z]*n[a-zA-Z]*", word) for word in sys.argv):
+        from sensei.study.plan import plan
+
+        print(plan(STUDY, FILES, look=False).line(), file=sys.stderr)
 
 
 pathvars:
@@ -121,14 +125,9 @@ def on_the_page(category):
     return {"video": lambda path: report(path, caption="../report/video.rst", category=category, labels=labels)}
 
 
-def run_cost(cost, stage):
-    """`cost` (minutes or memory) of a run of `stage`."""
-    return lambda wildcards: cost(STUDY, stage, wildcards.environment, wildcards.method)
-
-
-def frame_cost(cost):
-    """`cost` (minutes or memory) of a job over the frames of an environment."""
-    return lambda wildcards: cost(STUDY, wildcards.environment)
+def limits(stage, what):
+    """What a job of `stage` asks for at most: its `minutes`, or its `memory` in MB."""
+    return lambda wildcards: getattr(limit(STUDY, stage.name, Job.of(wildcards)), what)
 
 
 def gpus(wildcards):

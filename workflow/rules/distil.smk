@@ -14,8 +14,8 @@ rule distil:
         "../../envs/sensei.yaml"
     threads: 1
     resources:
-        mem_mb=frame_cost(frames_memory),
-        runtime=240,
+        mem_mb=limits(STAGES["distil"], "memory"),
+        runtime=limits(STAGES["distil"], "minutes"),
         gpu=gpus,
     params:
         code=code(STAGES["distil"]),

@@ -13,8 +13,8 @@ rule tabulate:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=limits(STAGES["tabulate"], "memory"),
+        runtime=limits(STAGES["tabulate"], "minutes"),
     params:
         code=code(STAGES["tabulate"]),
         settings=settings(STAGES["tabulate"]),
@@ -39,8 +39,8 @@ rule figure:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=limits(STAGES["figure"], "memory"),
+        runtime=limits(STAGES["figure"], "minutes"),
     params:
         code=code(STAGES["figure"]),
         settings=settings(STAGES["figure"]),
@@ -62,8 +62,8 @@ rule tables:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=limits(STAGES["tables"], "memory"),
+        runtime=limits(STAGES["tables"], "minutes"),
     params:
         code=code(STAGES["tables"]),
         settings=settings(STAGES["tables"]),
@@ -85,8 +85,8 @@ rule report:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=limits(STAGES["report"], "memory"),
+        runtime=limits(STAGES["report"], "minutes"),
     params:
         code=code(STAGES["report"]),
         settings=settings(STAGES["report"]),

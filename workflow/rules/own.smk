@@ -15,8 +15,8 @@ for called, stage in OWN_STAGES.items():
             "../../envs/figures.yaml"
         threads: 1
         resources:
-            mem_mb=4000,
-            runtime=60,
+            mem_mb=limits(stage, "memory"),
+            runtime=limits(stage, "minutes"),
         params:
             code=code(stage),
             settings=settings(stage),

@@ -15,8 +15,8 @@ rule explore:
         "../../envs/minihack.yaml"
     threads: 1
     resources:
-        mem_mb=run_cost(run_memory, "explore"),
-        runtime=run_cost(job_minutes, "explore"),
+        mem_mb=limits(STAGES["explore"], "memory"),
+        runtime=limits(STAGES["explore"], "minutes"),
         gpu=gpus,
         slurm_extra=TOLD_IN_TIME,
     params:
@@ -40,8 +40,8 @@ rule learn:
         "../../envs/minihack.yaml"
     threads: 1
     resources:
-        mem_mb=run_cost(run_memory, "learn"),
-        runtime=run_cost(job_minutes, "learn"),
+        mem_mb=limits(STAGES["learn"], "memory"),
+        runtime=limits(STAGES["learn"], "minutes"),
         gpu=gpus,
         slurm_extra=TOLD_IN_TIME,
     params:

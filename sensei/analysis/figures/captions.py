@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import pandas as pd
+
 from sensei.analysis import published
 from sensei.analysis.statistics import BOOTSTRAP
 from sensei.envs.registry import family
@@ -55,10 +57,14 @@ def error_kind(study: Study, environment: str, figures: tuple[int, ...] = ()) ->
     if study.error_bars != "published":
         return {"bootstrap": BOOTSTRAP}.get(study.error_bars, study.error_bars.replace("_", " "))
     settings = study.settings[environment].environment
-    known = published.bars(*figures), published.curves(*figures)
-    tables = [table[table["environment"] == family(settings).published_name(settings)] for table in known]
-    kinds = (kind.replace("_", " ") for table in tables for kind in table["error_kind"])
+    name = family(settings).published_name(settings)
+    shown = (table[(table["environment"] == name) & table["number"].isin(figures or table["number"])] for table in _published())
+    kinds = (kind.replace("_", " ") for table in shown for kind in table["error_kind"])
     return next((kind for kind in kinds if kind in WORDS), BOOTSTRAP)
+
+
+def _published() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return published.bars(), published.curves()
 
 
 def plus_minus(kinds: Iterable[str]) -> str:

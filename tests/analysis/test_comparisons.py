@@ -87,7 +87,7 @@ def test_steps_to_a_score(study, scores):
 
 
 def test_published_curves_give_one_to_two_orders_of_magnitude(study, scores):
-    """Section 4.3: against PPO, on KeyRoom."""
+    """Against PPO, on KeyRoom, as the paper compares."""
     table = comparisons.efficiency(study, scores).query("source == 'published' and environment == @KEYROOM").set_index(["score", "other"])
     assert 10 < table.loc[(0.5, "ppo"), "ratio"] < 200 and 10 < table.loc[(0.8, "ppo"), "ratio"] < 200
     assert 1 < table.loc[(0.5, "plan2explore"), "ratio"] < table.loc[(0.5, "dreamerv3"), "ratio"] < 10

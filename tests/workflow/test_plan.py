@@ -124,6 +124,22 @@ def test_what_is_left_is_what_snakemake_plans(checkout, lost):
     assert left == found - Counter({None: 1})
 
 
+def test_a_study_that_was_unpacked_is_only_drawn_however_new_its_prompts_are(checkout):
+    files = Layout(checkout / "results" / "smoke")
+    for name in ("agent.pt", "pairs.frames.npz", "open_clip_model.safetensors", "scores.parquet"):
+        for path in files.root.rglob(name):
+            path.unlink()
+    for path in [*files.root.glob("figures/*"), *files.root.glob("tables/*"), files.report]:
+        path.unlink()
+    for path in (checkout / "config" / "prompts").iterdir():
+        path.touch()
+    shutil.rmtree(checkout / ".snakemake")  # which knows that their content is what it was; elsewhere it is not there
+    given = (*SMOKE, "--rerun-triggers", "mtime")
+    assert "caption_clip" in planned(snakemake(*given, cwd=checkout)), "they are newer than what was made with them"
+    files.croissant.touch()
+    assert planned(snakemake(*given, cwd=checkout)) == {"tabulate": 1, **AFTER_TABULATE, "figure": 8}  # `training` reads no scores
+
+
 def test_comments_and_docstrings_schedule_nothing(checkout):
     for name in ("sensei/reward/distil.py", "sensei/training/runs.py", "workflow/rules/train.smk", "sensei/analysis/scores.py"):
         path = checkout / name

@@ -13,7 +13,7 @@ from sensei.core.orphan import let_jobs_end_with_me
 from sensei.core.process import use_this_interpreter
 from sensei.study.cost import jobs_in_a_row, limit, pairs_processes
 from sensei.study.folder import check_folder, record_study
-from sensei.study.graph import constraints
+from sensei.study.graph import REDRAWN, constraints
 from sensei.study.layout import RESULTS, Layout, manifest_of
 from sensei.study.load import load_study, read_layers
 from sensei.study.models.annotators import annotator_class
@@ -70,8 +70,9 @@ OWN = [str(path) for stage in OWN_STAGES.values() for job in jobs(stage, STUDY) 
 
 
 def inputs(stage):
-    """What a job of `stage` reads, by name."""
-    return lambda wildcards: _texts(stage.inputs(STUDY, FILES, Job.of(wildcards)))
+    """What a job of `stage` reads, by name; in a study that was unpacked no date of it makes anything again but drawings."""
+    given = FILES.croissant.exists() and stage.name in STAGES and stage.name not in REDRAWN
+    return lambda wildcards: _texts(stage.inputs(STUDY, FILES, Job.of(wildcards)), ancient if given else str)
 
 
 def gates(stage):
@@ -110,8 +111,9 @@ def command(stage, called=None):
     return f"exec python -m sensei {name} {' '.join(words)} >> {{log}} 2>&1"
 
 
-def _texts(paths):
-    return {name: [_text(path) for path in value] if isinstance(value, list) else _text(value) for name, value in paths.items()}
+def _texts(paths, mark=str):
+    texts = {name: [_text(path) for path in value] if isinstance(value, list) else _text(value) for name, value in paths.items()}
+    return {name: [mark(text) for text in value] if isinstance(value, list) else mark(value) for name, value in texts.items()}
 
 
 def _text(path):

@@ -60,7 +60,7 @@ def _named(study: str, told: bool = True) -> tuple[Path, Study, Layout]:
     from sensei.study.load import load_study
 
     named = CONFIG_FOLDER / f"{study}.yaml"
-    source = named if named.exists() and not Path(study).exists() else Path(study)
+    source = named if named.is_file() and not Path(study).is_file() else Path(study)
     resolved = load_study(source)
     for line in resolved.told_left_out() if told else ():
         print(f"{source}: {line}")

@@ -58,7 +58,7 @@ class Environment(gymnasium.Env):
     Attributes:
         renders_states: whether `render_state` can draw any state again, so that nobody has to keep pictures.
         annotator_views: names of the views that annotators may be shown; the reward model sees the first.
-        annotator_side: side in pixels of the annotator's picture; memory is asked for accordingly.
+        annotator_side: longer side in pixels of the annotator's picture; memory is asked for accordingly.
         seconds_per_step: of one agent step without learning; time limits on a cluster follow from it.
         seconds_per_picture: of drawing a state again; likewise.
         draws: whether observations hold the picture, or black because nobody looks.

@@ -123,6 +123,9 @@ def test_the_command_prints_a_table_or_json(tmp_path):
     said = json.loads(run_python("-m", "sensei", "plan", "--study", toys, "--json", cwd=tmp_path).stdout)
     assert said["total"]["jobs"] == sum(stage["jobs"] for stage in said["stages"])
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "smoke").mkdir()  # a folder is no study
+    named = run_python("-m", "sensei", "plan", "--study", "smoke", "--json", cwd=tmp_path)
+    assert named.returncode == 0, named.stderr
     wrong = run_python("-m", "sensei", "plan", "--study", "nobody", cwd=tmp_path)
     assert wrong.returncode == 2 and "nobody" in wrong.stderr and "Traceback" not in wrong.stderr
 

@@ -5,6 +5,7 @@ A folder of its own, so that the template is part of the code fingerprint of the
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,9 @@ def build(study: Study, layout: Layout) -> str:
         SenseiError: files are missing; one message names all of them. Or one is damaged.
     """
     files = Inputs(inputs(study, layout))
-    if missing := [str(path) for path in files.paths() if not path.exists()]:
-        raise SenseiError(
-            f"the report of study {study.study} lacks {len(missing)} file(s): {', '.join(missing)}", hint="`snakemake` makes them"
-        )
+    if missing := [os.path.relpath(path, layout.root) for path in files.paths() if not path.exists()]:
+        what = f"the report of study {study.study} lacks {len(missing)} file(s) of {layout.root}: {', '.join(missing)}"
+        raise SenseiError(what, hint="`snakemake` makes them")
     figures, scores = figures_of(study).values(), read_scores(files["scores"])
     others = [*files["tables"], *files["label_cards"], *files["reward_cards"], files["scores"], *files["metrics"]]
     return rendered(
@@ -66,7 +66,7 @@ def build(study: Study, layout: Layout) -> str:
         colour=style.colour,
         gates=captions.GATES,
         smoke=claims.SMOKE_UPDATES if claims.is_smoke(study) else None,
-        missing=missing_runs(study, scores),
+        missing=[str(run) for run in missing_runs(study, scores)],
         claims=[_claim(one) for one in claims.judged(study, scores)],
         environments=[_environment(study.settings[name]) for name in study.environments],
         methods=[_method(study, name) for name in study.methods],

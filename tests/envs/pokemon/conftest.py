@@ -1,25 +1,20 @@
 """The cartridge that PyBoy ships, in the place of the user's."""
 
-import hashlib
-import importlib.util
-from pathlib import Path
-
 import pytest
 import yaml
+from fakes.shipped import OPTIONS, ROM
 from helpers import ROOT
 
 from sensei.envs.pokemon import cartridge
 from sensei.envs.registry import make
 from sensei.study.models.environment import EnvironmentConfig
 
-SHIPPED = Path(importlib.util.find_spec("pyboy").origin).parent / "default_rom.gb"
 GIVEN = yaml.safe_load((ROOT / "config" / "envs" / "pokemon_red.yaml").read_text(encoding="utf-8"))["environment"]
-OPTIONS = {"rom_sha1": hashlib.sha1(SHIPPED.read_bytes()).hexdigest(), "start": "power_on"}
 
 
 @pytest.fixture(autouse=True)
 def shipped(monkeypatch):
-    monkeypatch.setenv(cartridge.ROM, str(SHIPPED))
+    monkeypatch.setenv(cartridge.ROM, str(ROM))
     monkeypatch.delenv(cartridge.STATE, raising=False)
 
 

@@ -34,8 +34,7 @@ class Verdict:
 
 def updates(settings: Settings) -> int:
     """Updates of the world model in an exploration run."""
-    training = settings.training
-    return int(training.explore_steps * training.train_ratio / (training.batch_size * training.batch_length))
+    return int(settings.training.updates(settings.training.explore_steps))
 
 
 def is_smoke(study: Study) -> bool:

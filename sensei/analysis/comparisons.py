@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sensei.analysis import published, statistics
-from sensei.analysis.scores import counts, task_rewards
+from sensei.analysis.scores import counts, evaluations, task_rewards
 from sensei.analysis.scores import interactions as kinds_of_interaction
 from sensei.core.rng import generator
 from sensei.envs.registry import family
@@ -147,10 +147,9 @@ Curve = tuple[np.ndarray, np.ndarray]  # steps [T], scores [seeds, T]
 
 def _ours(study: Study, scores: pd.DataFrame, environment: str, task: str) -> Iterator[tuple[str, str, dict[str, Curve]]]:
     """(what is counted, "ours", method -> curve) of one task; all steps only where a method has explored."""
-    chosen = scores[(scores["environment"] == environment) & (scores["task"] == task) & (scores["metric"] == "score")]
     curves = {}
     for method in study.learn:
-        runs = chosen[chosen["method"] == method].pivot(index="step", columns="seed", values="value").dropna()
+        runs = evaluations(scores, environment, task, method)
         if len(runs) > 1:
             curves[method] = runs.index.to_numpy(float), runs.to_numpy().T
     yield "task steps", "ours", curves

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -37,6 +38,24 @@ def counts(scores: pd.DataFrame, environment: str, method: str, events: list[str
     chosen = (scores["environment"] == environment) & (scores["task"] == EXPLORE) & (scores["method"] == method)
     runs = scores[chosen & scores["metric"].isin(events)].groupby("seed")
     return runs.agg(step=("step", "max"), value=("value", "sum")).reset_index()
+
+
+def evaluations(scores: pd.DataFrame, environment: str, task: str, method: str) -> pd.DataFrame:
+    """Scores of a task by a method: a row for each number of steps that all its runs were evaluated at, a column for each seed."""
+    chosen = (scores["environment"] == environment) & (scores["task"] == task) & (scores["metric"] == "score")
+    return scores[chosen & (scores["method"] == method)].pivot(index="step", columns="seed", values="value").dropna()
+
+
+class Run(NamedTuple):
+    """One run of a study; task "explore" is an exploration run."""
+
+    environment: str
+    task: str
+    method: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.task} {self.method} seed {self.seed}"
 
 
 Runs = tuple[list[tuple[str, str, int]], list[tuple[str, str, str, int]]]  # exploration runs, task runs
@@ -107,13 +126,13 @@ def how_to_make(study: Study, layout: Layout) -> str:
     return f"`snakemake train_all` with the study's --configfile makes what is missing{by_hand}; `allow_partial: true` does without"
 
 
-def missing_runs(study: Study, table: pd.DataFrame, phases: tuple[str, ...] = (EXPLORE, "learn")) -> list[str]:
-    """The runs of the axes that `table` (columns environment, method, seed, and task unless all explored) has no row of, for people."""
+def missing_runs(study: Study, table: pd.DataFrame, phases: tuple[str, ...] = (EXPLORE, "learn")) -> list[Run]:
+    """The runs of the axes that `table` (columns environment, method, seed, and task unless all explored) has no row of."""
     tasks = table["task"] if "task" in table else pd.Series(EXPLORE, table.index)
     there = set(zip(table["environment"], tasks, table["method"], table["seed"].astype(int), strict=True))
-    wanted = [(name, EXPLORE, method, seed) for name, method, seed in study.exploration_runs()] if EXPLORE in phases else []
-    wanted += study.task_runs() if "learn" in phases else []
-    return [f"{name} {task} {method} seed {seed}" for name, task, method, seed in wanted if (name, task, method, seed) not in there]
+    wanted = [Run(name, EXPLORE, method, seed) for name, method, seed in study.exploration_runs()] if EXPLORE in phases else []
+    wanted += [Run(*run) for run in study.task_runs()] if "learn" in phases else []
+    return [run for run in wanted if run not in there]
 
 
 def _gather(faults: list[str], path: Path, read: Callable[[Path], list[dict]]) -> list[dict]:

@@ -79,7 +79,7 @@ def bootstrap_band(curves: np.ndarray, rng: np.random.Generator, resamples: int 
         return np.full((2, curves.shape[1]), np.nan)
     picks = rng.integers(len(curves), size=(resamples, len(curves)))
     shares = np.stack([(picks == run).mean(axis=1) for run in range(len(curves))], axis=1)  # [resamples, seeds]
-    return np.quantile(shares @ curves, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return _percentiles(shares @ curves, confidence)
 
 
 def bootstrap_interval(
@@ -88,7 +88,8 @@ def bootstrap_interval(
     """Percentile interval of `statistic` under stratified resampling of `scores` [strata, seeds]: (low, high); NaN if there is one seed."""
     if scores.shape[1] == 1:
         return np.nan, np.nan
-    return _percentiles(statistic(resample(scores, rng, resamples)), confidence)
+    low, high = _percentiles(statistic(resample(scores, rng, resamples)), confidence)
+    return float(low), float(high)
 
 
 def profile_band(
@@ -98,8 +99,7 @@ def profile_band(
     seed."""
     if scores.shape[1] == 1:
         return np.full((2, len(thresholds)), np.nan)
-    drawn = performance_profile(resample(scores, rng, resamples), thresholds)
-    return np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return _percentiles(performance_profile(resample(scores, rng, resamples), thresholds), confidence)
 
 
 def comparison_interval(
@@ -113,7 +113,8 @@ def comparison_interval(
     """Percentile interval of `compare` of two methods [strata, seeds], resampled independently: (low, high); NaN if one has one seed."""
     if 1 in (scores.shape[1], others.shape[1]):
         return np.nan, np.nan
-    return _percentiles(compare(resample(scores, rng, resamples), resample(others, rng, resamples)), confidence)
+    low, high = _percentiles(compare(resample(scores, rng, resamples), resample(others, rng, resamples)), confidence)
+    return float(low), float(high)
 
 
 def difference_interval(scores: np.ndarray, others: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -207,9 +208,9 @@ def efficiency_interval(
     return float(np.quantile(low, tail)), float(np.quantile(high, 1 - tail, method="higher"))
 
 
-def _percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+def _percentiles(drawn: np.ndarray, confidence: float) -> np.ndarray:
+    """Ends of the middle `confidence` of resamples: [resamples, ...] -> [2, ...]."""
+    return np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
 
 
 def moving_average(values: np.ndarray, window: int) -> np.ndarray:

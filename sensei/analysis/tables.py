@@ -15,7 +15,7 @@ from sensei.analysis.figures.captions import listing
 from sensei.analysis.inputs import Inputs
 from sensei.analysis.scores import counts, read_scores, task_rewards
 from sensei.analysis.scores import interactions as kinds_of_interaction
-from sensei.core.files import atomic
+from sensei.core.files import write_text
 from sensei.core.rng import generator
 from sensei.envs.registry import family
 from sensei.study.layout import Layout
@@ -50,8 +50,7 @@ def make(study: Study, layout: Layout) -> None:
         numbers = table.build(study, files)
         texts = numbers.to_csv(index=False, lineterminator="\n"), markdown(numbers)
         for path, text in zip(layout.table(name), texts, strict=True):
-            with atomic(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(path, text)
 
 
 def interactions(study: Study, scores: pd.DataFrame) -> pd.DataFrame:

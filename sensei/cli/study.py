@@ -32,11 +32,10 @@ def study(
 
 def schema(output: Annotated[Path, typer.Argument(help="where to")] = CONFIG_FOLDER / "schema.json") -> None:
     """Write the JSON schema of study files, for editors; run it after changing sensei/study/models."""
-    from sensei.core.files import atomic
+    from sensei.core.files import write_text
     from sensei.study.schema import json_schema
 
-    with atomic(output) as temporary:
-        temporary.write_text(json_schema(), encoding="utf-8")
+    write_text(output, json_schema())
 
 
 def export(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sensei.core.files import atomic
+from sensei.core.files import write_text
 from sensei.envs.registry import family
 from sensei.study.layout import Layout, log_beside, published_figure, published_report, published_table
 from sensei.study.models.study import Study
@@ -133,9 +133,7 @@ class Report(Stage):
     def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
         from sensei.analysis.report import build
 
-        page = build(study, Layout.of(outputs["page"]))
-        with atomic(outputs["page"]) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        write_text(outputs["page"], build(study, Layout.of(outputs["page"])))
 
 
 class Published(Stage):

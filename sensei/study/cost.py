@@ -65,9 +65,8 @@ def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
 def run_minutes(study: Study, stage: str, environment: str, method: str) -> int:
     """Time of a run on a cluster: its updates, its steps, and half an hour."""
     parts = study.settings[environment]
-    training = parts.training
     steps = run_steps(study, stage, environment, method)
-    updates = steps * training.train_ratio / (training.batch_size * training.batch_length)
+    updates = parts.training.updates(steps)
     seconds = family(parts.environment).seconds_per_step * steps + study.methods[method].agent("seconds_per_update") * updates
     return int(30 + seconds / 60)
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from sensei.core.errors import SenseiError
-from sensei.core.files import atomic, sha256, temporary_of
+from sensei.core.files import atomic, json_text, sha256, temporary_of
 from sensei.core.verification import thinned, verified
 from sensei.study import croissant
 from sensei.study.graph import work
@@ -79,7 +79,7 @@ def _members(study: Study, files: Layout, asked_for: frozenset[str]) -> dict[str
             verified(path)
             members[_place(manifest_of(path), files)] = manifest_of(path)
     for index in indices:
-        members[_place(manifest_of(index), files)] = _json(thinned(index, within))
+        members[_place(manifest_of(index), files)] = json_text(thinned(index, within)).encode()
     return members
 
 
@@ -94,11 +94,6 @@ def _tables(study: Study, files: Layout) -> Iterator[tuple[str, tuple[str, Path]
 
 def _place(path: Path, files: Layout) -> str:
     return path.relative_to(files.root).as_posix()
-
-
-def _json(content: object) -> bytes:
-    """As `write_json` writes it."""
-    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _digest(content: Path | bytes) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sensei.core.errors import SenseiError
-from sensei.core.files import atomic
+from sensei.core.files import write_text
 from sensei.core.provenance import write_manifests
 from sensei.core.verification import MANIFEST, verified
 from sensei.study.load import dump_study, read_study
@@ -78,7 +78,6 @@ def record_study(study: Study, path: str | Path) -> None:
     manifest = Path(f"{path}{MANIFEST}")
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         manifest.unlink(missing_ok=True)  # that of another study, should this process be killed before the next one is written
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)
     if not manifest.exists():
         write_manifests("study", [path], {}, {}, None, 0.0)

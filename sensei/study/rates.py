@@ -96,6 +96,6 @@ def _known_rate(study: Study, one: Work) -> Time:
         known, share = (CARD, 1.0) if on_card(study, one) else (CORE, batch * (LEARN if one.stage.name == "learn" else 1.0))
         nearest = size if size in known else next(name for name in ("M", "S") if name in known)
         scale = 1.0 if size in known or AGENT[size] < AGENT[nearest] else AGENT[size] / AGENT[nearest]
-        seconds += known[nearest] * scale * share * steps * training.train_ratio / batch
+        seconds += known[nearest] * scale * share * training.updates(steps)
         source = MEASURED if size in known else SCALED
     return Time(seconds, source)

@@ -37,8 +37,7 @@ class Experience:
 
     def updates_due(self, step: int) -> int:
         """How many updates should have been made after `step` agent steps."""
-        training = self.training
-        return int((step - training.prefill) * training.train_ratio / (training.batch_size * training.batch_length))
+        return int(self.training.updates(step - self.training.prefill))
 
     def sample(self) -> dict[str, np.ndarray]:
         """The next batch."""

@@ -153,7 +153,7 @@ DAMAGE = {
     "no description": lambda archive: without(archive, "croissant.json"),
     "a file too many": lambda archive: packed(members(archive) | {"toys/more": b"more"}),
     "out of its folder": lambda archive: beside(archive, "../../evil"),
-    "at a place of its own": lambda archive: beside(archive, "/tmp/evil"),
+    "at a place of its own": lambda archive: beside(archive, str(archive.with_name("evil"))),
     "another study": lambda archive: packed({name.replace("toys/", "other/", 1): content for name, content in members(archive).items()}),
 }
 

@@ -112,8 +112,7 @@ def command(stage, called=None):
 
 
 def _texts(paths, mark=str):
-    texts = {name: [_text(path) for path in value] if isinstance(value, list) else _text(value) for name, value in paths.items()}
-    return {name: [mark(text) for text in value] if isinstance(value, list) else mark(value) for name, value in texts.items()}
+    return {name: [mark(_text(path)) for path in value] if isinstance(value, list) else mark(_text(value)) for name, value in paths.items()}
 
 
 def _text(path):

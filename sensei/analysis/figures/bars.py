@@ -6,10 +6,9 @@ import pandas as pd
 from sensei.analysis import published, statistics, style
 from sensei.analysis.figures import bar_panels, captions
 from sensei.analysis.figures.bar_panels import Rows
-from sensei.analysis.figures.contract import Figure
+from sensei.analysis.figures.contract import Figure, not_counted
 from sensei.analysis.scores import counts, task_rewards
 from sensei.analysis.style import Drawing
-from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
 from sensei.envs.contract import TASK_EVENT
 from sensei.envs.registry import family
@@ -179,12 +178,7 @@ def draw_tasks(study: Study, scores: pd.DataFrame, figure: Figure, what: str) ->
         if kinds := {task: counted[task] for task in tasks if task in counted}:
             rows += rows_of_panels(study, scores, environment, kinds, figure.published)
     if not rows:
-        raise SenseiError(
-            f"figure {figure.name} draws rewards of tasks that no environment of the study counts",
-            found=", ".join(study.environments),
-            expected=f"an environment with {TASK_EVENT}{tasks[0]} among its `events`",
-            hint=f"remove {figure.name} from `figures`",
-        )
+        raise not_counted(figure.name, study, f"{TASK_EVENT}{tasks[0]}", "rewards of tasks that")
     return bar_panels.draw(rows, caption(study, rows, what))
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from sensei.analysis import style
 from sensei.analysis.inputs import Inputs
-from sensei.analysis.scores import EXPLORE, missing_runs, read_scores
+from sensei.analysis.scores import EXPLORE, Run, missing_runs, read_scores
 from sensei.analysis.style import Drawing
 from sensei.core.errors import SenseiError
 from sensei.study.layout import Layout
@@ -67,7 +67,7 @@ class Figure(ABC):
         """
         return read_scores(inputs["scores"])
 
-    def missing(self, study: Study, data: Any) -> list[str]:
+    def missing(self, study: Study, data: Any) -> list[Run]:
         """The runs of the study that `data`, which `load` returned, lacks; none for what is not drawn from a table of runs."""
         of_runs = isinstance(data, pd.DataFrame) and {"environment", "method", "seed"} <= set(data.columns)
         return missing_runs(study, data, self.phases) if of_runs else []
@@ -85,6 +85,16 @@ class Figure(ABC):
         raise NotImplementedError(f"{self.name} draws no published values")
 
 
+def not_counted(figure: str, study: Study, event: str, what: str = "what") -> SenseiError:
+    """That a figure draws `what` no environment of the study counts, for want of `event`."""
+    return SenseiError(
+        f"figure {figure} draws {what} no environment of the study counts",
+        found=", ".join(study.environments),
+        expected=f"an environment with {event} among its `events`",
+        hint=f"remove {figure} from `figures`",
+    )
+
+
 def drawing(figure: Figure, study: Study, inputs: dict[str, Path | list[Path]]) -> Drawing:
     """A figure of the study, drawn from `inputs`, which it declared; with `allow_partial`, its caption names the runs that are missing.
 
@@ -92,7 +102,7 @@ def drawing(figure: Figure, study: Study, inputs: dict[str, Path | list[Path]]) 
         SenseiError: runs are missing and the study does not allow it, they are named; or as `Figure.load` and `Figure.draw`.
     """
     data = figure.load(study, Inputs(inputs))
-    missing = figure.missing(study, data)
+    missing = [str(run) for run in figure.missing(study, data)]
     if missing and not study.allow_partial:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise SenseiError(

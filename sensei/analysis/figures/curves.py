@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 from sensei.analysis import published, statistics, style
 from sensei.analysis.figures import captions
 from sensei.analysis.figures.contract import Figure
+from sensei.analysis.scores import evaluations
 from sensei.analysis.style import Drawing
 from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
@@ -58,27 +59,39 @@ def measured(
     Args:
         errors: what bands are (`statistics.error_bars`).
     """
-    chosen = scores[(scores["environment"] == environment) & (scores["task"] == task) & (scores["metric"] == "score")]
     tables = []
     for method in methods:
-        runs = chosen[chosen["method"] == method].pivot(index="step", columns="seed", values="value").dropna()
+        runs = evaluations(scores, environment, task, method)
         if runs.empty:
             continue
         smoothing = window if len(runs) >= FEWEST * window else 1
         values = statistics.moving_average(runs.to_numpy().T, smoothing)  # [seeds, steps]
         rng = generator(0, "downstream", environment, task, method)  # by another name: other bands
         episodes = study.settings[environment].training.evaluate_episodes * smoothing
-        (low, high), kinds = widened(*statistics.error_bars(values, errors, rng), values, runs.to_numpy().T, episodes)
-        same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": smoothing}
-        means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
-        tables.append(means.assign(drawn="mean", band=kinds, **same))
-        tables += [
-            pd.DataFrame({"step": runs.index, "value": run}).assign(drawn="seed", seed=seed, **same)
-            for seed, run in zip(runs.columns, values, strict=True)
-        ]
+        ends, kinds = widened(*statistics.error_bars(values, errors, rng), values, runs.to_numpy().T, episodes)
+        tables += lines(study, method, runs, values, smoothing, ends, kinds)
     if not tables:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(tables).assign(environment=environment, task=task, quantity=SCORE, source="ours").reindex(columns=COLUMNS)
+
+
+def lines(
+    study: Study, method: str, runs: pd.DataFrame, values: np.ndarray, smoothing: int, ends: np.ndarray, band: str | list[str]
+) -> list[pd.DataFrame]:
+    """A method as drawn: the rows of its mean with the band, then those of each seed.
+
+    Args:
+        runs: their index is along the horizontal axis, their columns are seeds.
+        values: what is drawn of them [seeds, steps], means over windows of `smoothing`.
+        ends, band: ends [2, steps] of the band, and its kind, of all or of each step.
+    """
+    same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": smoothing}
+    means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": ends[0], "high": ends[1]})
+    seeds = [
+        pd.DataFrame({"step": runs.index, "value": run}).assign(drawn="seed", seed=seed, **same)
+        for seed, run in zip(runs.columns, values, strict=True)
+    ]
+    return [means.assign(drawn="mean", band=band, **same), *seeds]
 
 
 def widened(band: np.ndarray, kind: str, values: np.ndarray, scores: np.ndarray, episodes: int) -> tuple[np.ndarray, list[str]]:

@@ -15,9 +15,9 @@ import pandas as pd
 
 from sensei.analysis import published, statistics
 from sensei.analysis.cards import read_table
+from sensei.analysis.figures.contract import not_counted
 from sensei.analysis.inputs import Inputs
-from sensei.analysis.scores import missing_runs, present
-from sensei.core.errors import SenseiError
+from sensei.analysis.scores import Run, missing_runs, present
 from sensei.core.rng import generator
 from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
@@ -61,19 +61,14 @@ class EpisodeFigure:
                 table["return_per_step"] = table["potential"] / table["length"]
             tables.append(table.assign(environment=environment, method=method, seed=seed, number=np.arange(1, len(table) + 1)))
         if not tables:
-            raise SenseiError(
-                f"figure {self.name} draws what no environment of the study counts",
-                found=", ".join(study.environments),
-                expected=f"an environment with {self.mark} among its `events`",
-                hint=f"remove {self.name} from `figures`",
-            )
+            raise not_counted(self.name, study, self.mark)
         return pd.concat(tables, ignore_index=True)
 
-    def missing(self, study: Study, data: pd.DataFrame) -> list[str]:
+    def missing(self, study: Study, data: pd.DataFrame) -> list[Run]:
         """The exploration runs there that have no finished episode."""
         counted = counting(self.mark, study)
         lacking = missing_runs(study, data[["environment", "method", "seed"]], ("explore",))
-        return [run for run in lacking if run.split()[0] in counted]
+        return [run for run in lacking if run.environment in counted]
 
 
 def counting(event: str, study: Study) -> list[str]:
@@ -93,14 +88,8 @@ def over_episodes(study: Study, episodes: pd.DataFrame, environment: str, metric
         if runs.empty:
             continue
         values = statistics.moving_average(runs.to_numpy(float).T, window)
-        (low, high), band = statistics.error_bars(values, errors, generator(0, "episodes", environment, metric, method))
-        same = {"method": method, "title": study.methods[method].title, "seeds": len(values), "smoothing": window}
-        means = pd.DataFrame({"step": runs.index, "value": values.mean(axis=0), "low": low, "high": high})
-        tables.append(means.assign(drawn="mean", band=band, **same))
-        tables += [
-            pd.DataFrame({"step": runs.index, "value": run}).assign(drawn="seed", seed=seed, **same)
-            for seed, run in zip(runs.columns, values, strict=True)
-        ]
+        ends, band = statistics.error_bars(values, errors, generator(0, "episodes", environment, metric, method))
+        tables += curves.lines(study, method, runs, values, window, ends, band)
     quantity = metric.replace("_", " ")
     table = pd.concat(tables).assign(environment=environment, task=metric, quantity=quantity, source="ours")
     return table.reindex(columns=curves.COLUMNS)

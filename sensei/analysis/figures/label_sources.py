@@ -1,14 +1,7 @@
 """Interactions by who labelled the pairs and where the frames are from (paper Fig. 14)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.figures.interactions import Interactions
-
-if TYPE_CHECKING:
-    from sensei.analysis.figures.bar_panels import Rows
 
 
 class LabelSources(Interactions, Figure):
@@ -17,7 +10,4 @@ class LabelSources(Interactions, Figure):
     title = "interactions by annotator and data (paper Fig. 14)"
     published = (14,)
     what = "Interactions during exploration by annotator and data, totals over a run"
-
-    def further_rows(self, environment: str) -> Rows:
-        """None: the early checkpoints are of other methods."""
-        return []
+    checkpoints = False  # they are of other methods

@@ -11,7 +11,7 @@ from sensei.analysis import published, style
 from sensei.analysis.figures import captions
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.inputs import Inputs
-from sensei.analysis.scores import missing_runs, present
+from sensei.analysis.scores import Run, missing_runs, present
 from sensei.analysis.style import Drawing
 from sensei.core.errors import SenseiError
 from sensei.study.layout import Layout, RunFiles
@@ -91,15 +91,12 @@ class Training(Figure):
             raise SenseiError("figure training: no run of the study logs losses", hint="remove training from `figures`")
         return pd.concat(tables, ignore_index=True)
 
-    def missing(self, study: Study, data: pd.DataFrame) -> list[str]:
+    def missing(self, study: Study, data: pd.DataFrame) -> list[Run]:
         """Exploration runs that log something in some other seed, and have no log."""
         table = data.rename(columns={"name": "method", "run": "seed"})
         logging = set(zip(table["environment"], table["method"], strict=True))
-        return [
-            run
-            for run in missing_runs(study, table[["environment", "method", "seed"]], self.phases)
-            if (run.split()[0], run.split()[2]) in logging
-        ]
+        lacking = missing_runs(study, table[["environment", "method", "seed"]], self.phases)
+        return [run for run in lacking if (run.environment, run.method) in logging]
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
         """A block of panels for each environment; quantities that no run there has are left out."""

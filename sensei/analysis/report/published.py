@@ -11,7 +11,7 @@ from sensei.analysis.claims import published_pair
 from sensei.analysis.figures import registry
 from sensei.analysis.report import data_url, of_frame, rendered, text_cell
 from sensei.analysis.tables import markdown
-from sensei.core.files import atomic
+from sensei.core.files import write_text
 from sensei.study.layout import PUBLISHED, published_figure, published_report, published_table
 
 
@@ -52,10 +52,10 @@ def make(folder: Path = PUBLISHED) -> list[Path]:
     for name, table in tables().items():
         texts = table.values.to_csv(index=False, lineterminator="\n"), markdown(table.values)
         for path, text in zip(published_table(name, folder), texts, strict=True):
-            _write(path, text)
+            write_text(path, text)
             written.append(path)
     page = published_report(folder)
-    _write(page, build(folder))
+    write_text(page, build(folder))
     return [*written, page]
 
 
@@ -84,8 +84,3 @@ def _claim(claim: Any) -> list[dict[str, Any]]:
     values = map(style.count, published_pair(claim))
     sides = [f"{titles[name]} {value}" for name, value in zip((claim.better, claim.worse), values, strict=True)]
     return [text_cell(text) for text in (claim.figure, titles[claim.environment], claim.statement, *sides)]
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

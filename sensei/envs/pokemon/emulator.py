@@ -29,7 +29,6 @@ with _windowless():
     from pyboy import PyBoy
 
 BUTTONS = ("down", "left", "right", "up", "a", "b")  # of the paper's actions, in their order
-HEIGHT, WIDTH = 144, 160
 BOOT_FRAMES = 600  # ten seconds: the maker's logo and what a game shows before it listens
 
 

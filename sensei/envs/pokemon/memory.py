@@ -14,7 +14,7 @@ BATTLE = 0xD057  # wIsInBattle: 0 none, 1 wild, 2 trainer, 255 lost
 FLAGS = slice(0xD747, 0xD761)  # wEventFlags, as far as PokeGym counts them: all that happens before the first badge and more
 TICKET = 0xD754, 1  # of the museum, address and bit mask: no event, says PokeGym
 FLAGS_AT_START = 13  # events that PokeGym's start state has already
-OPPONENT_SIZE, OPPONENT_LEVEL = 0xD89C, 0xD8C5  # wEnemyPartyCount; level of the first record
+OPPONENT_LEVEL = 0xD8C5  # of the first record of wEnemyMons
 LARGEST = 100  # level; what is beyond is no party, but memory of another game
 POKEDEX = {  # those of the paper's Figure 25 -> number
     "squirtle": 7,

@@ -39,6 +39,10 @@ class TrainingConfig(Section):
     )
     tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
 
+    def updates(self, steps: int) -> float:
+        """Updates of the world model in so many agent steps."""
+        return steps * self.train_ratio / (self.batch_size * self.batch_length)
+
     @field_validator("compile", mode="before")
     @classmethod
     def off_is_a_word(cls, value: Any) -> Any:

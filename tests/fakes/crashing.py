@@ -1,6 +1,6 @@
 """Stages that crash at a chosen moment: `crash.c` between them and the disk, one process for each attempt.
 
-A nursery process imports everything once; every attempt is a fork of it, so that thousands can be made.
+A nursery process imports and reads everything once; every attempt is a fork of it, so that thousands can be made.
 """
 
 import ctypes
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from helpers import ROOT, environment
 
 from sensei.core.files import sha256
+from sensei.core.provenance import closure
 
 SOURCE = Path(__file__).with_name("crash.c")
 IMPORTS = (
@@ -160,6 +161,7 @@ if __name__ == "__main__":
 
     for module in IMPORTS:
         importlib.import_module(module)
+    closure(name for name in IMPORTS if name.startswith("sensei."))  # reads the code that manifests name
     loaded = ctypes.CDLL(sys.argv[1])
     loaded.crash_arm.argtypes, loaded.crash_trace.restype = (ctypes.c_char_p, ctypes.c_long, ctypes.c_int), ctypes.c_char_p
     serve(loaded)

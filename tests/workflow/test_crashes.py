@@ -46,12 +46,19 @@ STAGES = {  # in order
     "tables": "tables",
     "report": "report",
 }
+FEW = {"workers": 1, "explore_steps": 80, "learn_steps": 40, "ppo_steps": 80, "prefill": 60, "evaluate_every": 40, "train_ratio": 4}
 TRAINING = ("explore", "explore with a reward", "learn", "learn on policy")
 
 
 def words(stage: str) -> list[str]:
     name, *rest = STAGES[stage].split()
     return [name, "--study", f"results/toys/{'asked' if 'local_server' in rest else 'study'}.yaml", *rest]
+
+
+def toys() -> Study:
+    """The study of toys with one worker and few updates: what happens on the disk is the same."""
+    given = read_yaml(TOYS)
+    return load_study(given | {"training": given["training"] | FEW}, source="toys.yaml")
 
 
 def asking() -> Study:
@@ -73,7 +80,7 @@ def server() -> Iterator[str]:
 def nursery(server, tmp_path_factory) -> Iterator[Nursery]:
     folder = tmp_path_factory.mktemp("toys")
     (folder / "results" / "toys").mkdir(parents=True)
-    for name, study in (("study", load_study(read_yaml(TOYS), source="toys.yaml")), ("asked", asking())):
+    for name, study in (("study", toys()), ("asked", asking())):
         (folder / "results" / "toys" / f"{name}.yaml").write_text(dump_study(study))
     nursery = Nursery(folder, folder / "results", {"OPENAI_BASE_URL": server, "OPENAI_API_KEY": "none"})
     yield nursery

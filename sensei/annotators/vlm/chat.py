@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sensei.annotators.prompts import Prompt
 from sensei.annotators.questions import Answer, Question, picture_hash
-from sensei.core.files import write_json
+from sensei.core.files import remove_temporaries, write_json
+from sensei.core.locks import held
 from sensei.preferences.frames import Frames
 from sensei.preferences.pair import Label, Pair, Reply, Side
 
@@ -66,7 +67,9 @@ def keep_first_turn(path: Path, inquiry: Inquiry, reply: str) -> FirstTurn:
     """Write what was asked once beside the labels, with its reply and the key under which the ledger has them."""
     asked = inquiry.question
     about = {"model": asked.model, "prompt": asked.prompt, "version": asked.version, "picture": asked.first, "ledger": asked.key}
-    write_json(path, about | {"question": asked.text, "reply": reply})
+    with held(path.with_name(f".{path.name}.lock"), f"writing {path}"):  # shards are annotated side by side
+        remove_temporaries(path)
+        write_json(path, about | {"question": asked.text, "reply": reply})
     return FirstTurn(inquiry.sides[0], asked.text, reply)
 
 

@@ -21,7 +21,7 @@ class Experience:
         self.training = training = run.settings.training
         capacity = min(training.replay_capacity, 2 * run.steps)
         spec, slack = environments.spec(Has.REPLAY), 2 * training.checkpoint_every
-        self.replay = Replay(run.files.replay, spec, capacity, environments.workers, slack)
+        self.replay = Replay(run.files.replay, spec, capacity, environments.workers, slack, training.flag_windows)
         self.rng = generator(run.seed, "replay")
         self.feed = Feed(self.replay, self.rng, training.batch_size, training.batch_length, run.device)
         self.random = UniformActions(spaces_of(environments), run.seed, "prefill")

@@ -17,6 +17,7 @@ SPEC = {
     "step": ((), np.dtype(np.int64)),
     "number": ((), np.dtype(np.int64)),
     "image": ((2, 2, 3), np.dtype(np.uint8)),
+    "flags": ((2,), np.dtype(np.uint8)),
     "is_first": ((), np.dtype(bool)),
     "is_terminal": ((), np.dtype(bool)),
 }
@@ -38,6 +39,7 @@ class Counter:
             "step": np.array(self.step),
             "number": np.array(self.number),
             "image": np.stack([np.full((2, 2, 3), self.number[w] % 256, np.uint8) for w in workers]),
+            "flags": np.array([[1, self.step[w] >= 3] for w in workers], np.uint8),  # the second one turns on at the fourth step
             "is_first": np.array([self.step[w] == 0 for w in workers]),
             "is_terminal": np.array([self.step[w] == length[w] - 1 for w in workers]),
         }
@@ -48,8 +50,8 @@ class Counter:
         return rows
 
 
-def filled(folder: Path, lengths: list[list[int]], capacity: int, steps: int, slack: int = 5) -> tuple[Replay, Counter]:
-    replay, counter = Replay(folder, SPEC, capacity, len(lengths), slack), Counter(lengths)
+def filled(folder: Path, lengths: list[list[int]], capacity: int, steps: int, slack: int = 5, **options) -> tuple[Replay, Counter]:
+    replay, counter = Replay(folder, SPEC, capacity, len(lengths), slack, **options), Counter(lengths)
     for _ in range(steps):
         replay.add(counter.rows())
     return replay, counter
@@ -74,6 +76,33 @@ def test_windows_never_cross_an_episode_and_hold_the_newest_steps(lengths, capac
     assert (sample["number"] >= np.array(counter.number)[sample["worker"]] - readable).all()
     assert (sample["number"] < np.array(counter.number)[sample["worker"]]).all()
     assert (sample["image"] == (sample["number"] % 256)[..., None, None, None]).all()
+
+
+@given(lengths_of_workers, st.integers(8, 60), st.integers(20, 80), st.integers(2, 15), st.integers(0, 5))
+def test_windows_hold_a_flag_that_turns_on_where_they_should(lengths, capacity, steps, length, seed):
+    """Each with the step before; never one that has left the ring; every one of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        replay, _ = filled(Path(folder), lengths, capacity, steps, flag_windows=1.0)
+        uniform, _ = filled(Path(folder) / "uniform", lengths, capacity, steps)
+        batch, seen = replay.sample(60, length, np.random.default_rng(seed)), set()
+        there = uniform.sample(400, length, np.random.default_rng(seed))
+        fields = (there[key].ravel() for key in ("worker", "number", "step", "is_first"))
+        can = {(worker, number) for worker, number, step, first in zip(*fields, strict=True) if step == 3 and not first}
+        for row in range(60):
+            first = 1 + int(np.argmax(np.append(batch["is_first"][row, 1:], True)))
+            turn = np.flatnonzero(batch["step"][row, 1:first] == 3) + 1
+            assert (len(turn) == 1) or not can
+            seen |= {(batch["worker"][row, t], batch["number"][row, t]) for t in turn}
+    assert can <= seen or len(can) > 6, "one of them is never drawn"
+
+
+def test_a_share_of_the_windows_holds_one(tmp_path):
+    replay, _ = filled(tmp_path, [[200]], 400, 400, flag_windows=0.3)
+    steps = replay.sample(2000, 10, np.random.default_rng(0))["step"]
+    held = ((steps[:, :-1] == 2) & (steps[:, 1:] == 3)).any(1).mean()
+    assert abs(held - (0.3 + 0.7 * 9 / 200)) < 0.04
+    places = np.argmax(steps == 3, 1)[(steps == 3).any(1)]
+    assert set(places) <= set(range(10)), "an episode that begins three steps before leaves no room for more"
 
 
 def test_a_new_window_in_a_row_begins_with_its_episode(tmp_path):
@@ -126,10 +155,11 @@ def test_restored_replay_holds_exactly_the_steps_of_the_checkpoint(tmp_path, ste
     assert all(np.array_equal(before[key], after[key]) for key in SPEC)
 
 
-def test_a_restored_replay_goes_on_as_if_never_stopped(tmp_path):
-    straight, counter = filled(tmp_path / "straight", [[7], [4, 11]], 30, 40)
-    replay, same = filled(tmp_path / "stopped", [[7], [4, 11]], 30, 40)
-    again = Replay(tmp_path / "stopped", SPEC, 30, 2, slack=5)
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_restored_replay_goes_on_as_if_never_stopped(share, tmp_path):
+    straight, counter = filled(tmp_path / "straight", [[7], [4, 11]], 30, 40, flag_windows=share)
+    replay, same = filled(tmp_path / "stopped", [[7], [4, 11]], 30, 40, flag_windows=share)
+    again = Replay(tmp_path / "stopped", SPEC, 30, 2, slack=5, flag_windows=share)
     again.restore(replay.checkpoint())
     for _ in range(25):
         straight.add(counter.rows())

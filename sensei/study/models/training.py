@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from sensei.study.models.bounds import Count, Ratio, Rounds, RunsOnCard, Steps, Workers
+from sensei.study.models.bounds import Count, Ratio, Rounds, RunsOnCard, Share, Steps, Workers
 from sensei.study.models.section import Section
 
 LARGEST_BATCH = 2**20  # steps; pictures of 64 pixels fill 50 GB as numbers
@@ -26,6 +26,12 @@ class TrainingConfig(Section):
     batch_length: Count = Field(64, ge=2)
     train_ratio: Ratio = Field(512, description="replayed steps per agent step")
     prefill: Steps = Field(1024, description="agent steps of the random policy before the first update")
+    flag_windows: Share = Field(
+        0.0,
+        description="share of a batch's windows that hold a step at which a flag turns on, a key that is taken say, once there is one; 0: "
+        "all windows are drawn uniformly (paper). Such steps are one of hundreds, and so are those before them, in which the key is still "
+        "in view",
+    )
     replay_capacity: Steps = Field(1_000_000, description="steps kept")
     evaluate_every: Steps = Field(10_000, description="agent steps between evaluations of a task run")
     evaluate_episodes: Rounds = Field(1, description="episodes of one evaluation (paper: 1 a seed)")

@@ -29,7 +29,7 @@ def make_env(root) -> Iterator:
         env.close()
 
 
-@pytest.mark.parametrize("name", ["minihack_keyroom_s5", "minihack_keyroom_s15"])
+@pytest.mark.parametrize("name", [f"minihack_keyroom_s{side}" for side in (5, 7, 9, 11, 15)])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_keyroom_key_door_exit(make_env, name, seed):
     player = RoomPlayer(make_env(name), seed)

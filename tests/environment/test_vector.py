@@ -206,7 +206,7 @@ def test_a_worker_killed_from_outside_is_an_error():
 
 
 def test_an_unknown_level_is_the_same_clear_error_as_without_workers():
-    with pytest.raises(SenseiError, match="found Nowhere, expected one of KeyRoom-S15, KeyRoom-S5, KeyChest"):
+    with pytest.raises(SenseiError, match="found Nowhere, expected one of KeyRoom-S5, .*KeyRoom-S15, KeyChest"):
         VectorEnvironment(config("minihack_keyroom_s5", level="Nowhere"), 16, 0, "train", 2)
 
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -125,9 +126,9 @@ class KeyChest(_Repaired, MiniHackNavigation):
         return level.get_des()
 
 
+SUBROOMS = {5: 2, 7: 2, 9: 3, 11: 4, 15: 5}  # side of the room -> of the locked one in it; MiniHack has 5 and 15
 LEVELS: dict[str, Callable[[int], KeyRoom | KeyChest]] = {
-    "KeyRoom-S15": lambda episode_steps: KeyRoom(episode_steps, room_size=15, subroom_size=5),
-    "KeyRoom-S5": lambda episode_steps: KeyRoom(episode_steps, room_size=5, subroom_size=2),
+    **{f"KeyRoom-S{side}": partial(KeyRoom, room_size=side, subroom_size=inner) for side, inner in SUBROOMS.items()},
     "KeyChest": KeyChest,
 }
 

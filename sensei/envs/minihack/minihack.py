@@ -11,7 +11,7 @@ from sensei.study.models.environment import EnvironmentConfig
 
 
 class MiniHackEnvironment(Environment):
-    """KeyRoom-S15, KeyRoom-S5 or KeyChest.
+    """KeyRoom, with rooms of 5 to 15 tiles a side, or KeyChest.
 
     Observation: the 5x5 cells around the hero, resized by nearest neighbour from 80x80, and flags = [key in inventory].
     Reward: MiniHack's (1 for success, -0.01 for actions that take no game time), clipped to [0, 1]. Terminated only by success or

@@ -30,7 +30,7 @@ def make_env(root) -> Iterator:
 
 
 @pytest.mark.parametrize("name", [f"minihack_keyroom_s{side}" for side in (5, 7, 9, 11, 15)])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1, 3])  # of which none begins on the key
 def test_keyroom_key_door_exit(make_env, name, seed):
     player = RoomPlayer(make_env(name), seed)
     player.go_to_door()

@@ -15,7 +15,7 @@ Width = Annotated[int, Field(ge=8, le=2**14, multiple_of=8)]  # what a vector an
 Classes = Annotated[int, Field(ge=4, le=256, multiple_of=4)]
 Rounds = Annotated[int, Field(ge=1, le=10**5)]  # of the same work: epochs, episodes
 Pairs = Annotated[int, Field(ge=1, le=10**8)]  # a row of a table each, and the price of a question
-Side = Annotated[int, Field(ge=16, le=1024, multiple_of=8)]  # pixels; the convolutions halve it three times, the replay keeps its square
+Side = Annotated[int, Field(ge=16, le=1024, multiple_of=4)]  # pixels; the convolutions halve it twice at least, the replay keeps its square
 Share = Annotated[float, Field(ge=0, le=1)]
 Mix = Annotated[float, Field(ge=0, lt=1)]  # a share that leaves something of the rest
 Percent = Annotated[float, Field(ge=0, le=100)]

@@ -25,6 +25,7 @@ class Agent:
         steps_option: key of `training` that says how long its task runs are; null there: learn_steps.
         seconds_per_update: for time limits on a cluster.
         counts_for: updates that one call of `update` is logged as.
+        behaviours: what it can act with: "explore", "task" or both; the one it was trained to act with first.
     """
 
     explores = False
@@ -34,6 +35,16 @@ class Agent:
     steps_option = "learn_steps"
     seconds_per_update = 0.0
     counts_for = 1
+    behaviours: tuple[str, ...] = ("task",)
+
+    def act_as(self, behaviour: str) -> None:
+        """Choose the behaviour that `policy` acts with from now on.
+
+        Raises:
+            SenseiError: it has none of that name.
+        """
+        if behaviour not in self.behaviours:
+            raise SenseiError("the agent has no such behaviour", found=behaviour, expected=f"one of {', '.join(self.behaviours)}")
 
     def initial_policy_state(self, workers: int) -> Any:
         """What `policy` is given with the first observation."""

@@ -75,6 +75,8 @@ class DreamerAgent(nn.Module, Agent):
         self.world_model = WorldModel(config, spaces.flags, spaces.actions, reward_gradient=not exploring, tasks=tasks)
         self.task = self._behaviour(["extrinsic"], "none", TASK_WEIGHTS)
         self.exploration = self._behaviour(method.sources, method.gate, weights) if exploring else None
+        self.behaviours = ("explore", "task") if exploring else ("task",)
+        self.acts_as = self.behaviours[0]
         self.sources = nn.ModuleDict({"extrinsic": Extrinsic(Made(self.world_model, spaces, self.settings, method, Extrinsic.Options()))})
         for name in method.sources if exploring else ():
             if name != "extrinsic":
@@ -120,12 +122,17 @@ class DreamerAgent(nn.Module, Agent):
         index = torch.zeros(workers, size.stoch, dtype=torch.int64, device=self.device)
         return PolicyState(State(deter, index), torch.zeros(workers, self.spaces.actions, device=self.device))
 
+    def act_as(self, behaviour: str) -> None:
+        """Choose between the exploration behaviour and the task behaviour that has learned beside it."""
+        super().act_as(behaviour)
+        self.acts_as = behaviour
+
     @torch.no_grad()
     def policy(self, rows: Rows, state: PolicyState, generator: torch.Generator | None = None) -> tuple[np.ndarray, PolicyState]:
         """Act by sampling, with the exploration behaviour while exploring and with the task behaviour else."""
         generator = generator or self.generators["act"]
         shown = {name: torch.from_numpy(rows[name]).to(self.device) for name in fields(Has.POLICY)}
-        actor = self.task.actor if self.exploration is None else self.exploration.actor
+        actor = (self.task if self.acts_as == "task" else self.exploration).actor
         uniform = torch.rand(state.model.index.shape, generator=generator, device=self.device)
         with kernels(self.settings.training.compile):
             model = self.world_model.observe_step(state.model, state.action, **shown, uniform=uniform)

@@ -16,6 +16,7 @@ class RandomAgent(Agent):
 
     explores = True
     learns = False
+    behaviours = ("explore",)
 
     def __init__(
         self, spaces: Spaces, settings: Settings, method: Method, weights: ExplorationConfig, phase: Phase, seed: int, device: str = "cpu"

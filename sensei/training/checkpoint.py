@@ -10,8 +10,9 @@ import struct
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -42,18 +43,22 @@ def plain(value: Any) -> Any:
     return sys.intern(value) if isinstance(value, str) else value
 
 
-def load(path: Path, device: str = "cpu", arrays: bool = False) -> dict[str, Any]:
+def load(source: Path | IO[bytes], device: str = "cpu", arrays: bool = False, name: str | None = None) -> dict[str, Any]:
     """Read a checkpoint; a damaged file is an error that names it.
 
     Args:
         arrays: the file also holds numpy arrays and named tuples (the state of our own run). Without it only tensors and plain
             values are accepted, so that an agent from elsewhere cannot run code.
+        name: what messages call the file.
     """
+    path = name or source
     try:
-        with zipfile.ZipFile(path) as file:  # torch itself does not compare the checksums
+        with zipfile.ZipFile(source) as file:  # torch itself does not compare the checksums
             if broken := file.testzip():
                 raise zipfile.BadZipFile(f"wrong checksum of {broken}")
-        return torch.load(path, map_location=device, weights_only=not arrays)
+        if not isinstance(source, Path):
+            source.seek(0)
+        return torch.load(source, map_location=device, weights_only=not arrays)
     except FileNotFoundError as error:
         raise SenseiError(f"there is no checkpoint {path}") from error
     except DAMAGE as error:
@@ -61,12 +66,21 @@ def load(path: Path, device: str = "cpu", arrays: bool = False) -> dict[str, Any
         raise SenseiError(f"checkpoint {path} is damaged", found=found, hint=f"delete {path} and run again") from error
 
 
-def check_identity(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise if a checkpoint was made with other settings, listing the first few that differ."""
+def check_run(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise if a checkpoint belongs to a run with another description, listing the first few values that differ."""
+    saved, wanted = dict(_flat(saved)), dict(_flat(wanted))
     differing = [key for key in sorted({*saved, *wanted}) if saved.get(key) != wanted.get(key)]
     if differing:
         keys = ", ".join(f"{key} ({saved.get(key)} -> {wanted.get(key)})" for key in differing[:5])
         raise SenseiError(f"checkpoint {path} belongs to another configuration: {keys}", hint=f"delete {path.parent} to start the run anew")
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _flat(part, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, value
 
 
 def part(path: Path, *, grows: bool = False) -> dict[str, Any]:

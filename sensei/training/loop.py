@@ -105,7 +105,7 @@ class Loop:
                 self.turn()
             self._save_progress()
             self._evaluate()
-        write_outputs(self.run, self.step, self.agent, self.episodes, self.logger)
+        write_outputs(self.run, self.step, self.agent, spaces_of(self.environments), self.episodes, self.logger)
 
     def begin(self) -> None:
         """Begin the first episodes, or go back to the checkpoint if there is one."""
@@ -207,7 +207,8 @@ class Loop:
         """One consistent state; what it refers to on disk is written before it, what it replaces is deleted after it."""
         files = self.run.files
         state = {
-            "identity": self.run.identity(),
+            "run": self.run.description(),
+            "spaces": tuple(spaces_of(self.environments)),
             "kernels": choice.decision().as_json() if choice.taken() else None,
             "step": self.step,
             "updates": self.updates,

@@ -9,6 +9,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.files import remove_temporaries, writing
 from sensei.core.rng import torch_generator
 from sensei.replay import digests
+from sensei.replay.step import Spaces
 from sensei.training import checkpoint
 from sensei.training.episodes import Episodes
 from sensei.training.evaluate import record_video
@@ -47,22 +48,23 @@ def _whole_state(run: Run) -> tuple[dict[str, Any] | None, str | None]:
         state = checkpoint.load(files.state, run.device, arrays=True)  # what acting goes on with stays where it is loaded
     except SenseiError as error:
         return None, error.what
-    checkpoint.check_identity(files.state, state["identity"], run.identity())
+    checkpoint.check_run(files.state, state.get("run", {}), run.description())
     fault = checkpoint.fault(files.folder, state["parts"])
     if fault is None and state["experience"]:
         fault = digests.fault(files.replay, state["experience"]["replay"])
     return (None, fault) if fault else (state, None)
 
 
-def write_outputs(run: Run, step: int, agent: Agent, episodes: Episodes, logger: Logger) -> None:
+def write_outputs(run: Run, step: int, agent: Agent, spaces: Spaces, episodes: Episodes, logger: Logger) -> None:
     """Write the outputs of a complete run and delete its state: the state itself first, so that a kill leaves a whole one or none.
 
     Args:
         step: agent steps taken.
+        spaces: of its environments.
     """
     episodes.keep_running()
     episodes.write(run.files.events)
-    content = {"agent": agent.checkpoint(), "identity": run.identity(), "step": step}
+    content = {"agent": agent.checkpoint(), "run": run.description(), "spaces": tuple(spaces), "step": step}
     checkpoint.save(run.files.agent, checkpoint.plain(content))
     record_video(run, agent, torch_generator(run.seed, "video", device=run.device))
     logger.publish()

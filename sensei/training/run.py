@@ -1,6 +1,5 @@
 """What one training run is, independent of the study it belongs to."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,16 +59,12 @@ class Run:
         """`cpu` or `cuda`."""
         return device_of(self.settings.training.device)
 
-    def identity(self) -> dict[str, Any]:
-        """All that determines the result, flat and comparable; a checkpoint of another identity is refused."""
+    def description(self) -> dict[str, Any]:
+        """All that determines the result, as plain values: from them the agent is made again, and a checkpoint of others is refused."""
         settings = self.settings.model_dump(mode="json", exclude={"training": {"runs_per_gpu"}})
-        parts = {"settings": settings, "method": self.method.model_dump(mode="json")}
-        parts |= {"weights": self.weights.model_dump(mode="json")}
-        parts |= {name: getattr(self, name) for name in ("phase", "task", "steps", "seed")}
-        for name in ("reward_model", "explored_agent"):
-            path = getattr(self, name)
-            parts[name] = sha256(path) if path else None
-        return dict(_flat(parts))
+        models = {"settings": settings, "method": self.method.model_dump(mode="json"), "weights": self.weights.model_dump(mode="json")}
+        digests = {name: sha256(path) if (path := getattr(self, name)) else None for name in ("reward_model", "explored_agent")}
+        return models | {name: getattr(self, name) for name in ("phase", "task", "steps", "seed")} | digests
 
 
 def exploration_run(study: Study, environment: str, method: str, seed: int, folder: Path) -> Run:
@@ -93,11 +88,3 @@ def task_run(study: Study, environment: str, task: str, method: str, seed: int, 
     """The run of `method` on `task` as `study` describes it; the explored agent is left to the caller."""
     run = exploration_run(study, environment, method, seed, folder)
     return replace(run, phase="learn", task=task, steps=run.method.learn_steps(run.settings.training))
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _flat(part, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, value

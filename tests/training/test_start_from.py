@@ -91,8 +91,8 @@ def test_a_task_run_starts_from_the_file_and_says_so(explored, tmp_path):
     assert len(scores(tmp_path / "explored")) == len(scores(tmp_path / "scratch")) == 4
     first, scratch = (next(line for line in lines(tmp_path / name) if "loss/image" in line) for name in ("explored", "scratch"))
     assert first["loss/image"] < scratch["loss/image"], "an explored model knows the pictures"
-    identity = torch.load(tmp_path / "explored" / "agent.pt", weights_only=True)["identity"]
-    assert len(identity["explored_agent"]) == 64, "the digest of the file"
+    run = torch.load(tmp_path / "explored" / "agent.pt", weights_only=True)["run"]
+    assert len(run["explored_agent"]) == 64, "the digest of the file"
 
 
 def test_a_run_without_its_explored_agent_or_with_a_damaged_one_is_refused(explored, tmp_path):

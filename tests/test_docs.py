@@ -13,6 +13,7 @@ import typer
 from fakes.guide import blocks
 from helpers import ROOT
 
+import sensei
 from sensei.cli.main import app
 from sensei.replay.episodes import episode_name
 from sensei.study.layout import CONFIG_FOLDER, Layout, manifest_of
@@ -33,7 +34,15 @@ ROOTS = [ROOT, *(ROOT / name for name in ("sensei", "tests", "docs", "config", "
 ENDS = "py|smk|c|ya?ml|md|csv|lock|toml|json|png|sh|rst|html|parquet|npz|safetensors|sqlite|jsonl|pt|mp4"
 FILE = re.compile(rf"(?<![\w/.{{<~-])((?:\.\./)*[\w.-]+(?:/[\w.*{{}}-]+)*\.(?:{ENDS}))(?![\w/])")
 MODULE = re.compile(r"(?<![\w.])(sensei(?:\.\w+)+)")
-THE_READERS = {"gpu.json", "replies.csv", "first_times.csv", "mine.csv"}  # what is written in the documents, and what a reader has
+THE_READERS = {
+    "play.mp4",
+    "dream.mp4",
+    "dream.png",
+    "gpu.json",
+    "replies.csv",
+    "first_times.csv",
+    "mine.csv",
+}  # what is written in the documents, and what a reader has
 NOT_OURS = {"qpos_objects", "ANTIALIAS", "FILE"}  # names of Robodesk's package and of Pillow; "any file"
 SPOKEN = ("description", "help", "hint")  # arguments whose strings people read
 
@@ -116,7 +125,7 @@ def module_exists(name: str) -> bool:
         file = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
         if file.exists():
             return length == len(parts) or has(".".join(parts[length:]), defined_in(file))
-    return False
+    return parts[1:] in ([name] for name in sensei.__all__)
 
 
 # Names and keys -----------------------------------------------------------------------------------------------------

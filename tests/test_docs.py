@@ -34,15 +34,8 @@ ROOTS = [ROOT, *(ROOT / name for name in ("sensei", "tests", "docs", "config", "
 ENDS = "py|smk|c|ya?ml|md|csv|lock|toml|json|png|sh|rst|html|parquet|npz|safetensors|sqlite|jsonl|pt|mp4"
 FILE = re.compile(rf"(?<![\w/.{{<~-])((?:\.\./)*[\w.-]+(?:/[\w.*{{}}-]+)*\.(?:{ENDS}))(?![\w/])")
 MODULE = re.compile(r"(?<![\w.])(sensei(?:\.\w+)+)")
-THE_READERS = {
-    "play.mp4",
-    "dream.mp4",
-    "dream.png",
-    "gpu.json",
-    "replies.csv",
-    "first_times.csv",
-    "mine.csv",
-}  # what is written in the documents, and what a reader has
+# What is written in the documents, and what a reader has.
+THE_READERS = {"play.mp4", "dream.mp4", "dream.png", "gpu.json", "replies.csv", "first_times.csv", "mine.csv"}
 NOT_OURS = {"qpos_objects", "ANTIALIAS", "FILE"}  # names of Robodesk's package and of Pillow; "any file"
 SPOKEN = ("description", "help", "hint")  # arguments whose strings people read
 

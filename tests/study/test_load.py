@@ -178,7 +178,7 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path):
     path.write_text("- a\n- b\n")
     with pytest.raises(SenseiError, match=re.escape(str(path))):
         load_study(path)
-    with pytest.raises(SenseiError, match="no file"):
+    with pytest.raises(SenseiError, match="there is no study .*absent.yaml: expected one of config, "):
         load_study(tmp_path / "absent.yaml")
 
 

@@ -322,6 +322,6 @@ def test_every_target_and_study_of_snakemake_and_make_exists():
                 target = not option.startswith("-") and re.fullmatch(r"[a-z_]+", word) and word not in targets
                 wrong += [f"{path.name}: snakemake {line}: {word}"] if study or target else []
         wrong += [f"{path.name}: make {goal}" for goal in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE) if goal not in goals]
-        studies = re.findall(r"STUDY=(\w+)", text)
+        studies = re.findall(r"STUDY=([\w/-]+)", text)
         wrong += [f"{path.name}: STUDY={study}" for study in studies if not (CONFIG_FOLDER / f"{study}.yaml").exists()]
     assert not wrong, "\n".join(["there is no", *wrong])

@@ -27,14 +27,14 @@ from sensei.study.stage import own_stage
 def _read(path: Path, folder: Path) -> dict[str, Any]:
     """A study file; for one that is not there, the names of those that are."""
     if not path.exists():
-        known = ", ".join(sorted(str(file.relative_to(folder).with_suffix("")) for file in _studies(folder)))
+        known = ", ".join(str(file.relative_to(folder).with_suffix("")) for file in _studies(folder))
         raise SenseiError(f"there is no study {path}", expected=f"one of {known}", hint="or name a file of your own, with its folder")
     return read_yaml(path)
 
 
 def _studies(folder: Path) -> list[Path]:
     """The study files that come with the checkout."""
-    return [*folder.glob("*.yaml"), *folder.glob("ablations/*.yaml")]
+    return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("ablations/*.yaml"))]
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

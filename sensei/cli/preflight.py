@@ -29,7 +29,7 @@ def preflight(
     from sensei.core.errors import SenseiError
     from sensei.study.preflight import missing, told
 
-    source, resolved, files = _named(study)
+    source, resolved, files = named(study)
     if lacking := missing(resolved, files, not offline, not elsewhere):
         raise SenseiError(told(lacking, str(source)))
     print(f"{source} lacks nothing")
@@ -43,7 +43,7 @@ def plan(
     from sensei.study.plan import plan as planned
     from sensei.study.plan import table
 
-    _, resolved, files = _named(study, told=not as_json)
+    _, resolved, files = named(study, told=not as_json)
     found = planned(resolved, files)
     if as_json:
         print(json.dumps(found.as_json(), indent=1))
@@ -54,7 +54,7 @@ def plan(
     print("\n".join([found.line(), *found.notes]))
 
 
-def _named(study: str, told: bool = True) -> tuple[Path, Study, Layout]:
+def named(study: str, told: bool = True) -> tuple[Path, Study, Layout]:
     """The file of a study, the study, and its folder, which was made by no other."""
     from sensei.study.folder import check_folder
     from sensei.study.load import load_study

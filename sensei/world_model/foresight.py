@@ -60,7 +60,7 @@ def signs(model: WorldModel, batch: Batch, events: dict[str, tuple[np.ndarray, R
 
 
 def _flag(model: WorldModel, flag: int, rows: torch.Tensor) -> torch.Tensor:
-    return torch.sigmoid(model.flags_decoder(rows)[:, flag])
+    return model.predict_flags(rows, rows[:, :0])[:, flag]
 
 
 def features_of(model: WorldModel, deter: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Exploration learns: from a fixed seed SENSEI's policy leaves uniform without collapsing, and brings more and more semantic reward.
 
-The toy is KeyDoor with 20 steps an episode. Its reward model is distilled from pairs, as a study's is, but likes to be beside the door with and
+The toy is KeyDoor with 20 steps an episode. Its reward model is distilled from pairs, as a study's is, but likes to be beside the door, with or
 without the key: where the hero is the world model knows within the minute that a test has, where keys are taken it does not.
 """
 

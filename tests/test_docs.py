@@ -13,6 +13,7 @@ import typer
 from fakes.guide import blocks
 from helpers import ROOT
 
+import sensei
 from sensei.cli.main import app
 from sensei.replay.episodes import episode_name
 from sensei.study.layout import CONFIG_FOLDER, Layout, manifest_of
@@ -33,7 +34,8 @@ ROOTS = [ROOT, *(ROOT / name for name in ("sensei", "tests", "docs", "config", "
 ENDS = "py|smk|c|ya?ml|md|csv|lock|toml|json|png|sh|rst|html|parquet|npz|safetensors|sqlite|jsonl|pt|mp4"
 FILE = re.compile(rf"(?<![\w/.{{<~-])((?:\.\./)*[\w.-]+(?:/[\w.*{{}}-]+)*\.(?:{ENDS}))(?![\w/])")
 MODULE = re.compile(r"(?<![\w.])(sensei(?:\.\w+)+)")
-THE_READERS = {"gpu.json", "replies.csv", "first_times.csv", "mine.csv"}  # what is written in the documents, and what a reader has
+# What is written in the documents, and what a reader has.
+THE_READERS = {"play.mp4", "dream.mp4", "dream.png", "gpu.json", "replies.csv", "first_times.csv", "mine.csv"}
 NOT_OURS = {"qpos_objects", "ANTIALIAS", "FILE"}  # names of Robodesk's package and of Pillow; "any file"
 SPOKEN = ("description", "help", "hint")  # arguments whose strings people read
 
@@ -116,7 +118,7 @@ def module_exists(name: str) -> bool:
         file = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
         if file.exists():
             return length == len(parts) or has(".".join(parts[length:]), defined_in(file))
-    return False
+    return parts[1:] in ([name] for name in sensei.__all__)
 
 
 # Names and keys -----------------------------------------------------------------------------------------------------
@@ -320,6 +322,6 @@ def test_every_target_and_study_of_snakemake_and_make_exists():
                 target = not option.startswith("-") and re.fullmatch(r"[a-z_]+", word) and word not in targets
                 wrong += [f"{path.name}: snakemake {line}: {word}"] if study or target else []
         wrong += [f"{path.name}: make {goal}" for goal in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE) if goal not in goals]
-        studies = re.findall(r"STUDY=(\w+)", text)
+        studies = re.findall(r"STUDY=([\w/-]+)", text)
         wrong += [f"{path.name}: STUDY={study}" for study in studies if not (CONFIG_FOLDER / f"{study}.yaml").exists()]
     assert not wrong, "\n".join(["there is no", *wrong])

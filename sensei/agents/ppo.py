@@ -14,7 +14,7 @@ Networks, rollout buffer and update are Stable-Baselines3's, its collecting loop
 and a time-out is bootstrapped with the value of the last observation.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -58,8 +58,13 @@ class Taken(NamedTuple):
 
 
 class PPOAgent(Agent):
-    """Stable-Baselines3's PPO behind the contract. The library draws from global random streams, which the agent seeds and saves."""
+    """Stable-Baselines3's PPO behind the contract. The library draws from global random streams, which the agent seeds and saves.
 
+    Attributes:
+        constants: what Stable-Baselines3's PPO is made with.
+    """
+
+    constants: ClassVar[dict[str, Any]] = CONSTANTS
     on_policy = True
     steps_option = "ppo_steps"
     counts_for = CONSTANTS["n_epochs"]
@@ -71,7 +76,7 @@ class PPOAgent(Agent):
         self.discrete = spaces.discrete
         seed = integer_seed(seed, "ppo") % 2**32  # numpy's global stream takes no more
         networks = {"features_extractor_class": CombinedExtractor if side >= NATURE else ImpalaExtractor}
-        constants = {**CONSTANTS, "policy_kwargs": CONSTANTS["policy_kwargs"] | networks}
+        constants = {**self.constants, "policy_kwargs": self.constants["policy_kwargs"] | networks}
         self.ppo = PPO("MultiInputPolicy", None, seed=seed, device=device, _init_setup_model=False, **constants)
         flags = {"flags": Box(0.0, 1.0, (spaces.flags,), np.float32)} if spaces.flags else {}
         self.ppo.observation_space = Dict({"image": Box(0, 255, (3, side, side), np.uint8), **flags})

@@ -132,7 +132,7 @@ def efficiency(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         ours = _ours(study, scores, environment, task)
         for level, (counted, source, curves) in itertools.product(LEVELS, [*ours, *_published(study, environment, task)]):
             first, *rest = [name for name in study.learn if name in curves] or [None]
-            for other in rest if first == study.learn[0] else ():
+            for other in rest if study.learn[:1] == [first] else ():
                 row = {"environment": environment, "task": task, "score": level, "source": source, "counted": counted}
                 rng = generator(0, "efficiency", environment, task, level, counted, other)
                 rows.append(row | {"method": first, "other": other} | _ratio(level, curves[first], curves[other], rng))

@@ -24,6 +24,19 @@ from sensei.study.slices import figures_of
 from sensei.study.stage import own_stage
 
 
+def _read(path: Path, folder: Path) -> dict[str, Any]:
+    """A study file; for one that is not there, the names of those that are."""
+    if not path.exists():
+        known = ", ".join(str(file.relative_to(folder).with_suffix("")) for file in _studies(folder))
+        raise SenseiError(f"there is no study {path}", expected=f"one of {known}", hint="or name a file of your own, with its folder")
+    return read_yaml(path)
+
+
+def _studies(folder: Path) -> list[Path]:
+    """The study files that come with the checkout."""
+    return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("ablations/*.yaml"))]
+
+
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`base` with `changes` laid over it: mappings unite, everything else replaces."""
     merged = dict(base)
@@ -68,7 +81,7 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
         SenseiError: one line that names file, key and remedy.
     """
     if not isinstance(content, dict):
-        source, content = source or str(content), read_yaml(content)
+        source, content = source or str(content), _read(Path(content), folder)
     source = source or "the study"
     study = validate(Study, content, source) if "settings" in content else _resolved(content, source, folder)
     with about(f"{source}: `stages`"):

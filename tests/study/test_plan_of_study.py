@@ -127,7 +127,9 @@ def test_the_command_prints_a_table_or_json(tmp_path):
     named = run_python("-m", "sensei", "plan", "--study", "smoke", "--json", cwd=tmp_path)
     assert named.returncode == 0, named.stderr
     wrong = run_python("-m", "sensei", "plan", "--study", "nobody", cwd=tmp_path)
-    assert wrong.returncode == 2 and "nobody" in wrong.stderr and "Traceback" not in wrong.stderr
+    assert (
+        wrong.returncode == 2 and "there is no study nobody: expected one of config, " in wrong.stderr and "Traceback" not in wrong.stderr
+    )
 
 
 def test_limits_are_those_of_the_jobs():

@@ -50,13 +50,31 @@ def expected_jobs(name: str) -> dict[str, int]:
     return {rule: count for rule, count in jobs.items() if count}
 
 
-@pytest.mark.parametrize("name", ["smoke", "config", "paper", "robodesk_laptop"])
+ABLATIONS = sorted(f"ablations/{path.stem}" for path in (CONFIG_FOLDER / "ablations").glob("*.yaml"))
+
+
+def test_every_ablation_has_a_sibling_that_two_cores_carry():
+    assert len(ABLATIONS) == 16
+    for name in ABLATIONS:
+        study = load_study(CONFIG_FOLDER / f"{name}.yaml")
+        assert f"ablations/{study.study}" == name, "results of two studies never lie in one folder"
+        sibling = load_study(CONFIG_FOLDER / f"{name.removesuffix('_laptop')}_laptop.yaml")
+        assert (study.explore, study.learn, study.figures, study.question) == (
+            sibling.explore,
+            sibling.learn,
+            sibling.figures,
+            sibling.question,
+        )
+        assert all(settings.world_model.size == "XS" for settings in sibling.settings.values())
+
+
+@pytest.mark.parametrize("name", ["smoke", "config", "paper", "robodesk_laptop", "evidence_minihack", *ABLATIONS])
 def test_the_jobs_of_a_study_follow_from_its_axes(name, tmp_path):
     result = snakemake("-n", "--configfile", CONFIG_FOLDER / f"{name}.yaml", cwd=tmp_path)
     assert planned(result) == expected_jobs(name)
     assert not (tmp_path / "results").exists()
     count = sum(expected_jobs(name).values()) - 1  # without rule `all`
-    assert f"Plan of study {name}: {count} of {count} jobs, " in result.stderr
+    assert f"Plan of study {name.rpartition('/')[2]}: {count} of {count} jobs, " in result.stderr
 
 
 def test_the_paper_has_246_jobs():

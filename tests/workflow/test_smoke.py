@@ -218,14 +218,3 @@ def test_a_damaged_file_is_named_and_nothing_half_made_counts(finished, victim, 
     assert result.returncode != 0
     assert path.name in output and "damaged" in output and "Traceback (most recent" not in output
     assert not made.exists()
-
-
-def test_published_figures_need_no_study(tmp_path):
-    result = snakemake("published", "--cores", "1", cwd=tmp_path)
-    assert result.returncode == 0, result.stdout + result.stderr
-    folder = tmp_path / "results" / "published"
-    drawn = {path.stem for path in folder.glob("*.pdf")}
-    assert {f"fig{number}" for number in (5, 6, 7, 8, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 27)} <= drawn
-    assert {"labels", "reward_models", "logged_interactions", "training_losses"} <= drawn
-    assert all((folder / name).exists() for name in ("report.html", "table1.csv", "hyperparameters.md"))
-    assert {path.name for path in (tmp_path / "results").iterdir()} == {"published"}

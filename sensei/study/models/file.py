@@ -44,7 +44,7 @@ class StudyFile(Changes):
     seeds: list[Seed] = Field(min_length=1, max_length=MOST, description="one run per seed, method and environment")
     environments: list[Name] = Field(min_length=1, max_length=MOST, description="files of config/envs")
     explore: list[Name] = Field(min_length=1, max_length=MOST, description=Study.model_fields["explore"].description)
-    learn: list[Name] = Field(min_length=1, max_length=MOST, description=Study.model_fields["learn"].description)
+    learn: list[Name] = Field(max_length=MOST, description=Study.model_fields["learn"].description)
     annotators: list[Name] = Field(min_length=1, max_length=MOST, description=Study.model_fields["annotators"].description)
     collector: Name = Field("plan2explore", description=Study.model_fields["collector"].description)
     figures: list[Plugin] = Field(min_length=1, max_length=MOST, description=Study.model_fields["figures"].description)

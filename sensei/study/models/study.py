@@ -66,7 +66,7 @@ class Study(Section):
     environment_annotators: dict[Name, list[Name]] = Field({}, description="annotators of the environments that have some of their own")
     environments: list[Name] = Field(min_length=1, max_length=MOST)
     explore: list[Name] = Field(min_length=1, max_length=MOST, description="methods with an exploration run")
-    learn: list[Name] = Field(min_length=1, max_length=MOST, description="methods with a task run")
+    learn: list[Name] = Field(max_length=MOST, description="methods with a task run")
     annotators: list[Name] = Field(
         min_length=1, max_length=MOST, description="the first one trains the methods, the others are compared with it"
     )

@@ -176,6 +176,8 @@ class DreamerAgent(nn.Module, Agent):
         metrics = {f"loss/{name}": loss.detach().mean() for name, loss in losses.items()}
         metrics["model/gradient"] = self.optimisers["world_model"].step(total)
         metrics |= {f"model/{name}": value for name, value in self.world_model.diagnostics(observed).items()}
+        if self.spaces.flags:
+            metrics["model/flags_gained"] = batch.flags_gained()
         observed = Observed(*(part.detach() for part in observed))
         with self.sides["sources"].work():
             learned = self._learn_sources(batch, observed)
@@ -231,9 +233,19 @@ class DreamerAgent(nn.Module, Agent):
                 self.sides["sources"].join()
             with torch.set_grad_enabled(not self.spaces.discrete), frozen():
                 rewards = self.rewards(behaviour, rollout, continuation)
+            gained = self._gained(rollout)
         with self.autocast():  # anew: weights that were converted without gradient must not be used where there is one
-            learned = behaviour.update(rollout, rewards, self.sides[f"{name} critic"], moves)
+            learned = gained | behaviour.update(rollout, rewards, self.sides[f"{name} critic"], moves)
         return {f"{METRICS[name]}/{key}": value for key, value in learned.items()}
+
+    @torch.no_grad()
+    def _gained(self, rollout: Rollout) -> dict[str, torch.Tensor]:
+        """How many flags a step of imagination gains. Beside `model/flags_gained`, which is what steps of the replay gain, it says whether
+        imagination is wishful: it may have keys wherever it looks that nobody has found."""
+        if not self.spaces.flags:
+            return {}
+        begin, end = (self.world_model.predict_flags(rollout.deter[t], rollout.stoch[t]) for t in (0, -1))
+        return {"flags_gained": (end - begin).clamp(min=0).sum(-1).mean() / len(rollout.action)}
 
     def rewards(self, behaviour: Behaviour, rollout: Rollout, continuation: torch.Tensor) -> Rewards:
         """Predicted rewards of a rollout from states whose episodes go on with probability `continuation`, float [rows]."""

@@ -1,4 +1,5 @@
-"""`python -m sensei bench`: how fast each part is on this machine; every number of docs/performance.md comes from here.
+"""`python -m sensei bench`: how fast each part is on this machine, and what a world model knows; every number of docs/performance.md comes
+from here.
 
 Each module of a command's name holds that command, and is imported when it is asked for.
 """
@@ -8,7 +9,7 @@ import importlib
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("annotate", "environment", "gpu", "kernels", "loop", "update")
+COMMANDS = ("annotate", "environment", "gpu", "kernels", "loop", "model", "update")
 
 
 class Lazy(TyperGroup):
@@ -28,9 +29,9 @@ class Lazy(TyperGroup):
         return typer.main.get_command(one)
 
 
-app = typer.Typer(cls=Lazy, help="Measure speed; prints JSON.", no_args_is_help=True)
+app = typer.Typer(cls=Lazy, help="Measure speed, and what a world model knows; prints JSON.", no_args_is_help=True)
 
 
 @app.callback()
 def bench() -> None:
-    """Measure speed; prints JSON."""
+    """Measure speed, and what a world model knows; prints JSON."""

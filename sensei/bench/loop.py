@@ -15,10 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from sensei.bench.measure import Json, emit, machine
+from sensei.bench.studies import resolve
 from sensei.core.process import keep_memory, limit_threads
-from sensei.core.yaml import read_yaml
 from sensei.study.layout import CONFIG_FOLDER
-from sensei.study.load import load_study, merge
 from sensei.study.models.study import Study
 
 WARM_UPDATES = 8  # on a card a graph is made meanwhile
@@ -57,13 +56,6 @@ class Case:
     method: str
     steps: int
     threads: int
-
-
-def resolve(source: Path, environment: str, method: str, changes: dict[str, dict[str, Any]]) -> Study:
-    """The study in `source` reduced to one environment and one exploring method; changes that are None change nothing."""
-    axes = {"environments": [environment], "explore": [method], "learn": ["dreamerv3"], "collector": "random", "pairs": {"number": 1}}
-    given = {name: {key: value for key, value in section.items() if value is not None} for name, section in changes.items()}
-    return load_study(merge({**read_yaml(source), **axes}, given), source=f"{source} as changed by the options")
 
 
 def side_by_side(case: Case, runs: int) -> dict[str, Any]:

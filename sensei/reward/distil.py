@@ -96,6 +96,8 @@ def distil(
     )
     model = RewardModel(image.shape[1:], flags.shape[1], config, torch_generator(seed, "distil", "weights")).to(device)
     curves = _fit(model, training, validation, config, generator(seed, "distil", "order"))
+    if config.centred:
+        _centre(model, training)
     card = _card(curves, _rewards(model, validation), labels, held_out)
     card["pairs"] = {"training": len(parts[0]), "validation": len(held_out), "dropped": len(labels) - len(usable) - len(held_out)}
     card |= {"share": share, "config": config.model_dump(mode="json"), "seed": seed}
@@ -195,6 +197,12 @@ def _rewards(model: RewardModel, pairs: PairSet) -> tuple[Tensor, Tensor]:
     frames, place = torch.unique(pairs.sides, return_inverse=True)
     rewards = [model(pairs.image[part], pairs.flags[part]) for part in frames.split(CHUNK)]
     return torch.cat(rewards)[place].unbind(1)
+
+
+@torch.no_grad()
+def _centre(model: RewardModel, pairs: PairSet) -> None:
+    """Shift the rewards so that their mean over both sides of these pairs is 0."""
+    model.head[-1].bias -= torch.cat(_rewards(model, pairs)).mean()
 
 
 def _measure(first: Tensor, second: Tensor, target: Tensor) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from sensei.kernels.pictures import picture_error
 from sensei.study.models.world_model import WorldModelConfig
 from sensei.world_model.distributions import BINS, categorical_entropy, categorical_kl, symlog, two_hot_loss, two_hot_mean
 from sensei.world_model.networks import BatchedMLP, ImageDecoder, ImageEncoder, Linear, mlp
-from sensei.world_model.rssm import RSSM, Observed, State
+from sensei.world_model.rssm import RSSM, Observed, State, one_hot
 from sensei.world_model.sizes import size_of
 
 
@@ -34,6 +34,11 @@ class Batch(NamedTuple):
     task_rewards: torch.Tensor
     is_first: torch.Tensor
     is_terminal: torch.Tensor
+
+    def flags_gained(self) -> torch.Tensor:
+        """How many flags turn on a step: float []."""
+        gained = (self.flags[:, 1:] - self.flags[:, :-1]).clamp(min=0).sum(-1)
+        return (gained * ~self.is_first[:, 1:]).mean()
 
 
 class WorldModel(nn.Module):
@@ -113,6 +118,11 @@ class WorldModel(nn.Module):
                 "prior_entropy": categorical_entropy(observed.prior).sum(-1).mean(),
                 "kl": categorical_kl(observed.posterior, observed.prior).mean(),
             }
+
+    def predict_flags(self, deter: torch.Tensor, stoch: torch.Tensor) -> torch.Tensor:
+        """Probability that each flag is on: [rows, ...], stoch as classes or one-hot -> float [rows, flags]."""
+        stoch = stoch if stoch.is_floating_point() else one_hot(stoch, self.size.classes)
+        return torch.sigmoid(self.flags_decoder(torch.cat([deter, stoch], -1)).float())
 
     def predict_reward(self, name: str, deter: torch.Tensor, stoch: torch.Tensor) -> torch.Tensor:
         """Mean of a reward head (`extrinsic` or `semantic`): [rows, ...] -> float [rows]."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
-from sensei.preferences.frames import save_frames
+from sensei.preferences.frames import Frames, save_frames
 from sensei.preferences.pair import Label
 from sensei.reward.distil import bradley_terry_loss, distil, split
 from sensei.reward.scorer import RewardScorer
@@ -109,6 +109,22 @@ def test_a_share_of_the_labels_is_judged_by_the_same_pairs(bright, tmp_path):
         (180, 100, cards[1.0]["held_out"]["count"])
     }
     assert cards[0.1]["validation_loss"] > cards[1.0]["validation_loss"]
+
+
+def test_centred_rewards_differ_by_a_constant_and_have_no_mean(bright, tmp_path):
+    config = CONFIG.model_copy(update={"epochs": 2})
+    rewards, cards = [], []
+    for name, centred in (("plain", False), ("centred", True)):
+        (tmp_path / name).mkdir()
+        cards.append(run(bright, tmp_path / name, config.model_copy(update={"centred": centred})))
+        image, flags = Frames(bright / "main.frames.npz").image, np.zeros((120, 0), np.float32)
+        rewards.append(RewardScorer.load(tmp_path / name / "reward.safetensors")(image, flags))
+    shift = rewards[0] - rewards[1]
+    assert np.ptp(shift) < 1e-4 < abs(shift[0])
+    sides = pd.read_parquet(bright / "main.parquet")[["first_frame", "second_frame"]].to_numpy()[100:]
+    assert abs(rewards[1][sides].mean()) < 0.1 * rewards[1].std()  # held-out pairs are among these
+    assert [card["held_out"] for card in cards] == [cards[0]["held_out"]] * 2
+    assert cards[0]["scale"]["low"] - cards[1]["scale"]["low"] == pytest.approx(shift[0], abs=1e-3)
 
 
 def test_the_best_epoch_is_kept_not_the_last(bright, tmp_path):

@@ -19,3 +19,8 @@ class RewardModelConfig(Section):
     epochs: Rounds = Field(50)
     validation_share: float = Field(0.2, gt=0, lt=1)
     clip: Limit = Field(100.0, description="the scorer clips its output to plus or minus this")
+    centred: bool = Field(
+        False,
+        description="shift the rewards so that the frames of the pairs learned from have 0 on average, which changes no preference and no "
+        "loss (paper: not). Critics begin at 0, so what lies far from it is at first one large advantage of every action",
+    )

@@ -1,7 +1,7 @@
 """Exploration learns: from a fixed seed SENSEI's policy leaves uniform without collapsing, and brings more and more semantic reward.
 
-The toy is KeyDoor with 20 steps an episode. Its reward model is distilled from pairs, as a study's is, but likes to be beside the door, key or
-no key: where the hero is the world model knows within the minute that a test has, where keys are taken it does not.
+The toy is KeyDoor with 20 steps an episode. Its reward model is distilled from pairs, as a study's is, but likes to be beside the door,
+key or no key: where the hero is the world model knows within the minute that a test has, where keys are taken it does not.
 """
 
 import numpy as np

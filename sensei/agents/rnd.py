@@ -63,6 +63,7 @@ class RNDAgent(PPOAgent, Agent):
     explores = True
     learns = False
     on_policy = True
+    steps_option = "learn_steps"
     behaviours = ("explore",)
     running = False
 

@@ -174,7 +174,7 @@ def test_a_damaged_record_of_the_study_is_told_before_any_job_and_a_lost_manifes
     study, path = load_study(write_study()), tmp_path / "results" / "smoke" / "study.yaml"
     record_study(study, path)
     whole = path.read_text()
-    path.write_text(whole.replace("explore_steps: 1000", "explore_steps: 1001"))
+    path.write_text(whole.replace("explore_steps: 600", "explore_steps: 601"))
     with pytest.raises(SenseiError, match="damaged, or not what stage study wrote") as caught:
         check_folder(study, path, "my.yaml")
     assert f"delete {path}" in str(caught.value)

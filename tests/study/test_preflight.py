@@ -51,7 +51,7 @@ LACKING = {
     "a view that there is not": ({"labels": {"views": ["left"]}}, ["labels.views", "left", "default"]),
     "an event that there is not": (of_toy(events=["door_opend"]), ["door_opend", "door_opened"]),
     "a task that there is not": (of_toy(tasks=["escape"]), ["escape", "fetch_key"]),
-    "a level that there is not": (of_toy(family="minihack", level="KeyRoom-S7", events=["door_opened"]), ["KeyRoom-S7", "KeyRoom-S15"]),
+    "a level that there is not": (of_toy(family="minihack", level="KeyRoom-S6", events=["door_opened"]), ["KeyRoom-S6", "KeyRoom-S15"]),
     "a family that raises": (of_toy(family="fakes.badly_behaved:Raises", events=["odd_step"]), ["ValueError", "on fire"]),
     "a family that leaves": (of_toy(family="fakes.badly_behaved:Leaves", events=["odd_step"]), ["ends its process", "exit status 1"]),
     "a family that dies of a full disk": (of_toy(family="fakes.badly_behaved:Dies", events=["odd_step"]), ["signal 7", "temporary folder"]),

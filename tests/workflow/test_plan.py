@@ -13,6 +13,7 @@ from helpers import ROOT, planned, snakemake
 from sensei.study.graph import work
 from sensei.study.layout import CONFIG_FOLDER, Layout
 from sensei.study.load import load_study
+from sensei.study.models.annotators import annotator_class
 
 SMOKE = ("-n", "--configfile", "config/smoke.yaml")
 AFTER_TABULATE = {"figure": 8, "tables": 1, "report": 1, "all": 1}
@@ -30,11 +31,16 @@ def expected_jobs(name: str) -> dict[str, int]:
     explored = sum(len(study.seeds_of(name)) for name in study.environments)
     learned = sum(len(study.seeds_of(name)) * len(study.settings[name].environment.tasks) for name in study.environments)
     trained = sum(study.annotator_settings[name].kind == "captioned_clip" for names in annotators.values() for name in names)
+    asking = dict.fromkeys(("annotate", "annotate_by_server"), 0)
+    for name, names in annotators.items():
+        for annotator in names:
+            asks_server = annotator_class(study.annotator_settings[annotator].kind).asks_server
+            asking["annotate_by_server" if asks_server else "annotate"] += study.settings[name].pairs.shards
     jobs = {
         "explore": len(study.explore) * explored + extra_collections,
         "collect": sum(len(parts.pairs.seeds) for parts in study.settings.values()),
         "pairs": len(study.environments),
-        "annotate": sum(len(names) * study.settings[name].pairs.shards for name, names in annotators.items()),
+        **asking,
         "caption_clip": trained,
         "merge": labelled,
         "trust": labelled,

@@ -62,13 +62,20 @@ def fault(folder: Path, checkpoint: dict[str, Any]) -> str | None:
             return f"{path} is not there or damaged ({error})"
         if len(steps[field]) != rows * len(checkpoint["counts"]):
             return f"{path} has another length"
+    now = of_all(steps, checkpoint)
     for worker, (count, digests) in enumerate(zip(checkpoint["counts"], checkpoint["digests"], strict=True)):
         first = max(0, count - checkpoint["readable"])
-        now = Digests().of(steps, worker * rows, rows, first, count)
-        for (start, stop), digest, saved in zip(segments(first, count), now, digests, strict=True):
+        for (start, stop), digest, saved in zip(segments(first, count), now[worker], digests, strict=True):
             if digest != saved:
                 return f"{folder}: steps {start} to {stop - 1} of worker {worker} have another checksum"
     return None
+
+
+def of_all(steps: Steps, checkpoint: dict[str, Any]) -> list[list[str]]:
+    """Checksums of all that can be sampled of each worker, as they are now."""
+    rows, readable = checkpoint["rows"], checkpoint["readable"]
+    firsts = [(max(0, count - readable), count) for count in checkpoint["counts"]]
+    return [Digests().of(steps, worker * rows, rows, first, count) for worker, (first, count) in enumerate(firsts)]
 
 
 def _digest(steps: Steps, places: np.ndarray) -> str:

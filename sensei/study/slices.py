@@ -39,7 +39,8 @@ def of_analysis(study: Study) -> dict[str, Any]:
     whole = settled(study)
     for settings in whole["settings"].values():
         del settings["labels"], settings["pairs"]["shards"]
-    return {key: value for key, value in whole.items() if key not in ("figures", "stages", "question", "left_out")}
+    told_by_inputs = ("figures", "stages", "question", "left_out", "generations", "relabel_every", "relabel_pairs")
+    return {key: value for key, value in whole.items() if key not in told_by_inputs}
 
 
 def run_code(study: Study, job: Job) -> list[str]:
@@ -110,4 +111,5 @@ def _values(stage: Stage, study: Study, axis: str, environment: str | None) -> I
         "seed": study.seeds_of(environment),
         "shard": range(study.settings[environment].pairs.shards),
         "share": [1],
+        "generation": range(1, 1 + len(study.generation_ends(environment))),
     }[axis]

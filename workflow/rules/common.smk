@@ -82,13 +82,13 @@ def gates(stage):
 
 def outputs(stage, flags=None, **names):
     """Patterns of what `stage` writes, by name; `flags` wrap some of them, `names` replace wildcards."""
-    patterns = _texts(stage.outputs(PATTERNS, Job(**names)))
+    patterns = _texts(stage.outputs(PATTERNS, Job.pattern(**names)))
     return {name: flags[name](pattern) if name in (flags or {}) else pattern for name, pattern in patterns.items()}
 
 
 def log_of(stage, **names):
     """Pattern of the log of `stage`."""
-    return str(stage.log(PATTERNS, Job(**names)))
+    return str(stage.log(PATTERNS, Job.pattern(**names)))
 
 
 def code(stage, **names):
@@ -104,7 +104,7 @@ def settings(stage, **names):
 def command(stage, called=None):
     """The command of a job of `stage`, with its names as options; `called`: what the study calls it, if it is its own."""
     words = [f"--study {FILES.study}"] * stage.needs_study
-    words += [f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis != "share"]
+    words += [f"--{axis}={{wildcards.{axis}}}" if axis == "generation" else f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis != "share"]
     words += ["--share {params.share}"] * ("share" in stage.axes) + ["--threads {threads}"] * stage.threads
     name = f"run {called}" if called else stage.name
     # exec: a scheduler's signal reaches every process of a job, and a shell dies of it before the stage has saved its state

@@ -111,10 +111,10 @@ def reward_model(study: Study, cards: list[dict]) -> pd.DataFrame:
         cards: reward cards in the order of `Study.labelled`.
     """
     rows = []
-    for (environment, annotator), card in zip(study.labelled(), cards, strict=True):
+    for (environment, *named), card in zip(study.labelled(), cards, strict=True):
         row = {
             "environment": environment,
-            "annotator": annotator,
+            "annotator": study.named(*named),
             "epoch": card["chosen_epoch"],
             "validation_loss": card["validation_loss"],
         }

@@ -145,7 +145,7 @@ def write_labels_and_rewards(study: Study, layout: Layout) -> None:
                 "criterion": "lowest validation loss",
             }
             for share, number in zip(SHARES, (4, 32, 320), strict=True):
-                part = layout.reward(environment, annotator, share)
+                part = layout.reward(environment, annotator, share=share)
                 part.folder.mkdir(exist_ok=True)
                 part.card.write_text(json.dumps(card | {"pairs": {"training": number, "validation": 80, "dropped": 0}}))
             config = study.settings[environment].reward

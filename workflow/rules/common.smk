@@ -104,7 +104,11 @@ def settings(stage, **names):
 def command(stage, called=None):
     """The command of a job of `stage`, with its names as options; `called`: what the study calls it, if it is its own."""
     words = [f"--study {FILES.study}"] * stage.needs_study
-    words += [f"--{axis}={{wildcards.{axis}}}" if axis == "generation" else f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis != "share"]
+    words += [
+        f"--{axis}={{wildcards.{axis}}}" if axis == "generation" else f"--{axis} {{wildcards.{axis}}}"
+        for axis in stage.axes
+        if axis != "share"
+    ]
     words += ["--share {params.share}"] * ("share" in stage.axes) + ["--threads {threads}"] * stage.threads
     name = f"run {called}" if called else stage.name
     # exec: a scheduler's signal reaches every process of a job, and a shell dies of it before the stage has saved its state

@@ -42,9 +42,9 @@ class RewardModel(Figure):
             SenseiError: a file is missing or damaged, named.
         """
         tables = []
-        for (environment, annotator), curves, card in zip(study.labelled(), inputs["curves"], inputs["cards"], strict=True):
+        for (environment, *named), curves, card in zip(study.labelled(), inputs["curves"], inputs["cards"], strict=True):
             chosen = read_reward_card(card)["chosen_epoch"]
-            tables.append(read_curves(curves).assign(environment=environment, annotator=annotator, chosen=chosen))
+            tables.append(read_curves(curves).assign(environment=environment, annotator=study.named(*named), chosen=chosen))
         return pd.concat(tables, ignore_index=True)
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:

@@ -50,7 +50,7 @@ def take_over(run: Run) -> None:
                 link(before.folder / name, files.folder / name)
     if fault := checkpoint.fault(files.folder, state["parts"]):
         raise SenseiError(f"what {run.title} goes on with is damaged: {fault}", hint=f"delete {before.agent}: `snakemake` makes it again")
-    if state["experience"]:
+    if state["experience"] and run.reward_model:
         scorer, replay = RewardScorer.load(run.reward_model, run.device), state["experience"]["replay"]
         paths = [_episodes(state, files, worker) for worker in range(len(replay["counts"]))]
         state["experience"]["replay"] = relabel(files.replay, replay, paths, scorer)

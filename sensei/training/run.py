@@ -73,7 +73,7 @@ class Run:
         settings = self.settings.model_dump(mode="json", exclude={"training": {"runs_per_gpu"}})
         models = {"settings": settings, "method": self.method.model_dump(mode="json"), "weights": self.weights.model_dump(mode="json")}
         digests = {name: sha256(path) if (path := getattr(self, name)) else None for name in ("reward_model", "explored_agent")}
-        begun = {"before": sha256(RunFiles(self.before).handed_on_state)} if self.before else {}
+        begun = {"before": sha256(RunFiles(self.before).agent)} if self.before else {}
         return models | {name: getattr(self, name) for name in ("phase", "task", "steps", "seed")} | digests | begun
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import ROOT, planned, snakemake
+from helpers import ROOT, planned, planned_commands, snakemake
 
 from sensei.study.graph import work
 from sensei.study.layout import CONFIG_FOLDER, Layout
@@ -19,7 +19,7 @@ SMOKE = ("-n", "--configfile", "config/smoke.yaml")
 AFTER_TABULATE = {"figure": 8, "tables": 1, "report": 1, "all": 1}
 
 
-def expected_jobs(name: str) -> dict[str, int]:
+def expected_jobs(name: str, generations: int = 1) -> dict[str, int]:
     """Jobs of a study by rule, from its axes alone."""
     study = load_study(CONFIG_FOLDER / f"{name}.yaml")
     annotators = {name: study.annotators_of(name) for name in study.environments}
@@ -36,8 +36,9 @@ def expected_jobs(name: str) -> dict[str, int]:
         for annotator in names:
             asks_server = annotator_class(study.annotator_settings[annotator].kind).asks_server
             asking["annotate_by_server" if asks_server else "annotate"] += study.settings[name].pairs.shards
+    guided = sum(study.methods[method].needs_reward_model for method in study.explore)
     jobs = {
-        "explore": len(study.explore) * explored + extra_collections,
+        "explore": (len(study.explore) + guided * (generations - 1)) * explored + extra_collections,
         "collect": sum(len(parts.pairs.seeds) for parts in study.settings.values()),
         "pairs": len(study.environments),
         **asking,
@@ -53,7 +54,8 @@ def expected_jobs(name: str) -> dict[str, int]:
         "report": 1,
         "all": 1,
     }
-    return {rule: count for rule, count in jobs.items() if count}
+    labelling = "collect", "pairs", *asking, "caption_clip", "merge", "trust", "distil", "distil_part"
+    return {rule: count * (generations if rule in labelling else 1) for rule, count in jobs.items() if count}
 
 
 ABLATIONS = sorted(f"ablations/{path.stem}" for path in (CONFIG_FOLDER / "ablations").glob("*.yaml"))
@@ -81,6 +83,15 @@ def test_the_jobs_of_a_study_follow_from_its_axes(name, tmp_path):
     assert not (tmp_path / "results").exists()
     count = sum(expected_jobs(name).values()) - 1  # without rule `all`
     assert f"Plan of study {name.rpartition('/')[2]}: {count} of {count} jobs, " in result.stderr
+
+
+def test_further_generations_are_further_jobs_of_labels_and_of_the_runs_that_they_guide(tmp_path):
+    result = snakemake("-n", "-p", "--configfile", CONFIG_FOLDER / "smoke.yaml", "--config", "generations=3", cwd=tmp_path)
+    assert planned(result) == expected_jobs("smoke", generations=3)
+    explored = [options for stage, options in planned_commands(result) if stage == "explore" and "--method sensei" in options]
+    assert Counter(re.findall(r"--generation=(\S*)", " ".join(explored))) == {"": 2, "2": 2, "3": 2}
+    _, count = re.search(r"Plan of study smoke: (\d+) of (\d+) jobs", result.stderr).groups()
+    assert int(count) == sum(expected_jobs("smoke", generations=3).values()) - 1
 
 
 def test_the_paper_has_246_jobs():

@@ -62,6 +62,7 @@ wildcard_constraints:
 
 
 PATTERNS = Layout("<results>")
+GENERATIONS = max(len(STUDY.generation_ends(name)) for name in STUDY.environments)
 EXPLORED, LEARNED = [FILES.explore(*run) for run in STUDY.exploration_runs()], [FILES.learn(*run) for run in STUDY.task_runs()]
 RUNS = [str(run.agent) for run in EXPLORED + LEARNED]
 LABELS = [str(path) for pair in STUDY.labelled() for path in (FILES.labels(*pair).labels, FILES.labels(*pair).card)]
@@ -104,11 +105,8 @@ def settings(stage, **names):
 def command(stage, called=None):
     """The command of a job of `stage`, with its names as options; `called`: what the study calls it, if it is its own."""
     words = [f"--study {FILES.study}"] * stage.needs_study
-    words += [
-        f"--{axis}={{wildcards.{axis}}}" if axis == "generation" else f"--{axis} {{wildcards.{axis}}}"
-        for axis in stage.axes
-        if axis != "share"
-    ]
+    words += [f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis not in ("share", "generation")]
+    words += ["--generation={wildcards.generation}"] * ("generation" in stage.axes and GENERATIONS > 1)  # empty for the first
     words += ["--share {params.share}"] * ("share" in stage.axes) + ["--threads {threads}"] * stage.threads
     name = f"run {called}" if called else stage.name
     # exec: a scheduler's signal reaches every process of a job, and a shell dies of it before the stage has saved its state

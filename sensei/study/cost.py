@@ -59,7 +59,7 @@ def run_steps(study: Study, stage: str, environment: str, method: str) -> int:
     training = study.settings[environment].training
     if stage == "explore":
         return training.explore_steps
-    return study.methods[method].learn_steps(training)
+    return training.task_steps(method)
 
 
 def run_minutes(study: Study, stage: str, environment: str, method: str) -> int:

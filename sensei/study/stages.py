@@ -20,7 +20,7 @@ from sensei.study.slices import (
 )
 from sensei.study.stage import Job, Paths, Stage
 
-NOT_EXPLORED = ("learn_steps", "ppo_steps", "evaluate_every", "evaluate_episodes", "explored_behaviour")
+NOT_EXPLORED = ("learn_steps", "evaluate_every", "evaluate_episodes", "explored_behaviour")
 NOT_LEARNED = ("explore_steps",)
 FOLDER = "folder for metrics.jsonl, events.parquet, agent.pt, video.mp4 and checkpoint/; by default the study's"
 

@@ -115,7 +115,7 @@ def _held(lock: Path) -> bool:
 def _progress(study: Study, one: Work, files: RunFiles) -> dict[str, Any]:
     """Steps, rate and counts of a run that is under way."""
     training = study.settings[one.job.environment].training
-    steps = training.explore_steps if one.stage.name == "explore" else study.methods[one.job.method].learn_steps(training)
+    steps = training.explore_steps if one.stage.name == "explore" else training.task_steps(one.job.method)
     metrics, timing = _last_record(files.metrics_so_far), _last_record(files.timing)
     counts = {name.removeprefix("events/"): value for name, value in metrics.items() if name.startswith("events/")}
     return {"step": int(metrics.get("step", 0)), "steps": steps, "rate": timing.get("steps_per_second", 0.0), "counts": counts}

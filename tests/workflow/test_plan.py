@@ -60,7 +60,7 @@ ABLATIONS = sorted(f"ablations/{path.stem}" for path in (CONFIG_FOLDER / "ablati
 
 
 def test_every_ablation_has_a_sibling_that_two_cores_carry():
-    assert len(ABLATIONS) == 16
+    assert len(ABLATIONS) == 14
     for name in ABLATIONS:
         study = load_study(CONFIG_FOLDER / f"{name}.yaml")
         assert f"ablations/{study.study}" == name, "results of two studies never lie in one folder"

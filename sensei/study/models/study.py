@@ -110,6 +110,10 @@ class Study(Section):
         if repeated := [title for title, count in titles.items() if count > 1]:
             raise ValueError(f"two methods are called {repeated[0]!r}; give each `title` once")
         for name, parts in self.settings.items():
+            if strange := [method for method in parts.training.own_steps if method not in self.learn]:
+                raise ValueError(
+                    f"`training.own_steps` of {name} names {strange[0]}, which learns nothing here; add it to `learn` or remove it"
+                )
             frames = parts.training.explore_steps * len(parts.pairs.seeds)
             for method in self.explore:
                 sources, weights = self.methods[method].sources, self.weights(name, method).explore

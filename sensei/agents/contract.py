@@ -22,7 +22,6 @@ class Agent:
         learns: tasks can be learned with it.
         on_policy: it learns from what it has just done, told by `follow`, and episodes that end begin anew within the step. An agent
             that learns otherwise is given batches of the replay as often as the train ratio says.
-        steps_option: key of `training` that says how long its task runs are; null there: learn_steps.
         seconds_per_update: for time limits on a cluster.
         counts_for: updates that one call of `update` is logged as.
         behaviours: what it can act with: "explore", "task" or both; the one it was trained to act with first.
@@ -32,7 +31,6 @@ class Agent:
     takes_sources = False
     learns = True
     on_policy = False
-    steps_option = "learn_steps"
     seconds_per_update = 0.0
     counts_for = 1
     behaviours: tuple[str, ...] = ("task",)

@@ -66,7 +66,6 @@ class PPOAgent(Agent):
 
     constants: ClassVar[dict[str, Any]] = CONSTANTS
     on_policy = True
-    steps_option = "ppo_steps"
     counts_for = CONSTANTS["n_epochs"]
 
     def __init__(

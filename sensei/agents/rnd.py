@@ -63,7 +63,6 @@ class RNDAgent(PPOAgent, Agent):
     explores = True
     learns = False
     on_policy = True
-    steps_option = "learn_steps"
     behaviours = ("explore",)
     running = False
 

@@ -57,7 +57,7 @@ def limit(study: Study, stage: str, job: Job) -> Limit:
 def run_ends(study: Study, stage: str, environment: str, method: str, generation: int = 1) -> tuple[int, int]:
     """Agent steps after which a run of stage `explore` or `learn` begins, and those after which it ends."""
     if stage == "learn":
-        return 0, study.methods[method].learn_steps(study.settings[environment].training)
+        return 0, study.settings[environment].training.task_steps(method)
     ends = study.generation_ends(environment)
     if study.last_generation(environment, method) == 1:
         return 0, ends[-1]

@@ -29,6 +29,8 @@ def settled(value: Any) -> Any:
 def of_run(study: Study, job: Job, without: Iterable[str]) -> dict[str, Any]:
     """What a run depends on; `without` are the keys of `training` that belong to the other phase."""
     settings = settled(study.settings[job.environment])
+    del settings["training"]["own_steps"]  # of other methods too
+    settings["training"]["learn_steps"] = study.settings[job.environment].training.task_steps(job.method)
     part = {key: settings[key] for key in ("environment", "world_model", "ensemble", "behaviour", "training")}
     part["training"] = {key: value for key, value in part["training"].items() if key not in without}
     return part | {"method": settled(study.methods[job.method]), "weights": settled(study.weights(job.environment, job.method))}
@@ -39,7 +41,7 @@ def of_analysis(study: Study) -> dict[str, Any]:
     whole = settled(study)
     for settings in whole["settings"].values():
         del settings["labels"], settings["pairs"]["shards"]
-    told_by_inputs = ("figures", "stages", "question", "left_out", "generations", "relabel_every", "relabel_pairs")
+    told_by_inputs = ("figures", "stages", "question", "left_out", "generations", "relabel_every", "relabel_pairs", "one_generation")
     return {key: value for key, value in whole.items() if key not in told_by_inputs}
 
 

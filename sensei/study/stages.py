@@ -20,7 +20,7 @@ from sensei.study.slices import (
 )
 from sensei.study.stage import Job, Paths, Stage
 
-NOT_EXPLORED = ("learn_steps", "ppo_steps", "evaluate_every", "evaluate_episodes", "explored_behaviour")
+NOT_EXPLORED = ("learn_steps", "evaluate_every", "evaluate_episodes", "explored_behaviour")
 NOT_LEARNED = ("explore_steps",)
 FOLDER = "folder for metrics.jsonl, events.parquet, agent.pt, video.mp4 and checkpoint/; by default the study's"
 
@@ -79,8 +79,8 @@ class Explore(Stage):
 
     def _until(self, study: Study, job: Job) -> int:
         """Agent steps after which the run ends."""
-        ends = study.generation_ends(job.environment)
-        return ends[int(job.generation) - 1] if study.methods[job.method].needs_reward_model else ends[-1]
+        ends, last = study.generation_ends(job.environment), study.last_generation(job.environment, job.method)
+        return ends[int(job.generation) - 1] if last > 1 else ends[-1]
 
     def _before(self, files: Layout, job: Job) -> RunFiles | None:
         """The run with which this one goes on."""

@@ -70,7 +70,7 @@ class Run:
 
     def description(self) -> dict[str, Any]:
         """All that determines the result, as plain values: from them the agent is made again, and a checkpoint of others is refused."""
-        settings = self.settings.model_dump(mode="json", exclude={"training": {"runs_per_gpu"}})
+        settings = self.settings.model_dump(mode="json", exclude={"training": {"runs_per_gpu", "own_steps"}})
         models = {"settings": settings, "method": self.method.model_dump(mode="json"), "weights": self.weights.model_dump(mode="json")}
         digests = {name: sha256(path) if (path := getattr(self, name)) else None for name in ("reward_model", "explored_agent")}
         begun = {"before": sha256(RunFiles(self.before).agent)} if self.before else {}
@@ -97,4 +97,4 @@ def exploration_run(study: Study, environment: str, method: str, seed: int, fold
 def task_run(study: Study, environment: str, task: str, method: str, seed: int, folder: Path) -> Run:
     """The run of `method` on `task` as `study` describes it; the explored agent is left to the caller."""
     run = exploration_run(study, environment, method, seed, folder)
-    return replace(run, phase="learn", task=task, steps=run.method.learn_steps(run.settings.training))
+    return replace(run, phase="learn", task=task, steps=run.settings.training.task_steps(method))

@@ -49,8 +49,10 @@ def test_published_curves_of_the_same_range_share_the_panel(at_full_scale, drawn
     pd.testing.assert_series_equal(theirs["value"].reset_index(drop=True), expected["mean"].reset_index(drop=True), check_names=False)
 
 
-def test_ppo_that_ran_on_is_cut_where_the_others_end_but_not_where_it_stands_alone(drawn_from):
-    study = make_study(seeds=(0, 1), learn_steps=12_000)
+def test_ppo_that_ran_on_is_cut_where_the_others_end_but_not_where_it_stands_alone(drawn_from, legible):
+    study = make_study(
+        seeds=(0, 1), learn_steps=12_000, per_environment={"minihack_keyroom_s15": {"training": {"own_steps": {"ppo": 90_000}}}}
+    )
     rows = [
         ("minihack_keyroom_s15", "keyroom", method, seed, step, "score", 0.5)
         for method in study.learn
@@ -61,12 +63,14 @@ def test_ppo_that_ran_on_is_cut_where_the_others_end_but_not_where_it_stands_alo
     scores = pd.DataFrame(rows, columns=["environment", "task", "method", "seed", "step", "metric", "value"])
     numbers = drawn_from("learn", study, scores).numbers
     assert numbers[numbers["source"] == "ours"]["step"].max() == 12_000
-    numbers = drawn_from("ppo_convergence", study, scores).numbers
+    alone = drawn_from("ppo_convergence", study, scores)
+    numbers = alone.numbers
+    legible(alone.figure)
     assert numbers[numbers["source"] == "ours"]["step"].max() == 90_000
     assert set(numbers["method"]) == {"ppo"}
 
 
-def test_without_ppo_its_convergence_is_refused(at_full_scale, drawn_from):
-    study, scores = at_full_scale
-    with pytest.raises(SenseiError, match="expected ppo in `learn`"):
-        drawn_from("ppo_convergence", study.model_copy(update={"learn": ["sensei"]}), scores)
+@pytest.mark.parametrize("name", ["ppo_convergence", "head_start"])
+def test_without_a_method_that_runs_on_nothing_stands_alone(name, at_full_scale, drawn_from):
+    with pytest.raises(SenseiError, match="expected `training.own_steps` of one"):
+        drawn_from(name, *at_full_scale)

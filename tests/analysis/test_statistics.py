@@ -246,3 +246,33 @@ def test_efficiency_interval_covers_the_ratio_of_simulated_learners():
     low, high = statistics.efficiency_interval(0.5, (steps, learners(1_500, 10)), (steps, flat), rng)
     assert 20 < low < 40 and np.isinf(high)
     assert np.isnan(statistics.efficiency_interval(0.5, (steps, flat[:1]), (steps, flat), rng)).all()
+
+
+def test_spread_over_settings_is_relative_and_without_what_chance_adds():
+    means = np.array([[10.0, 20, 30], [5, 5, 5], [0, 0, 0]])
+    np.testing.assert_allclose(statistics.relative_spread(means, 0), [0.5, 0, 0])
+    np.testing.assert_allclose(statistics.relative_spread(means[:1], 64.0), [6 / 20])
+    assert statistics.relative_spread(means[:1], 1e6) == 0, "more noise than spread is none"
+    scaled = statistics.relative_spread(7 * means, 0)
+    np.testing.assert_allclose(scaled, statistics.relative_spread(means, 0))
+
+
+@pytest.mark.parametrize("settings, spread", [(6, 0.6), (4, 0.2), (4, 0.0)])
+def test_the_interval_of_a_spread_covers_it_with_three_runs_a_setting(settings, spread):
+    """Settings whose true means are fixed, runs that scatter about them by a quarter of these: found in 89 to 97 of 100."""
+    rng, runs = np.random.default_rng(3), 3
+    pattern = np.linspace(-1, 1, settings)
+    truth = 100 * (1 + spread * pattern / pattern.std(ddof=1))
+    covered = []
+    for _ in range(200):
+        seen = np.maximum(truth + 0.25 * truth * rng.standard_normal((runs, settings)), 0)
+        errors = seen.std(axis=0, ddof=1) / np.sqrt(runs)
+        low, high = statistics.middle(statistics.resampled_spread(seen.mean(axis=0)[None], errors[None], rng, 400)[:, 0])
+        covered.append(low <= statistics.relative_spread(truth, 0) <= high)
+    assert np.mean(covered) >= 0.87
+
+
+def test_the_spread_of_single_runs_has_no_interval():
+    drawn = statistics.resampled_spread(np.array([[1.0, 2], [3, 4]]), np.array([[np.nan, np.nan], [0.1, 0.1]]), generator(0, "test"), 10)
+    assert np.isnan(drawn[:, 0]).all() and np.isfinite(drawn[:, 1]).all()
+    assert np.isnan(statistics.middle(drawn[:, 0])).all()

@@ -18,6 +18,7 @@ EXPLORE = ["sensei", "plan2explore", "vlm_motif", "sensei_released", "random"]
 LEARN = ["sensei", "plan2explore", "dreamerv3", "ppo"]
 OF_ROBODESK = ("task_rewards", "open_drawer_light", "logged_runs")  # figures
 OF_POKEMON = ("pokemon_progress", "pokemon_parties", "pokemon_caught", "pokemon_episodes", "pokemon_generations")
+OF_OTHER_METHODS = ("robustness", "ppo_convergence", "head_start")  # fixed weights, or steps of their own
 MEANS = {
     "key_picked_up": 14,
     "door_opened": 9,
@@ -64,7 +65,8 @@ def metrics_lines(study: Study, environment: str, rng: np.random.Generator, dela
     lines = []
     for step in range(training.evaluate_every, training.learn_steps + 1, training.evaluate_every):
         success = 1 / (1 + np.exp(-(8 * step / training.learn_steps - 3 - delay)))
-        lines.append({"step": step - 1, "loss/image": 9.0 + rng.random(), "explore/entropy": 2.0 + rng.random()})
+        logged = {"loss/image": 9.0 + rng.random(), "explore/entropy": 2.0 + rng.random(), "explore/explore_share": rng.random()}
+        lines.append({"step": step - 1} | logged)
         lines.append({"step": step, "evaluation/score": float(rng.binomial(5, success) / 5), "evaluation/episodes": 5})
     return "".join(json.dumps(line) + "\n" for line in lines)
 

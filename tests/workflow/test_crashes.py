@@ -46,7 +46,15 @@ STAGES = {  # in order
     "tables": "tables",
     "report": "report",
 }
-FEW = {"workers": 1, "explore_steps": 80, "learn_steps": 40, "ppo_steps": 80, "prefill": 60, "evaluate_every": 40, "train_ratio": 4}
+FEW = {
+    "workers": 1,
+    "explore_steps": 80,
+    "learn_steps": 40,
+    "own_steps": {"ppo": 80},
+    "prefill": 60,
+    "evaluate_every": 40,
+    "train_ratio": 4,
+}
 TRAINING = ("explore", "explore with a reward", "learn", "learn on policy")
 
 

@@ -19,9 +19,10 @@ SMOKE = ("-n", "--configfile", "config/smoke.yaml")
 AFTER_TABULATE = {"figure": 8, "tables": 1, "report": 1, "all": 1}
 
 
-def expected_jobs(name: str, generations: int = 1) -> dict[str, int]:
+def expected_jobs(name: str, **changes: object) -> dict[str, int]:
     """Jobs of a study by rule, from its axes alone."""
-    study = load_study(CONFIG_FOLDER / f"{name}.yaml")
+    study = load_study(yaml.safe_load((CONFIG_FOLDER / f"{name}.yaml").read_text()) | changes, name)
+    generations = study.generations or 1
     annotators = {name: study.annotators_of(name) for name in study.environments}
     labelled = sum(map(len, annotators.values()))
     extra_collections = sum(
@@ -36,7 +37,7 @@ def expected_jobs(name: str, generations: int = 1) -> dict[str, int]:
         for annotator in names:
             asks_server = annotator_class(study.annotator_settings[annotator].kind).asks_server
             asking["annotate_by_server" if asks_server else "annotate"] += study.settings[name].pairs.shards
-    guided = sum(study.methods[method].needs_reward_model for method in study.explore)
+    guided = sum(study.methods[method].needs_reward_model for method in study.explore if method not in study.one_generation)
     jobs = {
         "explore": (len(study.explore) + guided * (generations - 1)) * explored + extra_collections,
         "collect": sum(len(parts.pairs.seeds) for parts in study.settings.values()),

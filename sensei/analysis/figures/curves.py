@@ -178,17 +178,19 @@ def published_columns(number: int) -> list[Column]:
     return found
 
 
-def draw_alone(study: Study, scores: pd.DataFrame, figure: Figure, methods: list[str], what: str) -> Drawing:
-    """The scores of `methods` alone, to their last step.
-
-    Args:
-        what: what `learn` would have to name if there are none.
+def draw_longer(study: Study, scores: pd.DataFrame, figure: Figure) -> Drawing:
+    """The scores of methods that learn for steps of their own, alone, to their last step, where they do.
 
     Raises:
         SenseiError: there are none.
     """
+    own = {name: study.settings[name].training.own_steps for name in study.environments}
+    methods = [method for method in study.learn if any(method in steps for steps in own.values())]
     if not methods:
-        raise SenseiError(f"figure {figure.name} draws {what} alone", found=", ".join(study.learn), expected=f"{what} in `learn`")
+        raise SenseiError(
+            f"figure {figure.name} draws methods that learn for steps of their own", found="none", expected="`training.own_steps` of one"
+        )
+    study = study.model_copy(update={"environments": [name for name, steps in own.items() if steps]})
     found = columns(study, scores, methods, figure.published)
     return draw(found, caption(study, found, methods, figure.published), x_label(figure.published))
 

@@ -8,7 +8,7 @@ from sensei.study.models.study import Study
 
 
 class HeadStart(Figure):
-    """As figure `learn`, of world-model agents that learn the task from their first step, to their last step."""
+    """As figure `learn`, of the methods with steps of their own (`training.own_steps`) alone, to their last step."""
 
     title = "DreamerV3 from scratch, given the steps of exploration too (paper Fig. 22)"
     published = (22,)
@@ -18,12 +18,11 @@ class HeadStart(Figure):
         """One panel per task.
 
         Raises:
-            SenseiError: no method of the study learns a task from scratch with a world model.
+            SenseiError: no method of the study learns for steps of its own.
         """
         from sensei.analysis.figures import curves
 
-        methods = [name for name in study.learn if study.methods[name].algorithm == "dreamer" and not study.methods[name].explores]
-        return curves.draw_alone(study, data, self, methods, "dreamerv3")
+        return curves.draw_longer(study, data, self)
 
     def draw_published(self, number: int) -> Drawing:
         """The paper's curve."""

@@ -8,7 +8,7 @@ from sensei.study.models.study import Study
 
 
 class PpoConvergence(Figure):
-    """As figure `learn`, of PPO alone, to its last step."""
+    """As figure `learn`, of the methods with steps of their own (`training.own_steps`) alone, to their last step."""
 
     title = "PPO alone, until it converges (paper Fig. 13)"
     published = (13,)
@@ -18,12 +18,11 @@ class PpoConvergence(Figure):
         """One panel per task.
 
         Raises:
-            SenseiError: the study has no PPO run.
+            SenseiError: no method of the study learns for steps of its own.
         """
         from sensei.analysis.figures import curves
 
-        methods = [name for name in study.learn if study.methods[name].algorithm == "ppo"]
-        return curves.draw_alone(study, data, self, methods, "ppo")
+        return curves.draw_longer(study, data, self)
 
     def draw_published(self, number: int) -> Drawing:
         """The paper's curves."""

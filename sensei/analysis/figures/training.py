@@ -103,7 +103,7 @@ class Training(Figure):
         names = {name: method.title for name, method in study.methods.items()}
         colours = {name: style.colour(name) for name in style.ordered(data["name"])}
         data = data.sort_values("panel", key=lambda panels: panels.map(list(OURS).index), kind="stable")
-        numbers = pd.concat(_binned(data[data["environment"] == name]).assign(environment=name) for name in data["environment"].unique())
+        numbers = pd.concat(binned(data[data["environment"] == name]).assign(environment=name) for name in data["environment"].unique())
         prefix = {name: f"{study.settings[name].environment.title}: " if len(study.environments) > 1 else "" for name in study.environments}
         numbers["panel"] = numbers["environment"].map(prefix) + numbers["panel"]
         caption = (
@@ -117,7 +117,7 @@ class Training(Figure):
         titles, panels = published.titles(), {metric: panel for panel, metric in LOGGED[number].items()}
         table = published.training_metrics().query("metric in @panels")
         table = table.sort_values("metric", key=lambda metrics: metrics.map(list(panels).index), kind="stable")
-        numbers = _binned(table.assign(panel=table["metric"].map(panels), name=table["annotator"]))
+        numbers = binned(table.assign(panel=table["metric"].map(panels), name=table["annotator"]))
         names = {name: titles[name] for name in numbers["name"].unique()}
         runs = table.groupby("annotator")["run"].nunique().max()
         caption = (
@@ -137,7 +137,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise SenseiError(f"{path} is damaged", found=error, hint=f"delete {path.parent} and run again") from error
 
 
-def _binned(table: pd.DataFrame) -> pd.DataFrame:
+def binned(table: pd.DataFrame) -> pd.DataFrame:
     """Means over `BINS` equal parts of the steps: columns panel, name, run (None: the mean over runs), step (middle of the part), value."""
     width = max(table["step"].max() / BINS, 1)
     parts = (table["step"] / width).astype(int).clip(upper=BINS - 1)

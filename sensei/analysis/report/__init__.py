@@ -68,7 +68,7 @@ def build(study: Study, layout: Layout) -> str:
         smoke=claims.SMOKE_UPDATES if claims.is_smoke(study) else None,
         missing=[str(run) for run in missing_runs(study, scores)],
         claims=[_claim(one) for one in claims.judged(study, scores)],
-        environments=[_environment(study.settings[name]) for name in study.environments],
+        environments=[_environment(study, study.settings[name]) for name in study.environments],
         methods=[_method(study, name) for name in study.methods],
         times=_times([*others, *files["figures"]]),
         figures=[_figure(figure, png, layout) for figure, png in zip(figures, files["figures"], strict=True)],
@@ -99,9 +99,10 @@ def _claim(one: claims.Verdict) -> list[dict[str, Any]]:
     return [text_cell(text) for text in texts]
 
 
-def _environment(settings: Settings) -> list[dict[str, Any]]:
+def _environment(study: Study, settings: Settings) -> list[dict[str, Any]]:
     training, model = settings.training, settings.world_model
-    task_steps = f"{training.learn_steps:,}" + (f" (PPO {training.ppo_steps:,})" if training.ppo_steps else "")
+    own = ", ".join(f"{study.methods[name].title} {steps:,}" for name, steps in training.own_steps.items())
+    task_steps = f"{training.learn_steps:,}" + (f" ({own})" if own else "")
     numbers = f"{settings.environment.episode_steps:,}", f"{training.explore_steps:,}", f"{claims.updates(settings):,}", task_steps
     return [
         text_cell(settings.environment.title),
@@ -161,7 +162,7 @@ def _filmed(study: Study, layout: Layout) -> list[tuple[str, str, Path]]:
     for environment, task, method, seed in learned:
         settings = study.settings[environment]
         if seed == study.seeds_of(environment)[0]:
-            steps = study.methods[method].learn_steps(settings.training)
+            steps = settings.training.task_steps(method)
             caption = f"{settings.environment.title}: policy of task {task} after {steps:,} task steps, seed {seed}"
             films.append((method, caption, layout.learn(environment, task, method, seed).video))
     return films

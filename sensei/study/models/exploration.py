@@ -9,7 +9,6 @@ from sensei.core.plugins import stated
 from sensei.study.models.bounds import Count, Epsilon, Limit, Percent, Rate, Weight
 from sensei.study.models.names import Name, Plugin, Text
 from sensei.study.models.section import Section, distinct
-from sensei.study.models.training import TrainingConfig
 
 AGENTS = "sensei.agents", "Agent", "algorithm"
 SOURCES = "sensei.exploration", "Source", "reward source"
@@ -81,9 +80,10 @@ class Method(Section):
         """Whether a semantic reward has to be distilled before the method can run."""
         return "semantic" in self.sources
 
-    def learn_steps(self, training: TrainingConfig) -> int:
-        """Agent steps of a task run."""
-        return getattr(training, self.agent("steps_option")) or training.learn_steps
+    @property
+    def weighs_always_alike(self) -> bool:
+        """Whether the semantic reward has a fixed weight beside others (Eq. 9), in place of the switch."""
+        return self.needs_reward_model and len(self.sources) > 1 and self.gate == "none"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -50,6 +50,7 @@ class StudyFile(Changes):
     generations: Generations | None = Field(None, description=Study.model_fields["generations"].description)
     relabel_every: Steps | None = Field(None, description=Study.model_fields["relabel_every"].description)
     relabel_pairs: Pairs | None = Field(None, description=Study.model_fields["relabel_pairs"].description)
+    one_generation: list[Name] = Field([], max_length=MOST, description=Study.model_fields["one_generation"].description)
     figures: list[Plugin] = Field(min_length=1, max_length=MOST, description=Study.model_fields["figures"].description)
     question: Text | None = Field(None, description=Study.model_fields["question"].description)
     error_bars: ErrorBars = Field("bootstrap", description=Study.model_fields["error_bars"].description)

@@ -82,6 +82,9 @@ class Study(Section):
         "explore_steps in equal parts",
     )
     relabel_pairs: Pairs | None = Field(None, description="pairs of each further generation; null: pairs.number (paper: 50,000, half)")
+    one_generation: list[Name] = Field(
+        [], max_length=MOST, description="exploring methods that keep the first generation's reward model, to be compared (paper: Fig. 27)"
+    )
     figures: list[Plugin] = Field(min_length=1, max_length=MOST, description="figures of sensei/analysis/figures, or package.module:Class")
     question: Text | None = Field(None, description="what the study is to find out, in a sentence, for its page")
     error_bars: ErrorBars = Field(
@@ -102,7 +105,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures", "stages"):
+        for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures", "stages", "one_generation"):
             distinct(axis, getattr(self, axis))
         for axis, own in (("seeds", self.environment_seeds), ("annotators", self.environment_annotators)):
             for name, values in own.items():
@@ -117,12 +120,19 @@ class Study(Section):
                 raise ValueError(f"`learn` names {name}, which starts from its exploration; add it to `explore`")
             if not self.methods[name].agent("learns"):
                 raise ValueError(f"method {name} learns nothing; remove it from `learn`")
+        for name in self.one_generation:
+            if name not in self.explore or not self.methods[name].needs_reward_model:
+                raise ValueError(f"`one_generation` names {name}, which explores without a semantic reward here; leave it out")
         for name in self.environments:
             self._generations_fit(name)
         titles = Counter(method.title for method in self.methods.values())
         if repeated := [title for title, count in titles.items() if count > 1]:
             raise ValueError(f"two methods are called {repeated[0]!r}; give each `title` once")
         for name, parts in self.settings.items():
+            if strange := [method for method in parts.training.own_steps if method not in self.learn]:
+                raise ValueError(
+                    f"`training.own_steps` of {name} names {strange[0]}, which learns nothing here; add it to `learn` or remove it"
+                )
             frames = parts.training.explore_steps * len(parts.pairs.seeds)
             for method in self.explore:
                 sources, weights = self.methods[method].sources, self.weights(name, method).explore
@@ -147,8 +157,8 @@ class Study(Section):
             raise ValueError(f"{what}; lower `generations` or `relabel_every`")
 
     def _semantic(self) -> list[str]:
-        """Exploring methods with a semantic reward."""
-        return [name for name in self.explore if self.methods[name].needs_reward_model]
+        """Exploring methods whose semantic reward each generation renews."""
+        return [name for name in self.explore if self.methods[name].needs_reward_model and name not in self.one_generation]
 
     def generation_ends(self, environment: str) -> list[int]:
         """Agent steps of exploration after which each generation ends, the last one with the exploration."""
@@ -157,8 +167,8 @@ class Study(Section):
         return [*(every * number for number in range(1, self.generations or -(-steps // every))), steps]
 
     def last_generation(self, environment: str, method: str) -> int:
-        """The generation in which the exploration with `method` ends: 1 for one that no reward model guides."""
-        return len(self.generation_ends(environment)) if self.methods[method].needs_reward_model else 1
+        """The generation in which the exploration with `method` ends: 1 for one that no reward model guides, or always the first."""
+        return len(self.generation_ends(environment)) if method in self._semantic() else 1
 
     def collector_of(self, generation: int) -> str:
         """Whose runs are the data that is labelled for a generation."""

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from sensei.study.models.bounds import Count, Ratio, Rounds, RunsOnCard, Share, Steps, Workers
+from sensei.study.models.names import Name
 from sensei.study.models.section import Section
 
 LARGEST_BATCH = 2**20  # steps; pictures of 64 pixels fill 50 GB as numbers
@@ -15,7 +16,11 @@ class TrainingConfig(Section):
 
     explore_steps: Steps = Field(500_000, description="agent steps of an exploration run")
     learn_steps: Steps = Field(1_000_000, description="agent steps of a task run")
-    ppo_steps: Steps | None = Field(None, description="agent steps of a PPO run; null: learn_steps")
+    own_steps: dict[Name, Steps] = Field(
+        {},
+        description="method -> agent steps of its task runs where they are not `learn_steps`: PPO until it converges (paper Fig. 13), "
+        "DreamerV3 with as many more as exploration took (Fig. 22)",
+    )
     explored_behaviour: Literal["keep", "fresh"] = Field(
         "keep",
         description="what a task run takes over from the explored agent beside the world model. keep: the task actor and critic trained "
@@ -44,6 +49,10 @@ class TrainingConfig(Section):
         "auto", description="off: plain PyTorch; auto: what pays, a CUDA graph on a GPU and C kernels on a CPU; full: torch.compile as well"
     )
     tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
+
+    def task_steps(self, method: str) -> int:
+        """Agent steps of a task run of `method`."""
+        return self.own_steps.get(method, self.learn_steps)
 
     def updates(self, steps: int) -> float:
         """Updates of the world model in so many agent steps."""

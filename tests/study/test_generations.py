@@ -176,13 +176,19 @@ def test_a_generation_killed_while_it_takes_over_equals_the_undisturbed_one(fini
     assert_same_run(second.files, finished[1].explore(*RUN, 2))
 
 
-def test_a_run_in_two_parts_is_the_run_in_one(tmp_path):
+def test_a_run_in_two_parts_each_of_them_killed_once_is_the_run_in_one(tmp_path):
     """Nothing but the reward tells generations apart, and Plan2Explore has none."""
     study, run = toy_study(), ("toy_counting", "plan2explore", 0)
     whole, first, second = (RunFiles(tmp_path / name) for name in ("whole", "first", "second"))
     explore(study, *run, whole.folder, keep_episodes=True)
-    explore(study, *run, first.folder, keep_episodes=True, until=100, goes_on=True)
-    explore(study, *run, second.folder, keep_episodes=True, before=first.folder)
+    for part in (
+        lambda: explore(study, *run, first.folder, keep_episodes=True, until=100, goes_on=True),
+        lambda: explore(study, *run, second.folder, keep_episodes=True, before=first.folder),
+    ):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+            count_steps(patch, 40)
+            part()
+        part()
     tensors, others = agent_tensors(whole.folder), agent_tensors(second.folder)
     assert [name for name, tensor in tensors.items() if not tensor.equal(others[name])] == []
     for path, other in ((whole.metrics, second.metrics), (whole.events, second.events), (whole.video, second.video)):
@@ -230,6 +236,15 @@ def test_either_key_says_when_a_generation_ends(changes, ends):
     assert study.last_generation(ENVIRONMENT, "plan2explore") == 1
 
 
+def test_a_method_may_keep_the_first_reward_model():
+    study, files = study_of(explore=["sensei_first_reward", "sensei"], one_generation=["sensei_first_reward"]), Layout("results/any")
+    assert [study.last_generation(ENVIRONMENT, method) for method in study.explore] == [1, 2]
+    assert study.collector_of(2) == "sensei"
+    first = next(one.job for one in work(study, files) if one.stage.name == "explore" and one.job.method == "sensei_first_reward")
+    assert STAGES["explore"].inputs(study, files, first) == {"reward": files.reward(ENVIRONMENT, "oracle").model}
+    assert "until" not in STAGES["explore"].settings(study, first)
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
@@ -238,6 +253,8 @@ def test_either_key_says_when_a_generation_ends(changes, ends):
         ({"relabel_every": 241}, "`relabel_every` is 241, toy_keydoor explores for 240 steps; lower it"),
         ({"generations": 4, "relabel_every": 80}, "4 generations of 80 steps do not fit in 240 steps"),
         ({"explore": ["plan2explore"], "learn": ["plan2explore"]}, "2 generations need a method with a semantic reward"),
+        ({"one_generation": ["sensei"]}, "2 generations need a method with a semantic reward"),
+        ({"one_generation": ["plan2explore"]}, "`one_generation` names plan2explore, which explores without a semantic reward"),
     ],
 )
 def test_generations_that_cannot_be_are_refused_in_a_line(changes, words):

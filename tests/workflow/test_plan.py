@@ -290,6 +290,7 @@ def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
         ({"figures": ["figure_99"]}, ["figure_99", "interactions"]),
         ({"exploration": {"percentile": 120}}, ["exploration.percentile", "120"]),
         ({"pairs": {"number": 10**9}}, ["pairs.number"]),
+        ({"relabel_every": 10**6}, ["relabel_every", "lower it"]),
     ],
 )
 def test_a_mistake_ends_the_workflow_before_any_job_and_writes_nothing(changes, words, write_study, tmp_path):

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -56,8 +56,7 @@ def fault(folder: Path, checkpoint: dict[str, Any]) -> str | None:
     for field in checkpoint["fields"]:
         path = folder / f"{field}.npy"
         try:
-            array = np.load(path, mmap_mode="r")
-            steps[field] = array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
+            steps[field] = steps_in(path)
         except (OSError, ValueError, EOFError, IndexError) as error:
             return f"{path} is not there or damaged ({error})"
         if len(steps[field]) != rows * len(checkpoint["counts"]):
@@ -69,6 +68,12 @@ def fault(folder: Path, checkpoint: dict[str, Any]) -> str | None:
             if digest != saved:
                 return f"{folder}: steps {start} to {stop - 1} of worker {worker} have another checksum"
     return None
+
+
+def steps_in(path: Path, mode: Literal["r", "r+"] = "r") -> np.memmap:
+    """A field of the steps of all workers, from its file: [workers x rows, ...]."""
+    array = np.load(path, mmap_mode=mode)
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
 def of_all(steps: Steps, checkpoint: dict[str, Any]) -> list[list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sensei.core.errors import SenseiError
-from sensei.replay.digests import of_all
+from sensei.replay.digests import of_all, steps_in
 from sensei.replay.episodes import load_episode
 
 KEYS = ("image", "annotator_image", "flags")
@@ -31,27 +31,25 @@ def relabel(folder: Path, replay: dict[str, Any], episodes: list[list[Path]], sc
     Raises:
         SenseiError: an episode of the replay is among none of the files, or one of them is damaged.
     """
-    arrays = {field: np.load(folder / f"{field}.npy", mmap_mode="r+") for field in replay["fields"]}
+    fields = {field: steps_in(folder / f"{field}.npy", "r+") for field in replay["fields"]}
     for worker, paths in enumerate(episodes):
         left = (load_episode(path, KEYS) for path in reversed(paths))
         for first, steps in reversed(list(_episodes(replay, worker))):
-            places = steps % replay["rows"]
-            pictures = arrays["image"][worker, places]
+            places = worker * replay["rows"] + steps % replay["rows"]
+            pictures = fields["image"][places]
             found = next((episode for episode in left if _is_of(pictures, episode, steps - first)), None)
             if found is None:
                 what = f"no episode of worker {worker} shows what its steps {steps[0]} to {steps[-1]} in {folder} show"
                 raise SenseiError(what, hint="delete the run and make it again")
-            arrays["semantic"][worker, places] = np.nan_to_num(score(found["annotator_image"], found["flags"]))[steps - first]
-    for array in arrays.values():
-        array.flush()
-    steps = {field: array.reshape(-1, *array.shape[2:]) for field, array in arrays.items()}
-    return replay | {"digests": of_all(steps, replay)}
+            fields["semantic"][places] = np.nan_to_num(score(found["annotator_image"], found["flags"]))[steps - first]
+    fields["semantic"].flush()
+    return replay | {"digests": of_all(fields, replay)}
 
 
 def _episodes(replay: dict[str, Any], worker: int) -> Iterator[tuple[int, np.ndarray]]:
     """(first step, those of its steps that can be sampled) of each episode in a replay, int64 [n], as the worker counts them."""
     starts, count = replay["starts"][worker], replay["counts"][worker]
-    for start, end in zip(starts, [*starts[1:], count], strict=True):
+    for start, end in zip(starts, [*starts, count][1:], strict=True):
         yield start, np.arange(max(start, count - replay["readable"]), end)
 
 

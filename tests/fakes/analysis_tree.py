@@ -18,6 +18,7 @@ EXPLORE = ["sensei", "plan2explore", "vlm_motif", "sensei_released", "random"]
 LEARN = ["sensei", "plan2explore", "dreamerv3", "ppo"]
 OF_ROBODESK = ("task_rewards", "open_drawer_light", "logged_runs")  # figures
 OF_POKEMON = ("pokemon_progress", "pokemon_parties", "pokemon_caught", "pokemon_episodes", "pokemon_generations")
+OF_GENERATIONS = ("reward_generations",)  # of studies with several: tests/study/test_generations.py
 OF_OTHER_METHODS = ("robustness", "ppo_convergence", "head_start")  # fixed weights, or steps of their own
 MEANS = {
     "key_picked_up": 14,

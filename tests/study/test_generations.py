@@ -13,6 +13,7 @@ from fakes.interrupted import Interrupted, count_steps
 from fakes.small_study import CONTENT, ENVIRONMENT
 from fakes.toys import agent_tensors, lines, toy_study
 
+from sensei.analysis.figures.registry import figures_of
 from sensei.core.errors import SenseiError
 from sensei.core.files import read_json, sha256
 from sensei.preferences.frames import Frames
@@ -33,7 +34,13 @@ from sensei.training import checkpoint, generations
 from sensei.training.run import Run, exploration_run
 from sensei.training.runs import explore
 
-TWO = CONTENT | {"seeds": [0], "annotators": ["oracle"], "figures": ["interactions", "reward_model"], "generations": 2, "relabel_pairs": 40}
+TWO = CONTENT | {
+    "seeds": [0],
+    "annotators": ["oracle"],
+    "figures": ["interactions", "reward_model", "reward_generations"],
+    "generations": 2,
+    "relabel_pairs": 40,
+}
 RUN = ENVIRONMENT, "sensei", 0
 
 
@@ -52,6 +59,7 @@ def finished(tmp_path_factory) -> tuple[Study, Layout]:
     return study, files
 
 
+@pytest.mark.slow
 def test_the_jobs_follow_from_the_axes(finished):
     study, files = finished
     jobs = Counter((one.stage.name, one.job.generation) for one in work(study, files))
@@ -59,10 +67,11 @@ def test_the_jobs_follow_from_the_axes(finished):
     assert jobs == Counter(
         {("explore", "1"): 2, ("explore", "2"): 1, ("learn", "1"): 1}
         | {(name, generation): count for name, count in again.items() for generation in "12"}
-        | {(name, "1"): count for name, count in {"tabulate": 1, "figure": 2, "tables": 1, "report": 1}.items()}
+        | {(name, "1"): count for name, count in {"tabulate": 1, "figure": 3, "tables": 1, "report": 1}.items()}
     )
 
 
+@pytest.mark.slow
 def test_further_pairs_are_of_what_sensei_has_seen(finished):
     _, files = finished
     made, seen = files.pairs(ENVIRONMENT, 2), files.explore(*RUN).episodes
@@ -74,6 +83,7 @@ def test_further_pairs_are_of_what_sensei_has_seen(finished):
             assert np.array_equal(frames.image[pairs[f"{side}frame"]], pictures[pairs[f"{side}time"]])
 
 
+@pytest.mark.slow
 def test_the_second_model_learns_from_the_labels_of_both(finished):
     _, files = finished
     for generation, count in ((1, 100), (2, 140)):
@@ -86,6 +96,7 @@ def test_the_second_model_learns_from_the_labels_of_both(finished):
     }
 
 
+@pytest.mark.slow
 def test_the_second_run_goes_on_where_the_first_ended(finished):
     _, files = finished
     first, second = files.explore(*RUN), files.explore(*RUN, 2)
@@ -99,6 +110,7 @@ def test_the_second_run_goes_on_where_the_first_ended(finished):
     assert read_json(Path(f"{second.agent}.manifest.json"))["settings"]["until"] == 240
 
 
+@pytest.mark.slow
 def test_tasks_tables_and_figures_are_of_the_last_generation(finished):
     study, files = finished
     scores, events = pd.read_parquet(files.scores), pd.read_parquet(files.explore(*RUN, 2).events)
@@ -108,6 +120,8 @@ def test_tasks_tables_and_figures_are_of_the_last_generation(finished):
     assert "../../../../explore2/sensei/seed0/agent.pt" in manifest["inputs"]
     drawn = pd.read_csv(files.figure("reward_model")[2])
     assert set(drawn["annotator"]) == {"oracle", "oracle_generation_2"}
+    compared = pd.read_csv(files.figure("reward_generations")[2])
+    assert not np.allclose(compared["semantic_reward"], compared["first_reward_model"])
     page = files.report.read_text()
     assert "oracle generation 2: labels" in page
 
@@ -120,6 +134,7 @@ def second(finished, tmp_path) -> Run:
     return replace(run, reward_model=files.reward(ENVIRONMENT, "oracle", 2).model, keep_episodes=True, before=files.explore(*RUN).folder)
 
 
+@pytest.mark.slow
 def test_every_step_of_the_replay_gets_the_new_reward_and_nothing_else_changes(finished, second):
     files = finished[1]
     generations.take_over(second)
@@ -140,6 +155,7 @@ def test_every_step_of_the_replay_gets_the_new_reward_and_nothing_else_changes(f
     assert not np.array_equal(now["semantic"], old["semantic"])
 
 
+@pytest.mark.slow
 def test_a_replay_of_other_episodes_is_refused(finished, second, monkeypatch):
     monkeypatch.setattr(generations, "_episodes", lambda state, files, worker: [])
     with pytest.raises(SenseiError, match="no episode of worker 0 shows"):
@@ -157,6 +173,7 @@ def assert_same_run(run: RunFiles, other: RunFiles) -> None:
         assert sha256(path) == sha256(expected), path.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [5, 45], ids=["before its first checkpoint", "after it"])
 def test_a_killed_generation_equals_the_undisturbed_one(finished, second, stop_at):
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
@@ -167,6 +184,7 @@ def test_a_killed_generation_equals_the_undisturbed_one(finished, second, stop_a
     assert_same_run(second.files, finished[1].explore(*RUN, 2))
 
 
+@pytest.mark.slow
 def test_a_generation_killed_while_it_takes_over_equals_the_undisturbed_one(finished, second):
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(generations, "relabel", lambda *arguments: (_ for _ in ()).throw(Interrupted))
@@ -176,6 +194,7 @@ def test_a_generation_killed_while_it_takes_over_equals_the_undisturbed_one(fini
     assert_same_run(second.files, finished[1].explore(*RUN, 2))
 
 
+@pytest.mark.slow
 def test_a_run_in_two_parts_each_of_them_killed_once_is_the_run_in_one(tmp_path):
     """Nothing but the reward tells generations apart, and Plan2Explore has none."""
     study, run = toy_study(), ("toy_counting", "plan2explore", 0)
@@ -196,6 +215,7 @@ def test_a_run_in_two_parts_each_of_them_killed_once_is_the_run_in_one(tmp_path)
     assert {path.name: sha256(path) for path in whole.episodes.iterdir()} == {path.name: sha256(path) for path in second.episodes.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_damaged_state_is_not_gone_on_with(finished, tmp_path):
     study, files = finished
     path = files.explore(*RUN).handed_on / "replay" / "action.npy"
@@ -211,11 +231,18 @@ def test_a_damaged_state_is_not_gone_on_with(finished, tmp_path):
         path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_generation_that_there_is_not_is_refused(finished):
     study, files = finished
     job = next(one.job for one in work(study, files) if one.stage.name == "explore" and one.job.method == "plan2explore")
     with pytest.raises(SenseiError, match="no generation '2' in this study"):
         carry_out(STAGES["explore"], study, files.study, replace(job, generation="2"))
+
+
+def test_a_figure_that_compares_generations_is_refused_where_there_is_one():
+    study = study_of(generations=1)
+    with pytest.raises(SenseiError, match="reward_generations compares generations, and study small has one"):
+        figures_of(study)["reward_generations"].inputs(study, Layout("results/any"))
 
 
 @pytest.mark.parametrize(
@@ -263,6 +290,7 @@ def test_generations_that_cannot_be_are_refused_in_a_line(changes, words):
     assert words in str(error.value) and "\n" not in str(error.value).removesuffix(f"\n-> set `{words}` in the test")
 
 
+@pytest.mark.slow
 def test_a_folder_of_one_generation_is_not_mixed_with_one_of_two(finished):
     _, files = finished
     with pytest.raises(SenseiError, match=r"relabelled after\.toy_keydoor"):
@@ -270,6 +298,7 @@ def test_a_folder_of_one_generation_is_not_mixed_with_one_of_two(finished):
     check_folder(study_of(), files.study, "the test")
 
 
+@pytest.mark.slow
 def test_plan_status_and_export_know_generations(finished, tmp_path):
     study, files = finished
     rows = {row.stage: row for row in plan(study, Layout(tmp_path / "small"), look=False).rows}

@@ -81,7 +81,7 @@ def expenses_of(study: Study, files: Layout) -> Iterator[tuple[str, Expense]]:
     Raises:
         SenseiError: a file is damaged, or an environment cannot be made.
     """
-    for environment, annotator, generation in study.labelled():
+    for environment, annotator, generation in study.label_sets():
         if expense := _expense(study, environment, annotator, generation, files):
             yield annotator, expense
 

@@ -86,7 +86,7 @@ def _members(study: Study, files: Layout, asked_for: frozenset[str]) -> dict[str
 def _tables(study: Study, files: Layout) -> Iterator[tuple[str, tuple[str, Path]]]:
     """The tables that are sets of records, by name: scores, pairs, labels."""
     tables = {"scores": files.scores}
-    for name, annotator, generation in study.labelled():
+    for name, annotator, generation in study.label_sets():
         again = f", generation {generation}" if generation > 1 else ""
         tables |= {f"pairs of {name}{again}": files.pairs(name, generation).pairs}
         tables |= {f"labels of {name} by {annotator}{again}": files.labels(name, annotator, generation).labels}

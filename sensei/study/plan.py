@@ -162,7 +162,7 @@ def _seen(study: Study, look: bool, notes: list[str]) -> Mapping[str, Seen]:
 
 def _dollars(study: Study, files: Layout, look: bool, notes: list[str]) -> float | None:
     """What is still to be paid; None if that cannot be said."""
-    paid = [name for _, name, _ in study.labelled() if _is_paid(study, name)]
+    paid = [name for _, name, _ in study.label_sets() if _is_paid(study, name)]
     if not paid or not look:
         return None if paid else 0.0
     try:

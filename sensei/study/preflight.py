@@ -48,7 +48,7 @@ class Unfinished:
     seen: dict[str, Seen] = field(default_factory=dict)
 
     def __post_init__(self):
-        asked_for = self.study.labelled() if self.page else self._learned_from_or_drawn()
+        asked_for = self.study.label_sets() if self.page else self._learned_from_or_drawn()
         self.labels = [names for names in asked_for if not self.files.labels(*names).labels.exists()]
         self.environments = [name for name in self.study.environments if self._is_unfinished(name)]
 
@@ -63,9 +63,9 @@ class Unfinished:
         study, files = self.study, self.files
         rewarded = [name for name, method in study.methods.items() if method.needs_reward_model]
         guiding = {(environment, study.annotator_of(name, environment)) for environment in study.environments for name in rewarded}
-        learned = [names for names in study.labelled() if names[:2] in guiding]
+        learned = [names for names in study.label_sets() if names[:2] in guiding]
         drawn = [path for name in figures_of(study) for path in flat(STAGES["figure"].inputs(study, files, Job(figure=name)))]
-        folders = {names: (files.labels(*names).folder, files.reward(*names).folder) for names in study.labelled()}
+        folders = {names: (files.labels(*names).folder, files.reward(*names).folder) for names in study.label_sets()}
         shown = [names for names, own in folders.items() if any(path.is_relative_to(folder) for path in drawn for folder in own)]
         return list(dict.fromkeys([*learned, *shown]))
 

@@ -32,7 +32,7 @@ class RewardModel(Figure):
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """Curves and card of every reward model."""
-        models = [layout.reward(*names) for names in study.labelled()]
+        models = [layout.reward(*names) for names in study.label_sets()]
         return {"curves": [model.curves for model in models], "cards": [model.card for model in models]}
 
     def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
@@ -42,7 +42,7 @@ class RewardModel(Figure):
             SenseiError: a file is missing or damaged, named.
         """
         tables = []
-        for (environment, *named), curves, card in zip(study.labelled(), inputs["curves"], inputs["cards"], strict=True):
+        for (environment, *named), curves, card in zip(study.label_sets(), inputs["curves"], inputs["cards"], strict=True):
             chosen = read_reward_card(card)["chosen_epoch"]
             tables.append(read_curves(curves).assign(environment=environment, annotator=study.named(*named), chosen=chosen))
         return pd.concat(tables, ignore_index=True)

@@ -33,8 +33,8 @@ def inputs(study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
 
     Of each of these files the manifest beside it is read too, and no other file.
     """
-    labels = [layout.labels(*names) for names in study.labelled()]
-    rewards = [layout.reward(*names) for names in study.labelled()]
+    labels = [layout.labels(*names) for names in study.label_sets()]
+    rewards = [layout.reward(*names) for names in study.label_sets()]
     explored, learned = present(study, layout)
     runs = [*(explored_run(study, layout, *run) for run in explored), *(layout.learn(*run) for run in learned)]
     return {
@@ -196,7 +196,7 @@ def of_frame(numbers: pd.DataFrame, titles: dict[str, str]) -> dict[str, Any]:
 def _cards(study: Study, files: Inputs, layout: Layout) -> list[dict[str, Any]]:
     """The label card and the reward card of every environment and annotator, in words, and whole."""
     cards = []
-    for (environment, *named), labels, reward in zip(study.labelled(), files["label_cards"], files["reward_cards"], strict=True):
+    for (environment, *named), labels, reward in zip(study.label_sets(), files["label_cards"], files["reward_cards"], strict=True):
         title = f"{study.settings[environment].environment.title}, {study.named(*named).replace('_', ' ')}"
         for path, what, card, told in (
             (labels, "labels", read_label_card(labels), words.of_labels),

@@ -207,14 +207,13 @@ class Study(Section):
             for seed in self.seeds_of(name)
         ]
 
-    def labelled(self) -> list[tuple[str, str, int]]:
-        """(environment, annotator, generation) of every set of labels, and so of every reward model."""
-        return [
-            (name, annotator, generation)
-            for name in self.environments
-            for annotator in self.annotators_of(name)
-            for generation in range(1, 1 + len(self.generation_ends(name)))
-        ]
+    def labelled(self) -> list[tuple[str, str]]:
+        """(environment, annotator) of every set of labels, and so of every reward model, of one generation."""
+        return [(name, annotator) for name in self.environments for annotator in self.annotators_of(name)]
+
+    def label_sets(self) -> list[tuple[str, str, int]]:
+        """(environment, annotator, generation) of all of them."""
+        return [(*names, number) for names in self.labelled() for number in range(1, 1 + len(self.generation_ends(names[0])))]
 
     def named(self, annotator: str, generation: int) -> str:
         """What tables and figures call the labels of an annotator, and the reward model that learned from them."""

@@ -119,11 +119,11 @@ def test_tasks_tables_and_figures_are_of_the_last_generation(finished):
     manifest = read_json(Path(f"{files.learn(ENVIRONMENT, 'keydoor', 'sensei', 0).agent}.manifest.json"))
     assert "../../../../explore2/sensei/seed0/agent.pt" in manifest["inputs"]
     drawn = pd.read_csv(files.figure("reward_model")[2])
-    assert set(drawn["annotator"]) == {"oracle", "oracle_generation_2"}
+    assert set(drawn["annotator"]) == {"oracle", "oracle_gen2"}
     compared = pd.read_csv(files.figure("reward_generations")[2])
     assert not np.allclose(compared["semantic_reward"], compared["first_reward_model"])
     page = files.report.read_text()
-    assert "oracle generation 2: labels" in page
+    assert "oracle gen2: labels" in page
 
 
 @pytest.fixture

@@ -44,7 +44,10 @@ class RewardGenerations(SemanticReward, Figure):
         """Both curves, and how alike they are."""
         drawing = super().draw(study, data)
         alike = [f"{study.settings[row.environment].environment.title} {_correlation(row):.2f}" for row in data]
-        told = f" Dashed: the first reward model, which guided this run. Correlation of the two along the episode: {', '.join(alike)}."
+        told = (
+            " Dashed: the first reward model; the zero of either is arbitrary, differences along a curve are not. Correlation of the two "
+            f"along the episode: {', '.join(alike)}."
+        )
         return Drawing(drawing.figure, drawing.numbers, drawing.caption + told)
 
 

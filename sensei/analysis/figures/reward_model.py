@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LEAST_LOSS = 0.75  # top of the axis: above that of a model that has learned nothing, log 2
 METRICS = ("accuracy", "loss")
+LONG = 60  # characters of all names together, which do not fit side by side
 LINES = {"validation": {"linestyle": "-", "linewidth": 1.3}, "train": {"linestyle": style.DASHES, "linewidth": 0.9}}
 
 
@@ -85,7 +86,8 @@ def _drawn(data: pd.DataFrame, titles: dict[str, str], names: dict[str, str]) ->
     handles = [Line2D([], [], color=colour, label=names[name]) for name, colour in colours.items()]
     handles += [Line2D([], [], color=style.FAINT, label=part, **line) for part, line in LINES.items()]
     handles.append(Line2D([], [], **_ring(style.FAINT), label="chosen epoch"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
+    columns = 6 if sum(len(names[name]) for name in colours) < LONG else 4
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), columns))
     return figure
 
 

@@ -217,7 +217,7 @@ class Study(Section):
 
     def named(self, annotator: str, generation: int) -> str:
         """What tables and figures call the labels of an annotator, and the reward model that learned from them."""
-        return annotator if generation == 1 else f"{annotator}_generation_{generation}"
+        return annotator if generation == 1 else f"{annotator}_gen{generation}"
 
     def prompt_of(self, annotator: str, environment: str) -> str | None:
         """Name or path of the prompt with which `annotator` is asked about `environment`; None for one that is not asked in words."""

@@ -6,7 +6,7 @@ from typing import Any
 from sensei.annotators.prompts import load_prompt
 from sensei.core.errors import SenseiError
 from sensei.study.analysis_stages import Figure, Published, Report, Tables, Tabulate
-from sensei.study.layout import CollectionFiles, Layout, RunFiles, log_beside
+from sensei.study.layout import CollectionFiles, LabelFiles, Layout, RunFiles, log_beside
 from sensei.study.models.annotators import annotator_class
 from sensei.study.models.study import Study
 from sensei.study.slices import (
@@ -303,13 +303,18 @@ class Distil(Stage):
         return {"model": made.model, "curves": made.curves, "card": made.card}
 
     def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
-        generations = range(1, 1 + int(job.generation))
-        drawn = [files.pairs(job.environment, generation) for generation in generations]
-        labels = [files.labels(job.environment, job.annotator, generation).labels for generation in generations]
+        drawn = [files.pairs(job.environment, generation) for generation in self._generations(job)]
+        labels = [made.labels for made in self._answers(files, job)]
         return {"labels": labels, "pairs": [made.pairs for made in drawn], "frames": [made.frames for made in drawn]}
 
     def waits_for(self, study: Study, files: Layout, job: Job) -> list[Path]:
-        return [files.labels(job.environment, job.annotator, job.generation).verdict]
+        return [made.verdict for made in self._answers(files, job)]
+
+    def _generations(self, job: Job) -> range:
+        return range(1, 1 + int(job.generation))
+
+    def _answers(self, files: Layout, job: Job) -> list[LabelFiles]:
+        return [files.labels(job.environment, job.annotator, generation) for generation in self._generations(job)]
 
     def settings(self, study: Study, job: Job) -> dict[str, Any]:
         return {"reward": settled(study.settings[job.environment].reward)}

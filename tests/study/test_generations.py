@@ -89,6 +89,9 @@ def test_the_second_model_learns_from_the_labels_of_both(finished):
     for generation, count in ((1, 100), (2, 140)):
         card = read_json(files.reward(ENVIRONMENT, "oracle", generation).card)
         assert sum(card["pairs"].values()) == count
+    distilled = next(one for one in work(*finished) if (one.stage.name, one.job.generation) == ("distil", "2"))
+    gates = distilled.stage.waits_for(*finished, distilled.job)
+    assert gates == [files.labels(ENVIRONMENT, "oracle", generation).verdict for generation in (1, 2)], "each answer passes its own gate"
     manifest = read_json(Path(f"{files.reward(ENVIRONMENT, 'oracle', 2).model}.manifest.json"))
     assert {name for name in manifest["inputs"] if "labels" in name} == {
         "../../labels/oracle/labels.parquet",

@@ -1,6 +1,6 @@
 """Other semantic rewards for the steps of a replay, from the episodes that they came from."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +34,46 @@ def relabel(folder: Path, replay: dict[str, Any], episodes: list[list[Path]], sc
     fields = {field: steps_in(folder / f"{field}.npy", "r+") for field in replay["fields"]}
     for worker, paths in enumerate(episodes):
         left = (load_episode(path, KEYS) for path in reversed(paths))
-        for first, steps in reversed(list(_episodes(replay, worker))):
-            places = worker * replay["rows"] + steps % replay["rows"]
+        for first, steps in reversed(list(_episodes(replay, worker, fields["is_first"]))):
+            places = _places(replay, worker, steps)
             pictures = fields["image"][places]
-            found = next((episode for episode in left if _is_of(pictures, episode, steps - first)), None)
+            found = next(((episode, times) for episode in left if (times := _times(pictures, episode, first, steps)) is not None), None)
             if found is None:
                 what = f"no episode of worker {worker} shows what its steps {steps[0]} to {steps[-1]} in {folder} show"
                 raise SenseiError(what, hint="delete the run and make it again")
-            fields["semantic"][places] = np.nan_to_num(score(found["annotator_image"], found["flags"]))[steps - first]
+            episode, times = found
+            fields["semantic"][places] = np.nan_to_num(score(episode["annotator_image"], episode["flags"]))[times]
     fields["semantic"].flush()
     return replay | {"digests": of_all(fields, replay)}
 
 
-def _episodes(replay: dict[str, Any], worker: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(first step, those of its steps that can be sampled) of each episode in a replay, int64 [n], as the worker counts them."""
+def _places(replay: dict[str, Any], worker: int, steps: np.ndarray) -> np.ndarray:
+    """Where steps of a worker are among those of all."""
+    return worker * replay["rows"] + steps % replay["rows"]
+
+
+def _episodes(replay: dict[str, Any], worker: int, is_first: np.ndarray) -> Iterator[tuple[int | None, np.ndarray]]:
+    """(first step, those of its steps that can be sampled) of each episode in a replay, int64 [n], as the worker counts them.
+
+    The first step of the oldest episode is None if the replay forgot it: it had left when an episode began that broke and was taken back.
+    """
     starts, count = replay["starts"][worker], replay["counts"][worker]
-    for start, end in zip(starts, [*starts, count][1:], strict=True):
-        yield start, np.arange(max(start, count - replay["readable"]), end)
+    steps = np.arange(max(0, count - replay["readable"]), count)
+    for part in np.split(steps, np.flatnonzero(is_first[_places(replay, worker, steps)])):
+        if len(part) and is_first[_places(replay, worker, part[:1])][0]:
+            yield int(part[0]), part
+        elif len(part):
+            yield (starts[0] if starts and starts[0] <= part[0] else None), part
 
 
-def _is_of(pictures: np.ndarray, episode: dict[str, np.ndarray], times: Iterable[int]) -> bool:
-    """Whether an episode showed these pictures uint8 [n, side, side, 3] at `times`."""
-    return times[-1] < len(episode["image"]) and np.array_equal(pictures, episode["image"][times])
+def _times(pictures: np.ndarray, episode: dict[str, np.ndarray], first: int | None, steps: np.ndarray) -> np.ndarray | None:
+    """When an episode showed these pictures uint8 [n, side, side, 3], int64 [n]; None if it did not.
+
+    Args:
+        first: the replay's first step of it; None: they are its last ones.
+        steps: the replay's, of the pictures.
+    """
+    length = len(episode["image"])
+    times = steps - (steps[-1] + 1 - length if first is None else first)
+    shown = times[0] >= 0 and times[-1] < length and np.array_equal(pictures, episode["image"][times])
+    return times if shown else None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sensei.core.errors import SenseiError
@@ -71,7 +71,9 @@ def save(path: Path, images: np.ndarray, flags: int) -> None:
 lengths = st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
+@example([(2, False), (3, True)], 4, 0, 0)  # the first episode has left the replay when the second one breaks
+@example([(3, False), (6, False), (5, True), (2, False)], 16, 2, 0)
 @given(lengths, st.integers(4, 60), st.sampled_from([0, 2]), st.integers(0, 5))
 def test_every_step_that_can_be_sampled_gets_the_reward_of_its_own_picture(played, lengths, capacity, flags, stop):
     folder, replay, files = played(lengths, capacity, flags, stop)

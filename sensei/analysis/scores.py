@@ -12,7 +12,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.files import atomic
 from sensei.envs.contract import TASK_EVENT
 from sensei.envs.registry import family
-from sensei.study.layout import Layout
+from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.study import Study
 
@@ -67,16 +67,22 @@ def present(study: Study, layout: Layout) -> Runs:
     if not study.allow_partial:
         return explored, learned
     found = (
-        [run for run in explored if layout.explore(*run).events.exists()],
+        [run for run in explored if explored_run(study, layout, *run).events.exists()],
         [run for run in learned if layout.learn(*run).metrics.exists()],
     )
     return found if any(found) else (explored, learned)
 
 
+def explored_run(study: Study, layout: Layout, environment: str, method: str, seed: int) -> RunFiles:
+    """Where an exploration run ended: its last generation, whose files tell of all of it."""
+    return layout.explore(environment, method, seed, study.last_generation(environment, method))
+
+
 def inputs(study: Study, layout: Layout) -> dict[str, list[Path]]:
     """What `tabulate` reads: the events of every exploration run and the metrics of every task run, in the order of the axes."""
     explored, learned = present(study, layout)
-    return {"events": [layout.explore(*run).events for run in explored], "metrics": [layout.learn(*run).metrics for run in learned]}
+    events = [explored_run(study, layout, *run).events for run in explored]
+    return {"events": events, "metrics": [layout.learn(*run).metrics for run in learned]}
 
 
 def tabulate(study: Study, layout: Layout, output: Path) -> pd.DataFrame:
@@ -115,7 +121,7 @@ def tabulate(study: Study, layout: Layout, output: Path) -> pd.DataFrame:
 
 def how_to_make(study: Study, layout: Layout) -> str:
     """What makes runs that are missing, as a sentence with a command for the first one."""
-    runs = [("explore", *run) for run in study.exploration_runs() if not layout.explore(*run).events.exists()]
+    runs = [("explore", *run) for run in study.exploration_runs() if not explored_run(study, layout, *run).events.exists()]
     runs += [("learn", *run) for run in study.task_runs() if not layout.learn(*run).metrics.exists()]
     options = {"explore": ("environment", "method", "seed"), "learn": ("environment", "task", "method", "seed")}
     by_hand = ""

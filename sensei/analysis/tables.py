@@ -36,7 +36,7 @@ class Table:
 
 def inputs(study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
     """What the tables are made from: the table of scores, and the card of every reward model."""
-    return {"scores": layout.scores, "cards": [layout.reward(*names).card for names in study.labelled()]}
+    return {"scores": layout.scores, "cards": [layout.reward(*names).card for names in study.label_sets()]}
 
 
 def make(study: Study, layout: Layout) -> None:
@@ -108,13 +108,13 @@ def reward_model(study: Study, cards: list[dict]) -> pd.DataFrame:
     pairs: accuracy_* against the annotator's own labels, oracle_* against the oracle's.
 
     Args:
-        cards: reward cards in the order of `Study.labelled`.
+        cards: reward cards in the order of `Study.label_sets`.
     """
     rows = []
-    for (environment, annotator), card in zip(study.labelled(), cards, strict=True):
+    for (environment, *named), card in zip(study.label_sets(), cards, strict=True):
         row = {
             "environment": environment,
-            "annotator": annotator,
+            "annotator": study.named(*named),
             "epoch": card["chosen_epoch"],
             "validation_loss": card["validation_loss"],
         }

@@ -22,7 +22,13 @@ from sensei.study.models.study import Settings, Study
 
 
 def estimate_lines(
-    study: Study, environment: str, annotator: str, pairs_path: Path | None, frames_path: Path | None, ledger: Path
+    study: Study,
+    environment: str,
+    annotator: str,
+    pairs_path: Path | None,
+    frames_path: Path | None,
+    ledger: Path,
+    generation: int = 1,
 ) -> list[str]:
     """Pairs, tokens, price and time of all shards, in lines for people.
 
@@ -31,11 +37,12 @@ def estimate_lines(
         environment, annotator: who is asked about what.
         pairs_path, frames_path: pairs and their frames; None before there are any: then as many as the study asks for, of blank pictures.
         ledger: what was answered before; it need not exist.
+        generation: whose pairs they are.
 
     Raises:
         SenseiError: a file is damaged, or the environment cannot be made.
     """
-    parts, options, assignment = _assigned(study, environment, annotator, Layout(ledger.parent / study.study))
+    parts, options, assignment = _assigned(study, environment, annotator, generation, Layout(ledger.parent / study.study))
     known = pairs_path is not None and frames_path is not None
     pairs = _drawn(parts, pairs_path, frames_path) if known else _blank(parts, assignment.prompt)
     lines = annotator_class(options.kind).estimate(options, assignment, pairs)
@@ -74,21 +81,24 @@ def expenses_of(study: Study, files: Layout) -> Iterator[tuple[str, Expense]]:
     Raises:
         SenseiError: a file is damaged, or an environment cannot be made.
     """
-    for environment, annotator in study.labelled():
-        if expense := _expense(study, environment, annotator, files):
+    for environment, annotator, generation in study.label_sets():
+        if expense := _expense(study, environment, annotator, generation, files):
             yield annotator, expense
 
 
-def _assigned(study: Study, environment: str, annotator: str, files: Layout) -> tuple[Settings, AnnotatorOptions, Assignment]:
-    parts, folder = study.settings[environment], files.labels(environment, annotator).folder
+def _assigned(
+    study: Study, environment: str, annotator: str, generation: int, files: Layout
+) -> tuple[Settings, AnnotatorOptions, Assignment]:
+    parts, folder = study.settings_of(environment, generation), files.labels(environment, annotator, generation).folder
     assignment = Assignment(parts.pairs.seeds[0], study.prompt_of(annotator, environment), folder, files.ledger, parts.environment)
     return parts, study.annotator_settings[annotator], assignment
 
 
-def _expense(study: Study, environment: str, annotator: str, files: Layout) -> Expense | None:
+def _expense(study: Study, environment: str, annotator: str, generation: int, files: Layout) -> Expense | None:
     """What an annotator has yet to be paid for an environment; as long as there are no pairs, that of one, as often as there will be."""
-    parts, options, assignment = _assigned(study, environment, annotator, files)
-    ask, made, labels = annotator_class(options.kind).expense, files.pairs(environment), files.labels(environment, annotator)
+    parts, options, assignment = _assigned(study, environment, annotator, generation, files)
+    ask, made = annotator_class(options.kind).expense, files.pairs(environment, generation)
+    labels = files.labels(environment, annotator, generation)
     if labels.labels.exists() or not ask(options, assignment, []):
         return None
     if made.pairs.exists() and made.frames.exists():

@@ -22,6 +22,7 @@ AXES = {
     "seed": "seed of the run",
     "shard": "which share of the pairs, from 0",
     "share": "share of the labels to learn from; held out are always the same",
+    "generation": "which reward model of a study with several, from 1",
     "figure": "figure of the study, e.g. interactions",
 }
 WHOLE = ("seed", "shard")
@@ -36,6 +37,13 @@ THREADS = inspect.Parameter(
     default=1,
     annotation=Annotated[int, typer.Option(min=1, help="CPU threads of this process")],
 )
+
+
+def _generation(text: str) -> str:
+    """A generation as its files are called; the workflow gives none for the first."""
+    if not re.fullmatch(r"([1-9]\d{0,3})?", text):
+        raise typer.BadParameter(f"{quoted(text)} is none: give 1, 2, ...")
+    return text or "1"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,15 +69,17 @@ def annotate(
     environment: Annotated[str, typer.Option(help=AXES["environment"])],
     annotator: Annotated[str, typer.Option(help=AXES["annotator"])],
     shard: Annotated[int | None, typer.Option(min=0, help=AXES["shard"])] = None,
+    generation: Annotated[str, typer.Option(help=AXES["generation"], callback=_generation)] = "1",
     estimate: Annotated[bool, typer.Option("--estimate", help="only say what all shards would take; send nothing")] = False,
 ) -> None:
     """The stage `annotate`, or what it would cost."""
     if estimate:
-        print("\n".join(estimated(study, environment, annotator)))
+        print("\n".join(estimated(study, environment, annotator, generation)))
     elif shard is None:
         raise SenseiError("annotate needs --shard", hint="--estimate does without it")
     else:
-        _call(STAGES["annotate"], {"study": study, "environment": environment, "annotator": annotator, "shard": shard})
+        names = {"environment": environment, "annotator": annotator, "shard": shard, "generation": generation}
+        _call(STAGES["annotate"], {"study": study, **names})
 
 
 def run(context: typer.Context, stage: Annotated[str, typer.Argument(help='a stage of one\'s own, "package.module:Class"')]) -> None:
@@ -87,7 +97,7 @@ def _parameters(stage: Stage) -> list[inspect.Parameter]:
 
     job = Job()
     defaults = {axis: value for axis in stage.axes if (value := getattr(job, axis)) != f"{{{axis}}}"}
-    limits = dict.fromkeys(WHOLE, {"min": 0}) | {"share": {"callback": _share}}
+    limits = dict.fromkeys(WHOLE, {"min": 0}) | {"share": {"callback": _share}, "generation": {"callback": _generation}}
     axes = [
         option(axis, int if axis in WHOLE else str, AXES[axis], defaults.get(axis, inspect.Parameter.empty), **limits.get(axis, {}))
         for axis in stage.axes

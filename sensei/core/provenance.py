@@ -16,7 +16,7 @@ from typing import Any
 
 from sensei.core.files import sha256, write_json
 from sensei.core.machine import COMPUTED_WITH
-from sensei.core.verification import MANIFEST, checksum
+from sensei.core.verification import MANIFEST, checksum, files_below
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIG = PACKAGE.parent / "config"
@@ -186,7 +186,7 @@ def write_manifests(
         named = {_named(path, output): value for path, value in inputs.items()}
         within = {_named(folder, output): _named(index, output) for folder, index in (folders or {}).items()}
         beside = [folder for folder, index in (kept or {}).items() if index == output]
-        files = {_named(path, output): sha256(path) for folder in beside for path in sorted(folder.iterdir()) if path.name[0] != "."}
+        files = {_named(path, output): sha256(path) for folder in beside for path in files_below(folder)}
         place = output.relative_to(root).as_posix() if root and output.is_relative_to(root) else output.name
         content = {"output": place, "sha256": sha256(output), "files": files, "inputs": named, "folders": within, **made}
         write_json(Path(f"{output}{MANIFEST}"), content | {"checksum": checksum(content)})

@@ -37,7 +37,7 @@ def verified(path: Path, recorded: bool = True) -> str:
 
 
 def verify_folder(folder: Path, index: Path) -> None:
-    """Check that a folder holds what the manifest of `index` says, and nothing else; hidden files do not count.
+    """Check that a folder, with those below it, holds what the manifest of `index` says, and nothing else; hidden files do not count.
 
     Raises:
         SenseiError: a file is damaged, missing, or not of these.
@@ -45,13 +45,18 @@ def verify_folder(folder: Path, index: Path) -> None:
     made = _read(index)
     if _earlier(made):
         return
-    ours = {path for name in made["files"] if (path := index.parent / name).parent == folder}
+    ours = {path for name in made["files"] if (path := index.parent / name).is_relative_to(folder)}
     if lacking := sorted(path for path in ours if not path.exists()):
         raise SenseiError(f"there is no {lacking[0]}, which stage {made['stage']} wrote", hint=_remedy(index))
-    if strange := sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path not in ours):
+    if strange := [path for path in files_below(folder) if path not in ours]:
         raise SenseiError(f"{strange[0]} is not of stage {made['stage']}, which wrote its folder", hint=f"move {strange[0].name} away")
     for path in sorted(ours):
         _compare(path, sha256(path), made["files"][path.relative_to(index.parent).as_posix()], made["stage"], index)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder and of those below it, in order, but for hidden ones."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
 def thinned(index: Path, kept: set[Path]) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def make_pairs(
         sides = draw_pairs(_groups(episodes["steps"].to_numpy()), config.number, rng)
     steps, place = np.unique(sides, return_inverse=True)  # the steps that occur, and where in them each side is
     gallery = _Gallery()
-    about = _look_up(episodes, steps, gallery)
+    redrawn = environment is not None and family(environment).renders_states
+    about = _look_up(episodes, steps, gallery, redrawn)
     place = place.reshape(sides.shape)
     columns = [about.iloc[place[:, side]].reset_index(drop=True).add_prefix(prefix) for side, prefix in enumerate(SIDES)]
     table = pd.concat([pd.Series(np.arange(len(sides)), name="pair"), *columns], axis=1)
@@ -204,8 +205,12 @@ class _Gallery:
         return {name: Pictures((count, *shape), _followed(each, count, f"draw {name}", "pictures")) for name, each in drawn.items()}
 
 
-def _look_up(episodes: pd.DataFrame, steps: np.ndarray, gallery: _Gallery) -> pd.DataFrame:
-    """One row for each of `steps` (ascending indices into all episodes laid end to end); their frames go into `gallery`."""
+def _look_up(episodes: pd.DataFrame, steps: np.ndarray, gallery: _Gallery, redrawn: bool = False) -> pd.DataFrame:
+    """One row for each of `steps` (ascending indices into all episodes laid end to end); their frames go into `gallery`.
+
+    Args:
+        redrawn: pictures are drawn from states in all views, even if the run kept one of them for its rewards.
+    """
     start = (np.cumsum(episodes["steps"]) - episodes["steps"]).to_numpy()
     whose = np.searchsorted(start, steps, "right") - 1
     shape, tables = None, []
@@ -213,7 +218,7 @@ def _look_up(episodes: pd.DataFrame, steps: np.ndarray, gallery: _Gallery) -> pd
         entry = episodes.loc[number]
         episode = load_episode(entry["path"], ("annotator_image", "flags", "state", "state_names"))
         names = episode["state_names"].tolist()
-        kept = episode.get("annotator_image")
+        kept = None if redrawn else episode.get("annotator_image")
         gallery.state_names = names if kept is None else None
         images = episode["state"] if kept is None else kept
         this = (len(episode["state"]), *images.shape[1:], episode["flags"].shape[1], *names)

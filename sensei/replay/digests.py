@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -56,19 +56,31 @@ def fault(folder: Path, checkpoint: dict[str, Any]) -> str | None:
     for field in checkpoint["fields"]:
         path = folder / f"{field}.npy"
         try:
-            array = np.load(path, mmap_mode="r")
-            steps[field] = array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
+            steps[field] = steps_in(path)
         except (OSError, ValueError, EOFError, IndexError) as error:
             return f"{path} is not there or damaged ({error})"
         if len(steps[field]) != rows * len(checkpoint["counts"]):
             return f"{path} has another length"
+    now = of_all(steps, checkpoint)
     for worker, (count, digests) in enumerate(zip(checkpoint["counts"], checkpoint["digests"], strict=True)):
         first = max(0, count - checkpoint["readable"])
-        now = Digests().of(steps, worker * rows, rows, first, count)
-        for (start, stop), digest, saved in zip(segments(first, count), now, digests, strict=True):
+        for (start, stop), digest, saved in zip(segments(first, count), now[worker], digests, strict=True):
             if digest != saved:
                 return f"{folder}: steps {start} to {stop - 1} of worker {worker} have another checksum"
     return None
+
+
+def steps_in(path: Path, mode: Literal["r", "r+"] = "r") -> np.memmap:
+    """A field of the steps of all workers, from its file: [workers x rows, ...]."""
+    array = np.load(path, mmap_mode=mode)
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
+
+
+def of_all(steps: Steps, checkpoint: dict[str, Any]) -> list[list[str]]:
+    """Checksums of all that can be sampled of each worker, as they are now."""
+    rows, readable = checkpoint["rows"], checkpoint["readable"]
+    firsts = [(max(0, count - readable), count) for count in checkpoint["counts"]]
+    return [Digests().of(steps, worker * rows, rows, first, count) for worker, (first, count) in enumerate(firsts)]
 
 
 def _digest(steps: Steps, places: np.ndarray) -> str:

@@ -116,7 +116,7 @@ def collect(run_episodes_folder: str | Path, output_folder: str | Path) -> pd.Da
     rows = []
     for (worker, episode), file in sorted(found.items()):
         steps = len(load_episode(file)["reward"])
-        _link(file, target / file.name)
+        link(file, target / file.name)
         rows.append({"file": file.name, "worker": worker, "episode": episode, "steps": steps, "sha256": sha256(file)})
     index = pd.DataFrame(rows)
     with atomic(files.index) as temporary:
@@ -124,7 +124,7 @@ def collect(run_episodes_folder: str | Path, output_folder: str | Path) -> pd.Da
     return index
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     """Make `target` the same file as `source`, or a copy of it, in one step."""
     temporary = target.with_name(f".{uuid.uuid4().hex}")
     try:

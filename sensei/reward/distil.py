@@ -1,5 +1,6 @@
 """Distillation: preference labels become a reward model (Bradley-Terry; docs/method.md, section 1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +48,7 @@ def bradley_terry_loss(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
 
 
 def distil(
-    labels_path: str | Path,
-    pairs_path: str | Path,
-    frames_path: str | Path,
+    labelled: Sequence[tuple[str | Path, str | Path, str | Path]],
     config: RewardModelConfig,
     seed: int,
     model_path: str | Path,
@@ -61,9 +60,7 @@ def distil(
     """Train on a random part of the clear and tied pairs; keep the weights of the epoch with the lowest loss on the rest.
 
     Args:
-        labels_path: table of `merge_shards`.
-        pairs_path: table of `make_pairs`.
-        frames_path: its frames.
+        labelled: of every generation, the table of `merge_shards`, the table of `make_pairs`, and its frames.
         config: architecture and optimiser.
         seed: of split, initial weights and order of pairs; on a CPU equal seeds give equal files.
         model_path: safetensors, weights and (as metadata) configuration.
@@ -82,14 +79,10 @@ def distil(
         SenseiError: too few labelled pairs, or a damaged file.
     """
     device = device_of(device)
-    labels, frames = read_labels(labels_path), Frames(frames_path)
-    sides = read_pairs(pairs_path)[["first_frame", "second_frame"]].to_numpy()
-    if len(sides) != len(labels):
-        found = f"{len(labels)} and {len(sides)} pairs"
-        raise SenseiError(f"{labels_path} and {pairs_path} do not belong together", found=found, hint="annotate again")
+    labels, sides, image, flags = _joined([_read(*paths) for paths in labelled])
     usable, held_out = split(labels["label"], config.validation_share, generator(seed, "distil", "split"))
     parts = usable[: max(round(share * len(usable)), 1)], held_out
-    image, flags = (torch.from_numpy(array).to(device) for array in (frames.image, frames.flags))
+    image, flags = (torch.from_numpy(array).to(device) for array in (image, flags))
     training, validation = (
         PairSet(image, flags, *(torch.from_numpy(array).to(device) for array in (sides[part], soft_label(_codes(labels, "label", part)))))
         for part in parts
@@ -106,6 +99,28 @@ def distil(
     write_json(card_path, card)
     save_model(model_path, model)
     return card
+
+
+Read = tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]  # labels [P], sides int64 [P, 2], images [F, h, w, 3], flags [F, n]
+
+
+def _read(labels_path: str | Path, pairs_path: str | Path, frames_path: str | Path) -> Read:
+    labels, frames = read_labels(labels_path), Frames(frames_path)
+    sides = read_pairs(pairs_path)[["first_frame", "second_frame"]].to_numpy()
+    if len(sides) != len(labels):
+        found = f"{len(labels)} and {len(sides)} pairs"
+        raise SenseiError(f"{labels_path} and {pairs_path} do not belong together", found=found, hint="annotate again")
+    return labels, sides, frames.image, frames.flags
+
+
+def _joined(parts: list[Read]) -> Read:
+    """One set of labelled pairs out of several; a single one is not copied, for its pictures may fill half the memory."""
+    if len(parts) == 1:
+        return parts[0]
+    labels, sides, images, flags = zip(*parts, strict=True)
+    before = np.cumsum([0, *map(len, images[:-1])])
+    sides = [each + offset for each, offset in zip(sides, before, strict=True)]
+    return pd.concat(labels, ignore_index=True), *(np.concatenate(arrays) for arrays in (sides, images, flags))
 
 
 def _right(first: Tensor, second: Tensor, codes: np.ndarray) -> np.ndarray:

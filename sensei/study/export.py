@@ -86,10 +86,12 @@ def _members(study: Study, files: Layout, asked_for: frozenset[str]) -> dict[str
 def _tables(study: Study, files: Layout) -> Iterator[tuple[str, tuple[str, Path]]]:
     """The tables that are sets of records, by name: scores, pairs, labels."""
     tables = {"scores": files.scores}
-    tables |= {f"pairs of {name}": files.pairs(name).pairs for name in study.environments}
-    tables |= {f"labels of {name} by {annotator}": files.labels(name, annotator).labels for name, annotator in study.labelled()}
+    for name, annotator, generation in study.label_sets():
+        again = f", generation {generation}" if generation > 1 else ""
+        tables |= {f"pairs of {name}{again}": files.pairs(name, generation).pairs}
+        tables |= {f"labels of {name} by {annotator}{again}": files.labels(name, annotator, generation).labels}
     for name, path in tables.items():
-        yield name.replace(" ", "_"), (_place(path, files), path)
+        yield name.replace(",", "").replace(" ", "_"), (_place(path, files), path)
 
 
 def _place(path: Path, files: Layout) -> str:

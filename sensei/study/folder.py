@@ -48,6 +48,7 @@ def _shared(study: Study, other: Study) -> dict[str, Any]:
         {
             "collector": study.collector,
             "settings": {name: study.settings[name].model_dump(mode="json") for name in study.settings if name in other.settings},
+            "relabelled after": {name: study.generation_ends(name)[:-1] for name in study.settings if name in other.settings},
             "methods": {name: study.methods[name].model_dump(mode="json") for name in methods},
             "annotator of": {
                 name: {

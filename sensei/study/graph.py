@@ -49,6 +49,7 @@ def constraints(study: Study) -> dict[str, str]:
         "seed": r"\d+",
         "shard": r"\d+",
         "share": r"0\.\d+",
+        "generation": r"|[2-9]|[1-9]\d+",
     }
 
 
@@ -107,7 +108,7 @@ class _Makers:
         patterns, allowed = Layout(files.root), constraints(study)
         self.known, self.found = [], {}
         for stage in stages(study):
-            for job in (Job(), Job(share="{share}"))[: 1 + ("share" in stage.axes)]:
+            for job in (Job.pattern(), Job.pattern(share="{share}"))[: 1 + ("share" in stage.axes)]:
                 for path in stage.outputs(patterns, job).values():
                     self.known.append((_expression(path, allowed), stage))
 

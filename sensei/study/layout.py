@@ -4,6 +4,8 @@ Names may be Snakemake's wildcards ("{seed}") as well as values, so that rules a
 
     Layout("results/smoke").explore("minihack_keyroom_s5", "sensei", 0).agent    # a path
     Layout("<results>").explore("{environment}", "{method}", "{seed}").agent     # the pattern of a rule
+
+What further generations add stands beside the first one's: `explore2`, `collect2`, `pairs2`, `labels2`, `reward2`.
 """
 
 from dataclasses import dataclass
@@ -59,7 +61,7 @@ class RunFiles:
 
     @property
     def explored(self) -> tuple[str, str, int]:
-        """(environment, method, seed) of an exploration run, from its place."""
+        """(environment, method, seed) of an exploration run, of whichever generation, from its place."""
         environment, _, method, seed = self.folder.parts[-4:]
         return environment, method, int(seed.removeprefix("seed"))
 
@@ -72,6 +74,16 @@ class RunFiles:
     def episodes(self) -> Path:
         """Episodes that a collecting run keeps."""
         return self.folder / "episodes"
+
+    @property
+    def handed_on(self) -> Path:
+        """Folder of the last state of a run with which a further generation goes on: what `checkpoint` was."""
+        return self.folder / "handed_on"
+
+    @property
+    def handed_on_state(self) -> Path:
+        """`state`, in it."""
+        return self.handed_on / self.state.name
 
     @property
     def checkpoint(self) -> Path:
@@ -241,29 +253,29 @@ class Layout:
         """The ledger of all studies beside this one."""
         return self.root.parent / LEDGER.name
 
-    def explore(self, environment: str, method: str, seed: Name) -> RunFiles:
-        """An exploration run."""
-        return RunFiles(self.root / environment / "explore" / method / f"seed{seed}")
+    def explore(self, environment: str, method: str, seed: Name, generation: Name = 1) -> RunFiles:
+        """An exploration run, up to the end of a generation."""
+        return RunFiles(self.root / environment / _of("explore", generation) / method / f"seed{seed}")
 
     def learn(self, environment: str, task: str, method: str, seed: Name) -> RunFiles:
         """A task run."""
         return RunFiles(self.root / environment / "learn" / task / method / f"seed{seed}")
 
-    def collect(self, environment: str, seed: Name) -> CollectionFiles:
-        """A collection."""
-        return CollectionFiles(self.root / environment / "collect" / f"seed{seed}")
+    def collect(self, environment: str, seed: Name, generation: Name = 1) -> CollectionFiles:
+        """A collection, of which the pairs of a generation are drawn."""
+        return CollectionFiles(self.root / environment / _of("collect", generation) / f"seed{seed}")
 
-    def pairs(self, environment: str) -> PairFiles:
-        """The pairs."""
-        return PairFiles(self.root / environment / "pairs")
+    def pairs(self, environment: str, generation: Name = 1) -> PairFiles:
+        """The pairs that a generation adds."""
+        return PairFiles(self.root / environment / _of("pairs", generation))
 
-    def labels(self, environment: str, annotator: str) -> LabelFiles:
-        """An annotator's answers."""
-        return LabelFiles(self.root / environment / "labels" / annotator)
+    def labels(self, environment: str, annotator: str, generation: Name = 1) -> LabelFiles:
+        """An annotator's answers about the pairs that a generation adds."""
+        return LabelFiles(self.root / environment / _of("labels", generation) / annotator)
 
-    def reward(self, environment: str, annotator: str, share: Name = 1) -> RewardFiles:
-        """The reward model that learned from `share` of an annotator's labels."""
-        folder = self.root / environment / "reward" / annotator
+    def reward(self, environment: str, annotator: str, generation: Name = 1, share: Name = 1) -> RewardFiles:
+        """The reward model that learned from `share` of an annotator's labels, of this generation and of those before it."""
+        folder = self.root / environment / _of("reward", generation) / annotator
         return RewardFiles(folder if str(share) == "1" else folder / f"share{share}")
 
     @property
@@ -308,6 +320,11 @@ def published_table(name: str, folder: Path = PUBLISHED) -> list[Path]:
 def published_report(folder: Path = PUBLISHED) -> Path:
     """One page with all published values."""
     return folder / "report.html"
+
+
+def _of(folder: str, generation: Name) -> str:
+    """What `folder` is called in a generation."""
+    return folder if str(generation) == "1" else f"{folder}{generation}"
 
 
 def _drawing(stem: Path) -> list[Path]:

@@ -115,7 +115,7 @@ def _row(study: Study, files: Layout, name: str, own: list[Work], count: int, di
         name,
         len(own),
         count,
-        links=max(links(study, name, one.job.environment, one.job.method) if name in ("explore", "learn") else 1 for one in own),
+        links=max(_links(study, one) for one in own),
         core_hours=hours[False],
         card_hours=hours[True],
         unknown=sum(time.seconds is None for time, _ in times),
@@ -128,11 +128,17 @@ def _row(study: Study, files: Layout, name: str, own: list[Work], count: int, di
     )
 
 
+def _links(study: Study, one: Work) -> int:
+    """Jobs of which one is made, one after the other."""
+    runs, job = one.stage.name in ("explore", "learn"), one.job
+    return links(study, one.stage.name, job.environment, job.method, int(job.generation)) if runs else 1
+
+
 def _labels(study: Study, own: list[Work]) -> int:
     """Questions of the shards that are to be asked."""
-    shards = Counter((one.job.environment, one.job.annotator) for one in own)
-    settings = {name: study.settings[name] for name, _ in shards}
-    return sum(round(questions_of(settings[name]) * count / settings[name].pairs.shards) for (name, _), count in shards.items())
+    shards = Counter((one.job.environment, one.job.annotator, int(one.job.generation)) for one in own)
+    asked = [(study.settings_of(name, generation), count) for (name, _, generation), count in shards.items()]
+    return sum(round(questions_of(parts) * count / parts.pairs.shards) for parts, count in asked)
 
 
 def _seen(study: Study, look: bool, notes: list[str]) -> Mapping[str, Seen]:
@@ -156,7 +162,7 @@ def _seen(study: Study, look: bool, notes: list[str]) -> Mapping[str, Seen]:
 
 def _dollars(study: Study, files: Layout, look: bool, notes: list[str]) -> float | None:
     """What is still to be paid; None if that cannot be said."""
-    paid = [name for _, name in study.labelled() if _is_paid(study, name)]
+    paid = [name for _, name, _ in study.label_sets() if _is_paid(study, name)]
     if not paid or not look:
         return None if paid else 0.0
     try:

@@ -35,7 +35,8 @@ class Unfinished:
     """What of a study is still to be made.
 
     online: whether servers may be asked. page: whether the report is wanted, which shows all labels, or only runs and figures.
-    environments: those with a run or pairs to be made. labels: (environment, annotator). seen: what the environments of both showed.
+    environments: those with a run or pairs to be made. labels: (environment, annotator, generation). seen: what the environments of both
+    showed.
     """
 
     study: Study
@@ -43,33 +44,35 @@ class Unfinished:
     online: bool
     page: bool = True
     environments: list[str] = field(init=False)
-    labels: list[tuple[str, str]] = field(init=False)
+    labels: list[tuple[str, str, int]] = field(init=False)
     seen: dict[str, Seen] = field(default_factory=dict)
 
     def __post_init__(self):
-        asked_for = self.study.labelled() if self.page else self._learned_from_or_drawn()
-        self.labels = [pair for pair in asked_for if not self.files.labels(*pair).labels.exists()]
+        asked_for = self.study.label_sets() if self.page else self._learned_from_or_drawn()
+        self.labels = [names for names in asked_for if not self.files.labels(*names).labels.exists()]
         self.environments = [name for name in self.study.environments if self._is_unfinished(name)]
 
     def _is_unfinished(self, environment: str) -> bool:
-        runs = [self.files.explore(*run) for run in self.study.exploration_runs() if run[0] == environment]
+        explored = [run for run in self.study.exploration_runs() if run[0] == environment]
+        runs = [self.files.explore(*run, self.study.last_generation(*run[:2])) for run in explored]
         runs += [self.files.learn(*run) for run in self.study.task_runs() if run[0] == environment]
         return not self.files.pairs(environment).pairs.exists() or not all(run.events.exists() for run in runs)
 
-    def _learned_from_or_drawn(self) -> list[tuple[str, str]]:
+    def _learned_from_or_drawn(self) -> list[tuple[str, str, int]]:
         """Labels from which a method's reward is distilled, or of which a figure tells."""
         study, files = self.study, self.files
         rewarded = [name for name, method in study.methods.items() if method.needs_reward_model]
-        learned = [(environment, study.annotator_of(name, environment)) for environment in study.environments for name in rewarded]
+        guiding = {(environment, study.annotator_of(name, environment)) for environment in study.environments for name in rewarded}
+        learned = [names for names in study.label_sets() if names[:2] in guiding]
         drawn = [path for name in figures_of(study) for path in flat(STAGES["figure"].inputs(study, files, Job(figure=name)))]
-        folders = {pair: (files.labels(*pair).folder, files.reward(*pair).folder) for pair in study.labelled()}
-        shown = [pair for pair, own in folders.items() if any(path.is_relative_to(folder) for path in drawn for folder in own)]
+        folders = {names: (files.labels(*names).folder, files.reward(*names).folder) for names in study.label_sets()}
+        shown = [names for names, own in folders.items() if any(path.is_relative_to(folder) for path in drawn for folder in own)]
         return list(dict.fromkeys([*learned, *shown]))
 
     @property
     def asked(self) -> list[str]:
         """Environments that have to be seen."""
-        return [name for name in self.study.environments if name in self.environments or any(name == of for of, _ in self.labels)]
+        return [name for name in self.study.environments if name in self.environments or any(name == of for of, *_ in self.labels)]
 
 
 def lacking(study: Study, files: Layout, source: str, here: bool = True, page: bool = True) -> str | None:
@@ -132,14 +135,14 @@ def _pairs(left: Unfinished) -> Iterator[SenseiError]:
     """Contrastive pairs: the environment says which states they are made of."""
     for name, seen in left.seen.items():
         parts = left.study.settings[name]
-        asked = any(name == environment for environment, _ in left.labels)
+        asked = any(name == environment for environment, *_ in left.labels)
         if asked and parts.pairs.kind == "contrastive" and not left.files.pairs(name).pairs.exists():
             yield from mistakes(family(parts.environment).extremes, seen.state)
 
 
 def _prompts(left: Unfinished) -> Iterator[SenseiError]:
     """Prompts can be read, and speak of what their environment has."""
-    for name, annotator in left.labels:
+    for name, annotator, _ in left.labels:
         prompt = left.study.prompt_of(annotator, name)
         if prompt is None:
             continue
@@ -160,9 +163,9 @@ def _inventory(prompt: Prompt, seen: Seen, environment: str) -> Iterator[SenseiE
 
 def _annotators(left: Unfinished) -> Iterator[SenseiError]:
     """Annotators have what they say they need; one that several environments ask is asked once about each."""
-    for name, annotator in left.labels:
+    for name, annotator, generation in left.labels:
         options, parts = left.study.annotator_settings[annotator], left.study.settings[name]
-        folder, prompt = left.files.labels(name, annotator).folder, left.study.prompt_of(annotator, name)
+        folder, prompt = left.files.labels(name, annotator, generation).folder, left.study.prompt_of(annotator, name)
         assignment = Assignment(parts.pairs.seeds[0], prompt, folder, left.files.ledger, parts.environment)
         state = left.seen[name].state if name in left.seen else None
         yield from annotator_class(options.kind).missing(options, assignment, state, left.online)
@@ -170,7 +173,7 @@ def _annotators(left: Unfinished) -> Iterator[SenseiError]:
 
 def _budget(left: Unfinished) -> Iterator[SenseiError]:
     """Models cost no more than may be spent on them."""
-    if all(name in left.seen for name, _ in left.labels):  # for it makes environments itself
+    if all(name in left.seen for name, *_ in left.labels):  # for it makes environments itself
         try:
             yield from map(SenseiError, beyond_budget(left.study, left.files))
         except SenseiError as error:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sensei.annotators.estimate import questions_of
 from sensei.envs.registry import family
-from sensei.study.cost import AGENT, run_steps
+from sensei.study.cost import AGENT, pairs_so_far, run_steps
 from sensei.study.graph import Work
 from sensei.study.layout import Layout
 from sensei.study.models.annotators import annotator_class
@@ -36,7 +36,8 @@ def time_of(study: Study, files: Layout, one: Work) -> Time:
     stage, job = one.stage.name, one.job
     if stage in ("explore", "learn"):
         return _own_rate(study, files, one) or _known_rate(study, one)
-    parts = study.settings.get(job.environment)
+    generation = int(job.generation)
+    parts = study.settings_of(job.environment, generation) if job.environment in study.settings else None
     if stage == "pairs":
         drawing = family(parts.environment)
         return Time(10 + drawing.renders_states * 4 * parts.pairs.number * drawing.seconds_per_picture, SMOKE)
@@ -47,7 +48,7 @@ def time_of(study: Study, files: Layout, one: Work) -> Time:
     if stage == "distil" and on_card(study, one):
         return Time(None, UNKNOWN)
     if stage == "distil":
-        learned = parts.reward.epochs * parts.pairs.number * float(job.share)
+        learned = parts.reward.epochs * pairs_so_far(study, job.environment, generation) * float(job.share)
         return Time(5 + PAIR[parts.reward.architecture] * family(parts.environment).annotator_side ** 2 * learned, SMOKE)
     return Time(JOB[stage], SMOKE) if stage in JOB else Time(None, UNKNOWN)
 
@@ -74,7 +75,11 @@ def _own_rate(study: Study, files: Layout, one: Work) -> Time | None:
     found = [rate for run in runs if run.timing.exists() for rate in _rates(run.timing, prefill)]
     if not found:
         return None
-    return Time(run_steps(study, one.stage.name, environment, one.job.method) * sum(found) / len(found), OWN_RUNS)
+    return Time(_steps(study, one) * sum(found) / len(found), OWN_RUNS)
+
+
+def _steps(study: Study, one: Work) -> int:
+    return run_steps(study, one.stage.name, one.job.environment, one.job.method, int(one.job.generation))
 
 
 def _rates(timing: Path, prefill: int) -> list[float]:
@@ -90,7 +95,7 @@ def _rates(timing: Path, prefill: int) -> list[float]:
 def _known_rate(study: Study, one: Work) -> Time:
     parts = study.settings[one.job.environment]
     training, size = parts.training, parts.world_model.size
-    steps, batch = run_steps(study, one.stage.name, one.job.environment, one.job.method), training.batch_size * training.batch_length
+    steps, batch = _steps(study, one), training.batch_size * training.batch_length
     seconds, source = family(parts.environment).seconds_per_step * steps, MEASURED
     if study.methods[one.job.method].agent("seconds_per_update"):
         known, share = (CARD, 1.0) if on_card(study, one) else (CORE, batch * (LEARN if one.stage.name == "learn" else 1.0))

@@ -41,7 +41,8 @@ def of_analysis(study: Study) -> dict[str, Any]:
     whole = settled(study)
     for settings in whole["settings"].values():
         del settings["labels"], settings["pairs"]["shards"]
-    return {key: value for key, value in whole.items() if key not in ("figures", "stages", "question", "left_out")}
+    told_by_inputs = ("figures", "stages", "question", "left_out", "generations", "relabel_every", "relabel_pairs", "one_generation")
+    return {key: value for key, value in whole.items() if key not in told_by_inputs}
 
 
 def run_code(study: Study, job: Job) -> list[str]:
@@ -94,17 +95,19 @@ def jobs(stage: Stage, study: Study) -> list[Job]:
     """Every job of a stage: all combinations of its axes that the study has."""
     named: list[dict[str, Any]] = [{}]
     for axis in (axis for axis in Job.__dataclass_fields__ if axis in stage.axes):
-        named = [{**names, axis: value} for names in named for value in _values(stage, study, axis, names.get("environment"))]
+        named = [{**names, axis: value} for names in named for value in _values(stage, study, axis, names)]
     return [Job.of(names) for names in named]
 
 
-def _values(stage: Stage, study: Study, axis: str, environment: str | None) -> Iterable[Any]:
-    """What an axis ranges over, in one environment where that plays a part."""
+def _values(stage: Stage, study: Study, axis: str, names: dict[str, Any]) -> Iterable[Any]:
+    """What an axis ranges over, beside `names` of the axes before it."""
     if axis == "environment":
         return study.environments
     if axis == "figure":
         return figures_of(study)
-    assert environment is not None, f"axis {axis} needs axis environment before it"
+    assert "environment" in names, f"axis {axis} needs axis environment before it"
+    environment, ends = names["environment"], study.generation_ends(names["environment"])
+    generations = study.last_generation(environment, names["method"]) if "method" in names else len(ends)
     return {
         "task": study.settings[environment].environment.tasks,
         "method": study.learn if "task" in stage.axes else study.explore,
@@ -112,4 +115,5 @@ def _values(stage: Stage, study: Study, axis: str, environment: str | None) -> I
         "seed": study.seeds_of(environment),
         "shard": range(study.settings[environment].pairs.shards),
         "share": [1],
+        "generation": range(1, 1 + generations),
     }[axis]

@@ -29,13 +29,19 @@ class Job:
     seed: str = "{seed}"
     shard: str = "{shard}"
     share: str = "1"
+    generation: str = "1"
     figure: str = "{figure}"
 
     @classmethod
     def of(cls, names: dict[str, object]) -> "Job":
-        """The job of these names; names of other things are left out."""
+        """The job of these names; names of other things are left out, and so is an empty one, as which the first generation is in paths."""
         known = {field.name for field in fields(cls)}
-        return cls(**{name: str(value) for name, value in names.items() if name in known})
+        return cls(**{name: str(value) for name, value in names.items() if name in known and value != ""})
+
+    @classmethod
+    def pattern(cls, **names: str) -> "Job":
+        """The job behind a rule: all that is not given is a wildcard, but for the share, which has rules of its own."""
+        return cls(generation="{generation}", **names)
 
 
 class Stage:
@@ -188,12 +194,22 @@ def check_names(study: Study, source: Path, job: Job) -> None:
         "task": study.settings[job.environment].environment.tasks if job.environment in study.settings else [],
         "method": list(study.methods),
         "annotator": list(study.annotator_settings),
+        "generation": _generations(study, job),
     }
     for axis, names in known.items():
         name = getattr(job, axis)
         if name != f"{{{axis}}}" and name not in names:
             hint = "correct the option, or add it to the study"
             raise SenseiError(f"{source}: no {axis} {name!r} in this study", expected=f"one of {', '.join(names)}", hint=hint)
+
+
+def _generations(study: Study, job: Job) -> list[str]:
+    """The generations that there are of what a job makes."""
+    if job.environment not in study.settings:
+        return [job.generation]
+    known = study.methods.get(job.method)
+    last = study.last_generation(job.environment, job.method) if known else len(study.generation_ends(job.environment))
+    return [str(number) for number in range(1, 1 + last)]
 
 
 def _described(stage: Stage, job: Job) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from sensei.study.cost import run_ends
 from sensei.study.graph import Work, work
 from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
@@ -95,8 +96,9 @@ def _begun(study: Study, files: Layout, one: Work) -> Job | None:
     if not (running or failed or run.get("step")):
         return None
     state = "running" if running else "failed" if failed else "stopped"
-    axes = (getattr(one.job, axis) for axis in one.stage.axes)
-    return Job(one.stage.name, " ".join(axes), state, str(log), said=said if failed else (), **run)
+    names = [getattr(one.job, axis) for axis in one.stage.axes if axis != "generation"]
+    names += [f"generation {one.job.generation}"] * (one.job.generation != "1")
+    return Job(one.stage.name, " ".join(names), state, str(log), said=said if failed else (), **run)
 
 
 def _held(lock: Path) -> bool:
@@ -114,8 +116,7 @@ def _held(lock: Path) -> bool:
 
 def _progress(study: Study, one: Work, files: RunFiles) -> dict[str, Any]:
     """Steps, rate and counts of a run that is under way."""
-    training = study.settings[one.job.environment].training
-    steps = training.explore_steps if one.stage.name == "explore" else training.task_steps(one.job.method)
+    _, steps = run_ends(study, one.stage.name, one.job.environment, one.job.method, int(one.job.generation))
     metrics, timing = _last_record(files.metrics_so_far), _last_record(files.timing)
     counts = {name.removeprefix("events/"): value for name, value in metrics.items() if name.startswith("events/")}
     return {"step": int(metrics.get("step", 0)), "steps": steps, "rate": timing.get("steps_per_second", 0.0), "counts": counts}

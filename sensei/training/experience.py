@@ -19,7 +19,7 @@ class Experience:
 
     def __init__(self, run: Run, environments: VectorEnvironment):
         self.training = training = run.settings.training
-        capacity = min(training.replay_capacity, 2 * run.steps)
+        capacity = min(training.replay_capacity, 2 * run.all_steps)
         spec, slack = environments.spec(Has.REPLAY), 2 * training.checkpoint_every
         self.replay = Replay(run.files.replay, spec, capacity, environments.workers, slack, training.flag_windows)
         self.rng = generator(run.seed, "replay")

@@ -13,6 +13,7 @@ from sensei.replay.step import Spaces
 from sensei.training import checkpoint
 from sensei.training.episodes import Episodes
 from sensei.training.evaluate import record_video
+from sensei.training.generations import hand_on, take_over
 from sensei.training.logger import Logger
 from sensei.training.run import Run
 
@@ -22,7 +23,8 @@ log = logging.getLogger("sensei.training")
 def resume_or_start_anew(run: Run) -> dict[str, Any] | None:
     """The state to go on from; None for a run that starts, and then nothing is left of an earlier attempt: lines, replay, episodes.
 
-    A state that is damaged or lacks something is none: the run says so in a line, and starts.
+    A state that is damaged or lacks something is none: the run says so in a line, and starts. That of a further generation starts with
+    the state that the one before it has left.
 
     Raises:
         SenseiError: the state belongs to another configuration.
@@ -37,6 +39,9 @@ def resume_or_start_anew(run: Run) -> dict[str, Any] | None:
             for folder in (files.checkpoint, *([files.episodes] if run.keep_episodes else [])):
                 if folder.exists():
                     shutil.rmtree(folder)
+        if run.before is not None:
+            take_over(run)
+            state = checkpoint.load(files.state, run.device, arrays=True)
     remove_temporaries(files.checkpoint, files.episodes)
     return state
 
@@ -56,7 +61,8 @@ def _whole_state(run: Run) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def write_outputs(run: Run, step: int, agent: Agent, spaces: Spaces, episodes: Episodes, logger: Logger) -> None:
-    """Write the outputs of a complete run and delete its state: the state itself first, so that a kill leaves a whole one or none.
+    """Write the outputs of a complete run and delete its state, or put it aside for a further generation: the state itself first, so that
+    a kill leaves a whole one or none.
 
     Args:
         step: agent steps taken.
@@ -68,5 +74,7 @@ def write_outputs(run: Run, step: int, agent: Agent, spaces: Spaces, episodes: E
     checkpoint.save(run.files.agent, checkpoint.plain(content))
     record_video(run, agent, torch_generator(run.seed, "video", device=run.device))
     logger.publish()
+    if run.goes_on:
+        hand_on(run)
     checkpoint.forget(run.files)
     shutil.rmtree(run.files.checkpoint, ignore_errors=True)  # on a network file system what is still open stays as long as this process

@@ -19,10 +19,12 @@ class Run:
     Attributes:
         folder: where the outputs go, and the state that a resumed run needs.
         task: whose reward is paid.
-        steps: agent steps.
+        steps: agent steps after which it ends.
         reward_model: file of the semantic reward model, None if the method needs none.
         explored_agent: the agent that a task run starts from, None from scratch.
-        keep_episodes: write every episode to a file (the collector's runs).
+        keep_episodes: write every episode to a file (runs that are data for annotation).
+        before: folder of the run with whose state it begins, that of an earlier generation; None to begin from scratch.
+        goes_on: leave the state for a further generation.
     """
 
     environment: str
@@ -38,6 +40,8 @@ class Run:
     reward_model: Path | None = None
     explored_agent: Path | None = None
     keep_episodes: bool = False
+    before: Path | None = None
+    goes_on: bool = False
 
     @property
     def title(self) -> str:
@@ -48,6 +52,11 @@ class Run:
     def files(self) -> RunFiles:
         """Where its files are."""
         return RunFiles(self.folder)
+
+    @property
+    def all_steps(self) -> int:
+        """Agent steps of all generations together."""
+        return self.settings.training.explore_steps if self.before or self.goes_on else self.steps
 
     @property
     def stream(self) -> str:
@@ -64,7 +73,8 @@ class Run:
         settings = self.settings.model_dump(mode="json", exclude={"training": {"runs_per_gpu", "own_steps"}})
         models = {"settings": settings, "method": self.method.model_dump(mode="json"), "weights": self.weights.model_dump(mode="json")}
         digests = {name: sha256(path) if (path := getattr(self, name)) else None for name in ("reward_model", "explored_agent")}
-        return models | {name: getattr(self, name) for name in ("phase", "task", "steps", "seed")} | digests
+        begun = {"before": sha256(RunFiles(self.before).agent)} if self.before else {}
+        return models | {name: getattr(self, name) for name in ("phase", "task", "steps", "seed")} | digests | begun
 
 
 def exploration_run(study: Study, environment: str, method: str, seed: int, folder: Path) -> Run:

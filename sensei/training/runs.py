@@ -11,13 +11,26 @@ from sensei.training.run import Run, exploration_run, task_run
 
 
 def explore(
-    study: Study, environment: str, method: str, seed: int, folder: Path, reward_model: Path | None = None, keep_episodes: bool = False
+    study: Study,
+    environment: str,
+    method: str,
+    seed: int,
+    folder: Path,
+    reward_model: Path | None = None,
+    *,
+    keep_episodes: bool = False,
+    until: int | None = None,
+    before: Path | None = None,
+    goes_on: bool = False,
 ) -> None:
     """Exploration run: no task reward shapes the agent; writes the outputs of a run into `folder`.
 
     Args:
         reward_model: `reward.safetensors`, required by methods with a semantic source.
         keep_episodes: also write every episode (runs that are data for annotation).
+        until: agent steps after which a generation ends; None: the study's `explore_steps`.
+        before: folder of the run of the generation before, which this one goes on with.
+        goes_on: leave the state for a further generation, for which episodes have to be kept too.
 
     Raises:
         SenseiError: the method needs a reward model and none is given, or as `carry_out`.
@@ -27,7 +40,9 @@ def explore(
         raise SenseiError(
             f"{run.title} maximises a semantic reward and has no reward model", hint="give `--reward`, made by stage `distil`"
         )
-    carry_out(replace(run, reward_model=reward_model if run.method.needs_reward_model else None, keep_episodes=keep_episodes))
+    reward = reward_model if run.method.needs_reward_model else None
+    segment = {"steps": until or run.steps, "before": before, "goes_on": goes_on}
+    carry_out(replace(run, reward_model=reward, keep_episodes=keep_episodes, **segment))
 
 
 def learn(study: Study, environment: str, task: str, method: str, seed: int, folder: Path, explored_agent: Path | None = None) -> None:

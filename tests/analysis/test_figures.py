@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from fakes.analysis_tree import OF_OTHER_METHODS, OF_POKEMON, OF_ROBODESK, make_study, write_study
+from fakes.analysis_tree import OF_GENERATIONS, OF_OTHER_METHODS, OF_POKEMON, OF_ROBODESK, make_study, write_study
 from fakes.guide import shown
 from PIL import Image
 
@@ -21,7 +21,7 @@ from sensei.core.plugins import names
 from sensei.study.layout import Layout
 
 FIGURES = names(*ROOM[:2])
-OF_MINIHACK = [name for name in FIGURES if name not in (*OF_ROBODESK, *OF_POKEMON)]
+OF_MINIHACK = [name for name in FIGURES if name not in (*OF_ROBODESK, *OF_POKEMON, *OF_GENERATIONS)]
 DRAWN = [name for name in OF_MINIHACK if name not in OF_OTHER_METHODS]
 CODE = shown("chosen_epochs.py")
 

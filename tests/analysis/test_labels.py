@@ -53,7 +53,7 @@ def test_missing_and_damaged_files_are_named(study, tmp_path, drawn, name):
     layout = Layout(tmp_path)
     write_labels_and_rewards(study, layout)
     labels = layout.labels(KEYROOM, "oracle")
-    path = {"card": labels.card, "labels": labels.labels, "learned": layout.reward(KEYROOM, "oracle", 0.01).card}[name]
+    path = {"card": labels.card, "labels": labels.labels, "learned": layout.reward(KEYROOM, "oracle", share=0.01).card}[name]
     for spoil in (lambda: path.write_text("{}"), path.unlink):
         spoil()
         with pytest.raises(SenseiError, match=f"{path.parent.name}/{path.name}"):

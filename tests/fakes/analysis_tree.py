@@ -18,6 +18,7 @@ EXPLORE = ["sensei", "plan2explore", "vlm_motif", "sensei_released", "random"]
 LEARN = ["sensei", "plan2explore", "dreamerv3", "ppo"]
 OF_ROBODESK = ("task_rewards", "open_drawer_light", "logged_runs")  # figures
 OF_POKEMON = ("pokemon_progress", "pokemon_parties", "pokemon_caught", "pokemon_episodes", "pokemon_generations")
+OF_GENERATIONS = ("reward_generations",)  # of studies with several: tests/study/test_generations.py
 OF_OTHER_METHODS = ("robustness", "ppo_convergence", "head_start")  # fixed weights, or steps of their own
 MEANS = {
     "key_picked_up": 14,
@@ -147,7 +148,7 @@ def write_labels_and_rewards(study: Study, layout: Layout) -> None:
                 "criterion": "lowest validation loss",
             }
             for share, number in zip(SHARES, (4, 32, 320), strict=True):
-                part = layout.reward(environment, annotator, share)
+                part = layout.reward(environment, annotator, share=share)
                 part.folder.mkdir(exist_ok=True)
                 part.card.write_text(json.dumps(card | {"pairs": {"training": number, "validation": 80, "dropped": 0}}))
             config = study.settings[environment].reward

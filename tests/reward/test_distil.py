@@ -80,8 +80,8 @@ def bright(tmp_path_factory):
 
 def run(source, target, config=CONFIG, seed=0, share=1.0):
     """Distil `source` into `target`."""
-    inputs = (source / name for name in ("labels.parquet", "main.parquet", "main.frames.npz"))
-    return distil(*inputs, config, seed, *(target / name for name in OUTPUTS), share=share)
+    inputs = tuple(source / name for name in ("labels.parquet", "main.parquet", "main.frames.npz"))
+    return distil([inputs], config, seed, *(target / name for name in OUTPUTS), share=share)
 
 
 def test_brightness_is_learned(bright, tmp_path):

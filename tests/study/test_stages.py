@@ -45,21 +45,23 @@ def test_every_input_is_an_output_of_another_stage_or_a_file_of_the_project(name
     study = load_study(CONFIG_FOLDER / f"{name}.yaml")
     everything = {stage: jobs(table, study) for stage, table in STAGES.items() if table.needs_study}
     collected = [
-        {"environment": environment, "method": study.collector, "seed": seed}
+        {"environment": environment, "method": study.collector_of(generation), "seed": seed, "generation": generation}
         for environment, parts in study.settings.items()
         for seed in parts.pairs.seeds
+        for generation in range(1, 1 + len(study.generation_ends(environment)))
     ]
-    everything["explore"] += map(Job.of, collected)
+    everything["explore"] += [Job.of({**names, "generation": max(1, names["generation"] - 1)}) for names in collected]
     everything["collect"] = list(map(Job.of, collected))
     everything["distil"] += [Job.of({**vars(job), "share": share}) for job in everything["distil"] for share in ("0.01", "0.1")]
-    made = {path: stage for stage, each in everything.items() for job in each for path in STAGES[stage].outputs(FILES, job).values()}
+    made = {path: (stage, job) for stage, each in everything.items() for job in each for path in STAGES[stage].outputs(FILES, job).values()}
     for stage, each in everything.items():
         for job in each:
             needed = [*flat(STAGES[stage].inputs(study, FILES, job)), *STAGES[stage].waits_for(study, FILES, job)]
             for path in needed:
                 if stage == "caption-clip" and study.annotator_settings[job.annotator].kind != "captioned_clip":
                     continue
-                assert made.get(path, stage) != stage or path.is_relative_to(CONFIG_FOLDER) or "model" in path.parts, (stage, job, path)
+                own = path.is_relative_to(CONFIG_FOLDER) or "model" in path.parts
+                assert own or made.get(path, (stage, job)) != (stage, job), (stage, job, path)
             assert set(STAGES[stage].folders(study, FILES, job).values()) <= set(needed), "a folder is named by an input"
 
 

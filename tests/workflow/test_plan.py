@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import ROOT, planned, snakemake
+from helpers import ROOT, planned, planned_commands, snakemake
 
 from sensei.study.graph import work
 from sensei.study.layout import CONFIG_FOLDER, Layout
@@ -19,9 +19,10 @@ SMOKE = ("-n", "--configfile", "config/smoke.yaml")
 AFTER_TABULATE = {"figure": 8, "tables": 1, "report": 1, "all": 1}
 
 
-def expected_jobs(name: str) -> dict[str, int]:
+def expected_jobs(name: str, **changes: object) -> dict[str, int]:
     """Jobs of a study by rule, from its axes alone."""
-    study = load_study(CONFIG_FOLDER / f"{name}.yaml")
+    study = load_study(yaml.safe_load((CONFIG_FOLDER / f"{name}.yaml").read_text()) | changes, name)
+    generations = study.generations or 1
     annotators = {name: study.annotators_of(name) for name in study.environments}
     labelled = sum(map(len, annotators.values()))
     extra_collections = sum(
@@ -36,8 +37,9 @@ def expected_jobs(name: str) -> dict[str, int]:
         for annotator in names:
             asks_server = annotator_class(study.annotator_settings[annotator].kind).asks_server
             asking["annotate_by_server" if asks_server else "annotate"] += study.settings[name].pairs.shards
+    guided = sum(study.methods[method].needs_reward_model for method in study.explore if method not in study.one_generation)
     jobs = {
-        "explore": len(study.explore) * explored + extra_collections,
+        "explore": (len(study.explore) + guided * (generations - 1)) * explored + extra_collections,
         "collect": sum(len(parts.pairs.seeds) for parts in study.settings.values()),
         "pairs": len(study.environments),
         **asking,
@@ -53,14 +55,15 @@ def expected_jobs(name: str) -> dict[str, int]:
         "report": 1,
         "all": 1,
     }
-    return {rule: count for rule, count in jobs.items() if count}
+    labelling = "collect", "pairs", *asking, "caption_clip", "merge", "trust", "distil", "distil_part"
+    return {rule: count * (generations if rule in labelling else 1) for rule, count in jobs.items() if count}
 
 
 ABLATIONS = sorted(f"ablations/{path.stem}" for path in (CONFIG_FOLDER / "ablations").glob("*.yaml"))
 
 
 def test_every_ablation_has_a_sibling_that_two_cores_carry():
-    assert len(ABLATIONS) == 14
+    assert len(ABLATIONS) == 16
     for name in ABLATIONS:
         study = load_study(CONFIG_FOLDER / f"{name}.yaml")
         assert f"ablations/{study.study}" == name, "results of two studies never lie in one folder"
@@ -81,6 +84,15 @@ def test_the_jobs_of_a_study_follow_from_its_axes(name, tmp_path):
     assert not (tmp_path / "results").exists()
     count = sum(expected_jobs(name).values()) - 1  # without rule `all`
     assert f"Plan of study {name.rpartition('/')[2]}: {count} of {count} jobs, " in result.stderr
+
+
+def test_further_generations_are_further_jobs_of_labels_and_of_the_runs_that_they_guide(tmp_path):
+    result = snakemake("-n", "-p", "--configfile", CONFIG_FOLDER / "smoke.yaml", "--config", "generations=3", cwd=tmp_path)
+    assert planned(result) == expected_jobs("smoke", generations=3)
+    explored = [options for stage, options in planned_commands(result) if stage == "explore" and "--method sensei" in options]
+    assert Counter(re.findall(r"--generation=(\S*)", " ".join(explored))) == {"": 2, "2": 2, "3": 2}
+    _, count = re.search(r"Plan of study smoke: (\d+) of (\d+) jobs", result.stderr).groups()
+    assert int(count) == sum(expected_jobs("smoke", generations=3).values()) - 1
 
 
 def test_the_paper_has_246_jobs():
@@ -278,6 +290,7 @@ def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
         ({"figures": ["figure_99"]}, ["figure_99", "interactions"]),
         ({"exploration": {"percentile": 120}}, ["exploration.percentile", "120"]),
         ({"pairs": {"number": 10**9}}, ["pairs.number"]),
+        ({"relabel_every": 10**6}, ["relabel_every", "lower it"]),
     ],
 )
 def test_a_mistake_ends_the_workflow_before_any_job_and_writes_nothing(changes, words, write_study, tmp_path):

@@ -62,6 +62,7 @@ wildcard_constraints:
 
 
 PATTERNS = Layout("<results>")
+GENERATIONS = max(len(STUDY.generation_ends(name)) for name in STUDY.environments)
 EXPLORED, LEARNED = [FILES.explore(*run) for run in STUDY.exploration_runs()], [FILES.learn(*run) for run in STUDY.task_runs()]
 RUNS = [str(run.agent) for run in EXPLORED + LEARNED]
 LABELS = [str(path) for pair in STUDY.labelled() for path in (FILES.labels(*pair).labels, FILES.labels(*pair).card)]
@@ -82,13 +83,13 @@ def gates(stage):
 
 def outputs(stage, flags=None, **names):
     """Patterns of what `stage` writes, by name; `flags` wrap some of them, `names` replace wildcards."""
-    patterns = _texts(stage.outputs(PATTERNS, Job(**names)))
+    patterns = _texts(stage.outputs(PATTERNS, Job.pattern(**names)))
     return {name: flags[name](pattern) if name in (flags or {}) else pattern for name, pattern in patterns.items()}
 
 
 def log_of(stage, **names):
     """Pattern of the log of `stage`."""
-    return str(stage.log(PATTERNS, Job(**names)))
+    return str(stage.log(PATTERNS, Job.pattern(**names)))
 
 
 def code(stage, **names):
@@ -104,7 +105,8 @@ def settings(stage, **names):
 def command(stage, called=None):
     """The command of a job of `stage`, with its names as options; `called`: what the study calls it, if it is its own."""
     words = [f"--study {FILES.study}"] * stage.needs_study
-    words += [f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis != "share"]
+    words += [f"--{axis} {{wildcards.{axis}}}" for axis in stage.axes if axis not in ("share", "generation")]
+    words += ["--generation={wildcards.generation}"] * ("generation" in stage.axes and GENERATIONS > 1)  # empty for the first
     words += ["--share {params.share}"] * ("share" in stage.axes) + ["--threads {threads}"] * stage.threads
     name = f"run {called}" if called else stage.name
     # exec: a scheduler's signal reaches every process of a job, and a shell dies of it before the stage has saved its state

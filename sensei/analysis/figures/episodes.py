@@ -17,7 +17,7 @@ from sensei.analysis import published, statistics
 from sensei.analysis.cards import read_table
 from sensei.analysis.figures.contract import not_counted
 from sensei.analysis.inputs import Inputs
-from sensei.analysis.scores import Run, missing_runs, present
+from sensei.analysis.scores import Run, explored_run, missing_runs, present
 from sensei.core.rng import generator
 from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
@@ -45,7 +45,7 @@ class EpisodeFigure:
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """The events of every exploration run there."""
         counted = counting(self.mark, study)
-        return {"events": [layout.explore(*run).events for run in present(study, layout)[0] if run[0] in counted]}
+        return {"events": [explored_run(study, layout, *run).events for run in present(study, layout)[0] if run[0] in counted]}
 
     def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
         """The finished episodes of all runs in their order: columns environment, method, seed, number (from 1), and the run's own.

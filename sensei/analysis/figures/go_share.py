@@ -8,7 +8,7 @@ from sensei.analysis import statistics
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.figures.training import BINS, Training, binned
 from sensei.analysis.inputs import Inputs
-from sensei.analysis.scores import present
+from sensei.analysis.scores import explored_run, present
 from sensei.analysis.style import Drawing
 from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
@@ -27,7 +27,7 @@ class GoShare(Training, Figure):
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """The metrics of every exploration run of a method with a gate."""
-        runs = [layout.explore(*run) for run in present(study, layout)[0]]
+        runs = [explored_run(study, layout, *run) for run in present(study, layout)[0]]
         return {"metrics": [run.metrics for run in runs if _switches(study, run)]}
 
     def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:

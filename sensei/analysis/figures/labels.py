@@ -34,8 +34,8 @@ class Labels(Figure):
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """Labels and card of every annotator, and the cards of the reward models that learned from them or from a share of them."""
-        files = [layout.labels(*names) for names in study.labelled()]
-        learned = [layout.reward(*names, share).card for names, share in product(study.labelled(), SHARES)]
+        files = [layout.labels(*names) for names in study.label_sets()]
+        learned = [layout.reward(*names, share=share).card for names, share in product(study.label_sets(), SHARES)]
         return {"labels": [file.labels for file in files], "cards": [file.card for file in files], "learned": learned}
 
     def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
@@ -45,13 +45,15 @@ class Labels(Figure):
         Raises:
             SenseiError: a file is missing or damaged, named.
         """
-        rows, pairs = [], study.labelled()
+        rows, pairs = [], study.label_sets()
         tables = {names: read_labels(path) for names, path in zip(pairs, inputs["labels"], strict=True)}
         learned = dict(zip(product(pairs, SHARES), inputs["learned"], strict=True))
-        for (environment, name), card in zip(pairs, inputs["cards"], strict=True):
-            own = _own(read_label_card(card))
-            agreed = _agreements(name, {other: table for (where, other), table in tables.items() if where == environment})
-            models = [row for share in SHARES for row in _learned(read_reward_card(learned[(environment, name), share]), share)]
+        for (environment, annotator, generation), card in zip(pairs, inputs["cards"], strict=True):
+            own, name = _own(read_label_card(card)), study.named(annotator, generation)
+            alike = {names[1]: table for names, table in tables.items() if (names[0], names[2]) == (environment, generation)}
+            agreed = _agreements(annotator, alike)
+            cards = [(learned[(environment, annotator, generation), share], share) for share in SHARES]
+            models = [row for path, share in cards for row in _learned(read_reward_card(path), share)]
             rows += [(environment, name, *row) for row in (*own, *agreed, *models)]
         rows += [(PUBLISHED, *row) for row in _published()]
         return pd.DataFrame(rows, columns=COLUMNS)
@@ -61,7 +63,8 @@ class Labels(Figure):
         from sensei.analysis.figures import label_panels
 
         titles = {name: study.settings[name].environment.title for name in study.environments}
-        rows = {name: {own: own.replace("_", " ") for own in study.annotators_of(name)} for name in study.environments}
+        named = [(environment, study.named(*own)) for environment, *own in study.label_sets()]
+        rows = {name: {own: own.replace("_", " ") for of, own in named if of == name} for name in study.environments}
         alone = [titles[name] for name in study.environments if not label_panels.compared(data[data["environment"] == name])]
         left_out = f" Left out, since no pair is clear to two annotators: agreement ({listing(alone)})." if alone else ""
         figure = label_panels.draw(data, titles | PUBLISHED_TITLE, rows | _published_names())

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LEAST_LOSS = 0.75  # top of the axis: above that of a model that has learned nothing, log 2
 METRICS = ("accuracy", "loss")
+LONG = 60  # characters of all names together, which do not fit side by side
 LINES = {"validation": {"linestyle": "-", "linewidth": 1.3}, "train": {"linestyle": style.DASHES, "linewidth": 0.9}}
 
 
@@ -32,7 +33,7 @@ class RewardModel(Figure):
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """Curves and card of every reward model."""
-        models = [layout.reward(*names) for names in study.labelled()]
+        models = [layout.reward(*names) for names in study.label_sets()]
         return {"curves": [model.curves for model in models], "cards": [model.card for model in models]}
 
     def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
@@ -42,9 +43,9 @@ class RewardModel(Figure):
             SenseiError: a file is missing or damaged, named.
         """
         tables = []
-        for (environment, annotator), curves, card in zip(study.labelled(), inputs["curves"], inputs["cards"], strict=True):
+        for (environment, *named), curves, card in zip(study.label_sets(), inputs["curves"], inputs["cards"], strict=True):
             chosen = read_reward_card(card)["chosen_epoch"]
-            tables.append(read_curves(curves).assign(environment=environment, annotator=annotator, chosen=chosen))
+            tables.append(read_curves(curves).assign(environment=environment, annotator=study.named(*named), chosen=chosen))
         return pd.concat(tables, ignore_index=True)
 
     def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
@@ -85,7 +86,8 @@ def _drawn(data: pd.DataFrame, titles: dict[str, str], names: dict[str, str]) ->
     handles = [Line2D([], [], color=colour, label=names[name]) for name, colour in colours.items()]
     handles += [Line2D([], [], color=style.FAINT, label=part, **line) for part, line in LINES.items()]
     handles.append(Line2D([], [], **_ring(style.FAINT), label="chosen epoch"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
+    columns = 6 if sum(len(names[name]) for name in colours) < LONG else 4
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), columns))
     return figure
 
 

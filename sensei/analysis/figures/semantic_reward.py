@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from sensei.analysis.style import Drawing
 from sensei.core.errors import SenseiError
 from sensei.core.files import sha256
 from sensei.replay.episodes import episode_name, load_episode
-from sensei.study.layout import CollectionFiles, Layout
+from sensei.study.layout import CollectionFiles, Layout, RunFiles
 from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.study import Study
 
@@ -45,6 +45,7 @@ class EpisodeReward:
     rewards: np.ndarray  # float32 [T], raw output of the reward model
     marks: dict[int, str]  # step -> what happened there, in order
     scale: tuple[float, float] = (0.0, 0.0)  # between which most rewards of held-out frames lie
+    others: dict[str, np.ndarray] = field(default_factory=dict)  # name of another reward model -> its rewards, float32 [T]
 
 
 class SemanticReward(Figure):
@@ -58,17 +59,32 @@ class SemanticReward(Figure):
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """Per environment the first annotator's reward model, the events of the collecting run and the index of its episodes."""
-        runs = [(name, _seed(study, name)) for name in study.environments]
+        models = [layout.reward(name, study.annotators_of(name)[0], self.generation(study, name)) for name in study.environments]
+        watched = [self.watched(study, layout, name) for name in study.environments]
         return {
-            "cards": [layout.reward(name, study.annotators_of(name)[0]).card for name in study.environments],
-            "models": [layout.reward(name, study.annotators_of(name)[0]).model for name in study.environments],
-            "events": [layout.explore(name, study.collector, seed).events for name, seed in runs],
-            "indices": [layout.collect(*run).index for run in runs],
+            "cards": [model.card for model in models],
+            "models": [model.model for model in models],
+            "events": [run.events for run, _ in watched],
+            "indices": [collection.index for _, collection in watched],
         }
+
+    def generation(self, study: Study, environment: str) -> int:
+        """Whose reward model is drawn, and of whose data the episode is."""
+        return 1
+
+    def compared(self, study: Study, inputs: Inputs, environment: str) -> dict[str, Path]:
+        """Name of a further reward model -> its file, of those drawn beside it."""
+        return {}
+
+    def watched(self, study: Study, layout: Layout, environment: str) -> tuple[RunFiles, CollectionFiles]:
+        """The run of which an episode is drawn, and its episodes."""
+        generation, seed = self.generation(study, environment), _seed(study, environment)
+        run = layout.explore(environment, study.collector_of(generation), seed, max(1, generation - 1))
+        return run, layout.collect(environment, seed, generation)
 
     def folders(self, study: Study, layout: Layout) -> dict[Path, Path]:
         """The episodes, of which the events say which one is drawn, and the index what it contains."""
-        collections = [layout.collect(name, _seed(study, name)) for name in study.environments]
+        collections = [self.watched(study, layout, name)[1] for name in study.environments]
         return {collection.episodes: collection.index for collection in collections}
 
     def within(self, study: Study, inputs: Inputs) -> list[Path]:
@@ -90,10 +106,13 @@ class SemanticReward(Figure):
             settings = study.settings[environment].environment
             chosen = _chosen(study, environment, run)
             episode = with_pictures(load_episode(indexed(index, chosen), KEYS), settings)
-            name = f"{chosen} of {study.methods[study.collector].title}, seed {_seed(study, environment)}"
+            method = study.methods[study.collector_of(self.generation(study, environment))]
+            name = f"{chosen} of {method.title}, seed {_seed(study, environment)}"
             scale = read_reward_card(card)["scale"]
             row = score(environment, name, episode, RewardScorer.load(model), _events(settings))
-            rows.append(replace(row, scale=(scale["low"], scale["high"])))
+            scorers = {name: RewardScorer.load(path) for name, path in self.compared(study, inputs, environment).items()}
+            others = {name: scorer(episode["annotator_image"], episode["flags"]) for name, scorer in scorers.items()}
+            rows.append(replace(row, scale=(scale["low"], scale["high"]), others=others))
         return rows
 
     def draw(self, study: Study, data: list[EpisodeReward]) -> Drawing:
@@ -103,7 +122,7 @@ class SemanticReward(Figure):
             _row(part, row, study.settings[row.environment].environment.title)
         numbers = [
             pd.DataFrame({"environment": row.environment, "step": np.arange(len(row.rewards)), "semantic_reward": row.rewards}).assign(
-                mark=lambda table, marks=row.marks: table["step"].map(marks).str.replace("\n", " ")
+                **row.others, mark=lambda table, marks=row.marks: table["step"].map(marks).str.replace("\n", " ")
             )
             for row in data
         ]
@@ -212,7 +231,10 @@ def _curve(axes: Axes, row: EpisodeReward) -> None:
     import seaborn as sns
 
     steps = list(row.marks)
-    sns.lineplot(x=np.arange(len(row.rewards)), y=row.rewards, color=style.colour("sensei"), errorbar=None, ax=axes)
+    label = "last reward model" if row.others else None
+    sns.lineplot(x=np.arange(len(row.rewards)), y=row.rewards, color=style.colour("sensei"), errorbar=None, ax=axes, label=label)
+    for name, rewards in row.others.items():
+        axes.plot(rewards, color=style.colour("sensei_generation1"), linestyle=style.DASHES, linewidth=0.9, label=name.replace("_", " "))
     for step in steps:
         axes.axvline(step, color=style.FAINT, linewidth=0.6, linestyle=":")
     sns.scatterplot(x=steps, y=row.rewards[steps], color=style.INK, s=8, linewidth=0, zorder=3, ax=axes)
@@ -225,7 +247,8 @@ def _curve(axes: Axes, row: EpisodeReward) -> None:
 
 def span(row: EpisodeReward) -> tuple[float, float]:
     """Lowest and highest reward that the axis has room for: the episode's, those of most held-out frames, and at least `LEAST_SPAN`."""
-    low, high = min(row.rewards.min(), row.scale[0]), max(row.rewards.max(), row.scale[1])
+    drawn = np.concatenate([row.rewards, *row.others.values()])
+    low, high = min(drawn.min(), row.scale[0]), max(drawn.max(), row.scale[1])
     short = max(LEAST_SPAN - (high - low), 0)
     return float(low - short / 2), float(high + short / 2)
 

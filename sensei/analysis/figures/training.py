@@ -11,7 +11,7 @@ from sensei.analysis import published, style
 from sensei.analysis.figures import captions
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.inputs import Inputs
-from sensei.analysis.scores import Run, missing_runs, present
+from sensei.analysis.scores import Run, explored_run, missing_runs, present
 from sensei.analysis.style import Drawing
 from sensei.core.errors import SenseiError
 from sensei.study.layout import Layout, RunFiles
@@ -71,7 +71,7 @@ class Training(Figure):
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """The metrics of every exploration run."""
-        return {"metrics": [layout.explore(*run).metrics for run in present(study, layout)[0]]}
+        return {"metrics": [explored_run(study, layout, *run).metrics for run in present(study, layout)[0]]}
 
     def load(self, study: Study, inputs: Inputs) -> pd.DataFrame:
         """Columns environment, name (of the method), run (its seed), step, panel, value.

@@ -18,7 +18,7 @@ from sensei.analysis.figures.contract import Figure
 from sensei.analysis.figures.registry import figures_of
 from sensei.analysis.inputs import Inputs
 from sensei.analysis.report import words
-from sensei.analysis.scores import missing_runs, present, read_scores
+from sensei.analysis.scores import explored_run, missing_runs, present, read_scores
 from sensei.analysis.tables import TABLES, Table, cell
 from sensei.core.errors import SenseiError
 from sensei.core.files import read_json
@@ -33,10 +33,10 @@ def inputs(study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
 
     Of each of these files the manifest beside it is read too, and no other file.
     """
-    labels = [layout.labels(*names) for names in study.labelled()]
-    rewards = [layout.reward(*names) for names in study.labelled()]
+    labels = [layout.labels(*names) for names in study.label_sets()]
+    rewards = [layout.reward(*names) for names in study.label_sets()]
     explored, learned = present(study, layout)
-    runs = [*(layout.explore(*run) for run in explored), *(layout.learn(*run) for run in learned)]
+    runs = [*(explored_run(study, layout, *run) for run in explored), *(layout.learn(*run) for run in learned)]
     return {
         "figures": [png for _, png, _ in map(layout.figure, figures_of(study))],
         "tables": [csv for csv, _ in map(layout.table, TABLES)],
@@ -158,7 +158,7 @@ def _filmed(study: Study, layout: Layout) -> list[tuple[str, str, Path]]:
         settings = study.settings[environment]
         if seed == study.seeds_of(environment)[0]:
             caption = f"{settings.environment.title}: exploration policy after {settings.training.explore_steps:,} steps, seed {seed}"
-            films.append((method, caption, layout.explore(environment, method, seed).video))
+            films.append((method, caption, explored_run(study, layout, environment, method, seed).video))
     for environment, task, method, seed in learned:
         settings = study.settings[environment]
         if seed == study.seeds_of(environment)[0]:
@@ -196,8 +196,8 @@ def of_frame(numbers: pd.DataFrame, titles: dict[str, str]) -> dict[str, Any]:
 def _cards(study: Study, files: Inputs, layout: Layout) -> list[dict[str, Any]]:
     """The label card and the reward card of every environment and annotator, in words, and whole."""
     cards = []
-    for (environment, annotator), labels, reward in zip(study.labelled(), files["label_cards"], files["reward_cards"], strict=True):
-        title = f"{study.settings[environment].environment.title}, {annotator.replace('_', ' ')}"
+    for (environment, *named), labels, reward in zip(study.label_sets(), files["label_cards"], files["reward_cards"], strict=True):
+        title = f"{study.settings[environment].environment.title}, {study.named(*named).replace('_', ' ')}"
         for path, what, card, told in (
             (labels, "labels", read_label_card(labels), words.of_labels),
             (reward, "reward model", read_reward_card(reward), words.of_reward_model),

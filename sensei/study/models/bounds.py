@@ -14,6 +14,7 @@ Updates = Annotated[int, Field(ge=0, le=10**7)]  # twenty times a run of the pap
 Width = Annotated[int, Field(ge=8, le=2**14, multiple_of=8)]  # what a vector and a card's products like
 Classes = Annotated[int, Field(ge=4, le=256, multiple_of=4)]
 Rounds = Annotated[int, Field(ge=1, le=10**5)]  # of the same work: epochs, episodes
+Generations = Annotated[int, Field(ge=1, le=1000)]  # each trains a reward model of all labels so far
 Pairs = Annotated[int, Field(ge=1, le=10**8)]  # a row of a table each, and the price of a question
 Side = Annotated[int, Field(ge=16, le=1024, multiple_of=4)]  # pixels; the convolutions halve it twice at least, the replay keeps its square
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sensei.study.models.bounds import Seed
+from sensei.study.models.bounds import Generations, Pairs, Seed, Steps
 from sensei.study.models.names import Name, Plugin, Text
 from sensei.study.models.section import MOST, Section
 from sensei.study.models.study import ErrorBars, Settings, Study, StudyName
@@ -47,6 +47,10 @@ class StudyFile(Changes):
     learn: list[Name] = Field(max_length=MOST, description=Study.model_fields["learn"].description)
     annotators: list[Name] = Field(min_length=1, max_length=MOST, description=Study.model_fields["annotators"].description)
     collector: Name = Field("plan2explore", description=Study.model_fields["collector"].description)
+    generations: Generations | None = Field(None, description=Study.model_fields["generations"].description)
+    relabel_every: Steps | None = Field(None, description=Study.model_fields["relabel_every"].description)
+    relabel_pairs: Pairs | None = Field(None, description=Study.model_fields["relabel_pairs"].description)
+    one_generation: list[Name] = Field([], max_length=MOST, description=Study.model_fields["one_generation"].description)
     figures: list[Plugin] = Field(min_length=1, max_length=MOST, description=Study.model_fields["figures"].description)
     question: Text | None = Field(None, description=Study.model_fields["question"].description)
     error_bars: ErrorBars = Field("bootstrap", description=Study.model_fields["error_bars"].description)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sensei.study.models.annotators import AnnotatorConfig, PromptedConfig
 from sensei.study.models.behaviour import BehaviourConfig
-from sensei.study.models.bounds import Seed
+from sensei.study.models.bounds import Generations, Pairs, Seed, Steps
 from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.exploration import EnsembleConfig, ExplorationConfig, Method
 from sensei.study.models.names import Name, Plugin, Text
@@ -71,6 +71,20 @@ class Study(Section):
         min_length=1, max_length=MOST, description="the first one trains the methods, the others are compared with it"
     )
     collector: Name = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
+    generations: Generations | None = Field(
+        None,
+        description="reward models, one after the other: each further one also learns from pairs of what the first method with a semantic "
+        "reward has seen by then, and the exploration goes on with it; null: 1, or as many as relabel_every makes (paper: 1, Fig. 27: 2)",
+    )
+    relabel_every: Steps | None = Field(
+        None,
+        description="agent steps of exploration between two generations; with `generations` the last one lasts until explore_steps; null: "
+        "explore_steps in equal parts",
+    )
+    relabel_pairs: Pairs | None = Field(None, description="pairs of each further generation; null: pairs.number (paper: 50,000, half)")
+    one_generation: list[Name] = Field(
+        [], max_length=MOST, description="exploring methods that keep the first generation's reward model, to be compared (paper: Fig. 27)"
+    )
     figures: list[Plugin] = Field(min_length=1, max_length=MOST, description="figures of sensei/analysis/figures, or package.module:Class")
     question: Text | None = Field(None, description="what the study is to find out, in a sentence, for its page")
     error_bars: ErrorBars = Field(
@@ -91,7 +105,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures", "stages"):
+        for axis in ("seeds", "environments", "explore", "learn", "annotators", "figures", "stages", "one_generation"):
             distinct(axis, getattr(self, axis))
         for axis, own in (("seeds", self.environment_seeds), ("annotators", self.environment_annotators)):
             for name, values in own.items():
@@ -106,6 +120,11 @@ class Study(Section):
                 raise ValueError(f"`learn` names {name}, which starts from its exploration; add it to `explore`")
             if not self.methods[name].agent("learns"):
                 raise ValueError(f"method {name} learns nothing; remove it from `learn`")
+        for name in self.one_generation:
+            if name not in self.explore or not self.methods[name].needs_reward_model:
+                raise ValueError(f"`one_generation` names {name}, which explores without a semantic reward here; leave it out")
+        for name in self.environments:
+            self._generations_fit(name)
         titles = Counter(method.title for method in self.methods.values())
         if repeated := [title for title, count in titles.items() if count > 1]:
             raise ValueError(f"two methods are called {repeated[0]!r}; give each `title` once")
@@ -125,6 +144,42 @@ class Study(Section):
                 offer = f"{frames} frames of {name} offer {frames * (frames - 1) // 2}"
                 raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")
         return self
+
+    def _generations_fit(self, environment: str) -> None:
+        ends = self.generation_ends(environment)
+        if len(ends) > 1 and not self._semantic():
+            raise ValueError(f"{len(ends)} generations need a method with a semantic reward; add sensei to `explore`, or leave them out")
+        if self.relabel_every and self.relabel_every > ends[-1]:
+            what = f"`relabel_every` is {self.relabel_every}, {environment} explores for {ends[-1]} steps"
+            raise ValueError(f"{what}; lower it, or raise `training.explore_steps`")
+        if ends != sorted(set(ends)):
+            what = f"{len(ends)} generations of {ends[0]} steps do not fit in {ends[-1]} steps of exploration of {environment}"
+            raise ValueError(f"{what}; lower `generations` or `relabel_every`")
+
+    def _semantic(self) -> list[str]:
+        """Exploring methods whose semantic reward each generation renews."""
+        return [name for name in self.explore if self.methods[name].needs_reward_model and name not in self.one_generation]
+
+    def generation_ends(self, environment: str) -> list[int]:
+        """Agent steps of exploration after which each generation ends, the last one with the exploration."""
+        steps = self.settings[environment].training.explore_steps
+        every = self.relabel_every or -(-steps // (self.generations or 1))
+        return [*(every * number for number in range(1, self.generations or -(-steps // every))), steps]
+
+    def last_generation(self, environment: str, method: str) -> int:
+        """The generation in which the exploration with `method` ends: 1 for one that no reward model guides, or always the first."""
+        return len(self.generation_ends(environment)) if method in self._semantic() else 1
+
+    def collector_of(self, generation: int) -> str:
+        """Whose runs are the data that is labelled for a generation."""
+        return self.collector if generation == 1 else self._semantic()[0]
+
+    def settings_of(self, environment: str, generation: int) -> Settings:
+        """What a generation runs with: a further one may ask for another number of pairs."""
+        parts = self.settings[environment]
+        if generation == 1 or self.relabel_pairs is None:
+            return parts
+        return parts.model_copy(update={"pairs": parts.pairs.model_copy(update={"number": self.relabel_pairs})})
 
     def told_left_out(self) -> list[str]:
         """A line for people about each environment that is left out."""
@@ -153,8 +208,16 @@ class Study(Section):
         ]
 
     def labelled(self) -> list[tuple[str, str]]:
-        """(environment, annotator) of every set of labels, and so of every reward model."""
+        """(environment, annotator) of every set of labels, and so of every reward model, of one generation."""
         return [(name, annotator) for name in self.environments for annotator in self.annotators_of(name)]
+
+    def label_sets(self) -> list[tuple[str, str, int]]:
+        """(environment, annotator, generation) of all of them."""
+        return [(*names, number) for names in self.labelled() for number in range(1, 1 + len(self.generation_ends(names[0])))]
+
+    def named(self, annotator: str, generation: int) -> str:
+        """What tables and figures call the labels of an annotator, and the reward model that learned from them."""
+        return annotator if generation == 1 else f"{annotator}_gen{generation}"
 
     def prompt_of(self, annotator: str, environment: str) -> str | None:
         """Name or path of the prompt with which `annotator` is asked about `environment`; None for one that is not asked in words."""

@@ -1,20 +1,25 @@
 """Any Gymnasium environment that has pixels, as its observation or by rendering, behind the contract."""
 
+import importlib
+import sys
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box, Discrete
 from gymnasium.wrappers import RescaleAction
 from PIL import Image
 
 from sensei.core.errors import SenseiError
 from sensei.envs.contract import Environment, Outcome
+from sensei.envs.opengl import choose_backend
 from sensei.study.models.environment import EnvironmentConfig
 
 
 class PixelEnvironment(Environment):
-    """The Gymnasium environment whose id is `config.level`; "module:Id-v0" imports the module that registers it first.
+    """The Gymnasium environment whose id is `config.level`; "module:Id-v0" imports the module that registers it first, and
+    "module:Class" is a class that nobody registered.
 
     The picture is the observation where that is one, else `render()`; the agent sees it resized by area averaging, annotators see it
     whole. Box actions are rescaled to [-1, 1]. No flags. The oracle's state is empty. Events: the environment's reward, and the
@@ -87,6 +92,8 @@ def _make(config: EnvironmentConfig) -> gymnasium.Env:
             found = f"observations {env.observation_space} and render modes {env.metadata.get('render_modes', [])}"
             raise SenseiError(f"environment {config.level} has no pixels", found=found, expected="uint8 [h, w, 3] or render mode rgb_array")
         env.close()
+        if "mujoco" in sys.modules:  # Gymnasium asks for the library when it first draws
+            choose_backend()
         env = _gymnasium_make(config, render_mode="rgb_array")
     space = env.action_space
     if isinstance(space, Discrete) and space.start == 0:
@@ -100,6 +107,13 @@ def _make(config: EnvironmentConfig) -> gymnasium.Env:
 
 def _gymnasium_make(config: EnvironmentConfig, **options: str) -> gymnasium.Env:
     try:
-        return gymnasium.make(config.level, max_episode_steps=config.episode_steps, disable_env_checker=True, **options)
+        return gymnasium.make(_spec(config.level), max_episode_steps=config.episode_steps, disable_env_checker=True, **options)
     except (gymnasium.error.Error, ImportError, TypeError) as error:
         raise SenseiError(f"cannot make the Gymnasium environment {config.level}", found=error, hint="is its package installed?") from error
+
+
+def _spec(level: str) -> str | EnvSpec:
+    """What Gymnasium makes: a registered id, or the class that "module:Class" names."""
+    module, _, name = level.partition(":")
+    named = getattr(importlib.import_module(module), name, None) if name else None
+    return EnvSpec(name, entry_point=level) if isinstance(named, type) else level

@@ -7,9 +7,9 @@ import weakref
 import numpy as np
 
 from sensei.core.errors import SenseiError
+from sensei.envs.opengl import no_opengl
 from sensei.envs.robodesk.engine import mujoco
 from sensei.envs.robodesk.meshes import merge_vertices
-from sensei.envs.robodesk.opengl import no_opengl
 from sensei.envs.robodesk.picture import SIDE
 
 MERGED = {"full": 0.004, "fast": 0.008}  # metres; a pixel where the cameras look is 6 mm wide at 224 pixels and 10 mm at 128

@@ -45,7 +45,7 @@ def choose_backend() -> None:
 def no_opengl(found: object) -> MachineError:
     """The error of a machine that cannot draw."""
     install = "OpenGL, for example Debian's libegl1 libgl1-mesa-dri (egl) or libosmesa6 (osmesa)"
-    return MachineError("Robodesk cannot draw", found=found, expected=install)
+    return MachineError("MuJoCo cannot draw", found=found, expected=install)
 
 
 def egl_device(visible: str, cuda_numbers: Sequence[int | None]) -> int | None:

@@ -1,4 +1,4 @@
-"""Which OpenGL library and which GPU draw Robodesk."""
+"""Which OpenGL library and which GPU draw with MuJoCo."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from sensei.core.errors import SenseiError
-from sensei.envs.robodesk import opengl as robodesk_gl
+from sensei.envs import opengl
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from sensei.envs.robodesk import opengl as robodesk_gl
     ],
 )
 def test_the_egl_device_of_the_first_visible_gpu(visible, cuda_numbers, device):
-    assert robodesk_gl.egl_device(visible, cuda_numbers) == device
+    assert opengl.egl_device(visible, cuda_numbers) == device
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def machine(monkeypatch):
             return SimpleNamespace(returncode=0 if changes["MUJOCO_GL"] in working else 1)
 
         monkeypatch.setattr(os, "environ", dict(variables))
-        monkeypatch.setattr(robodesk_gl, "_python", python)
+        monkeypatch.setattr(opengl, "_python", python)
         return tried
 
     return describe
@@ -50,14 +50,14 @@ def machine(monkeypatch):
 
 def test_the_first_library_that_works_is_taken(machine):
     tried = machine("osmesa", "glfw")
-    robodesk_gl.choose_backend()
+    opengl.choose_backend()
     assert os.environ == {"MUJOCO_GL": "osmesa"}
     assert tried == ["egl", "osmesa"]
 
 
 def test_the_users_choice_stays(machine):
     tried = machine("egl", "glfw", MUJOCO_GL="glfw", MUJOCO_EGL_DEVICE_ID="5", CUDA_VISIBLE_DEVICES="1", cuda_numbers="[0, 1]")
-    robodesk_gl.choose_backend()
+    opengl.choose_backend()
     assert tried == ["glfw"]
     assert os.environ["MUJOCO_GL"] == "glfw"
     assert os.environ["MUJOCO_EGL_DEVICE_ID"] == "5"
@@ -66,17 +66,17 @@ def test_the_users_choice_stays(machine):
 @pytest.mark.parametrize("variables", [{}, {"MUJOCO_GL": "osmesa"}])
 def test_without_opengl_one_line_says_what_to_install(machine, variables):
     machine(**variables)
-    with pytest.raises(SenseiError, match="Robodesk cannot draw: .*libegl1 libgl1-mesa-dri .*libosmesa6") as error:
-        robodesk_gl.choose_backend()
+    with pytest.raises(SenseiError, match="MuJoCo cannot draw: .*libegl1 libgl1-mesa-dri .*libosmesa6") as error:
+        opengl.choose_backend()
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("visible", "device"), [("1", "0"), ("0", "2"), ("7", None), (None, None)])
 def test_the_picture_is_drawn_on_the_gpu_that_cuda_sees(machine, visible, device):
     machine("egl", cuda_numbers="[1, null, 0]", **({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}))
-    robodesk_gl.choose_backend()
+    opengl.choose_backend()
     assert os.environ.get("MUJOCO_EGL_DEVICE_ID") == device
 
 
 def test_every_egl_device_of_this_machine_has_a_cuda_number_or_none():
-    assert all(number is None or number >= 0 for number in robodesk_gl.cuda_numbers_of_egl())
+    assert all(number is None or number >= 0 for number in opengl.cuda_numbers_of_egl())

@@ -110,6 +110,7 @@ def reward_model(study: Study, cards: list[dict]) -> pd.DataFrame:
     Args:
         cards: reward cards in the order of `Study.label_sets`.
     """
+    of_pairs = ("share", "low", "high", "count")
     rows = []
     for (environment, *named), card in zip(study.label_sets(), cards, strict=True):
         row = {
@@ -119,9 +120,10 @@ def reward_model(study: Study, cards: list[dict]) -> pd.DataFrame:
             "validation_loss": card["validation_loss"],
         }
         for name, accuracy in (("accuracy", card["held_out"]), ("oracle", card["oracle"] or {})):
-            row |= {f"{name}_{key}": accuracy.get(key) for key in ("share", "low", "high", "count")}
+            row |= {f"{name}_{key}": accuracy.get(key) for key in of_pairs}
         rows.append(row)
-    return pd.DataFrame(rows)
+    columns = [f"{name}_{key}" for name in ("accuracy", "oracle") for key in of_pairs]
+    return pd.DataFrame(rows, columns=["environment", "annotator", "epoch", "validation_loss", *columns])
 
 
 def hyperparameters(study: Study) -> pd.DataFrame:
@@ -159,7 +161,7 @@ def _settings_of(study: Study, environment: str, method: str) -> dict[str, objec
         "beta_explore": weights.explore.get("disagreement", 0),
         "alpha_go": weights.go.get("semantic", 0),
         "beta_go": weights.go.get("disagreement", 0),
-        "annotator": study.annotator_of(method, environment),
+        "annotator": study.annotator_of(method, environment) if study.annotators_of(environment) else "none",
         "pairs": settings.pairs.number,
         "picture": family(settings.environment).annotator_side,
         "reward_batch_size": settings.reward.batch_size,

@@ -12,6 +12,7 @@ from sensei.study.stage import Job, Stage, flat, own_stage
 from sensei.study.stages import STAGES
 
 REDRAWN = ("tabulate", "figure", "tables", "report")
+NOTHING = "(?!)"  # matches no name
 WILDCARD = re.compile(r"\\{(\w+)\\}")
 
 
@@ -45,7 +46,7 @@ def constraints(study: Study) -> dict[str, str]:
         "task": dict.fromkeys(tasks),
         "figure": figures_of(study),
     }
-    return {axis: "|".join(map(re.escape, names)) for axis, names in named.items()} | {
+    return {axis: "|".join(map(re.escape, names)) or NOTHING for axis, names in named.items()} | {
         "seed": r"\d+",
         "shard": r"\d+",
         "share": r"0\.\d+",

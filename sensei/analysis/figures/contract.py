@@ -31,6 +31,7 @@ class Figure(ABC):
         published: what `draw_published` draws: figures of the paper by their numbers, other published values by a name.
         draws_states: whether it has environments draw states again.
         phases: whose runs it draws: explore, learn.
+        draws_labels: whether it draws labels or reward models, which a study without annotators does not have.
     """
 
     title: ClassVar[str]
@@ -38,6 +39,7 @@ class Figure(ABC):
     published: ClassVar[tuple[int | str, ...]] = ()
     draws_states: ClassVar[bool] = False
     phases: ClassVar[tuple[str, ...]] = (EXPLORE, "learn")
+    draws_labels: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)

@@ -30,6 +30,7 @@ class Labels(Figure):
     """One row of panels per environment; below them the published labels of Robodesk frames."""
 
     title = "how good the labels are, and what a reward model learns from how many of them"
+    draws_labels = True
     published = ("labels",)
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:

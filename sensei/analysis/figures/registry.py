@@ -26,9 +26,13 @@ def figures_of(study: Study) -> dict[str, Figure]:
     """Name of its files -> figure, in the order of the study.
 
     Raises:
-        SenseiError: one of them does not exist, or two have one name.
+        SenseiError: one of them does not exist, two have one name, or one draws labels of a study that has none.
     """
     found = [one for one in map(figure, study.figures) if not study.left_out or one.concerns(study)]
+    if drawn := [one.name for one in found if one.draws_labels and not study.labelled()]:
+        raise SenseiError(
+            f"figure {drawn[0]} draws labels or reward models, and nobody labels", hint="name one in `annotators`, or leave the figure out"
+        )
     if repeated := [name for name, number in Counter(one.name for one in found).items() if number > 1]:
         same = [entry for entry in study.figures if figure(entry).name == repeated[0]]
         raise SenseiError(f"`figures` names {' and '.join(same)}, whose files have one name", found=repeated[0], hint="give one a `name`")

@@ -19,6 +19,7 @@ class RewardGenerations(SemanticReward, Figure):
     """As figure `semantic_reward`, along an episode of the data that the last generation's pairs came from, with both models' rewards."""
 
     title = "first and last reward model along one episode (paper Fig. 26)"
+    draws_labels = True
 
     def concerns(self, study: Study) -> bool:
         """Whether there is more than one generation, in every environment."""

@@ -29,6 +29,7 @@ class RewardModel(Figure):
     """Validation solid, training dashed, the chosen epoch as a ring."""
 
     title = "loss and accuracy of the reward models over epochs"
+    draws_labels = True
     published = ("reward_models",)
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:

@@ -55,6 +55,7 @@ class SemanticReward(Figure):
     """
 
     title = "semantic reward along one episode, with screenshots (paper Fig. 4)"
+    draws_labels = True
     draws_states = True
 
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:

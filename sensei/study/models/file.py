@@ -45,7 +45,7 @@ class StudyFile(Changes):
     environments: list[Name] = Field(min_length=1, max_length=MOST, description="files of config/envs")
     explore: list[Name] = Field(min_length=1, max_length=MOST, description=Study.model_fields["explore"].description)
     learn: list[Name] = Field(max_length=MOST, description=Study.model_fields["learn"].description)
-    annotators: list[Name] = Field(min_length=1, max_length=MOST, description=Study.model_fields["annotators"].description)
+    annotators: list[Name] = Field([], max_length=MOST, description=Study.model_fields["annotators"].description)
     collector: Name = Field("plan2explore", description=Study.model_fields["collector"].description)
     generations: Generations | None = Field(None, description=Study.model_fields["generations"].description)
     relabel_every: Steps | None = Field(None, description=Study.model_fields["relabel_every"].description)

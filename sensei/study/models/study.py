@@ -68,7 +68,10 @@ class Study(Section):
     explore: list[Name] = Field(min_length=1, max_length=MOST, description="methods with an exploration run")
     learn: list[Name] = Field(max_length=MOST, description="methods with a task run")
     annotators: list[Name] = Field(
-        min_length=1, max_length=MOST, description="the first one trains the methods, the others are compared with it"
+        [],
+        max_length=MOST,
+        description="the first one trains the methods, the others are compared with it; none is needed where no method and no figure asks "
+        "for a semantic reward",
     )
     collector: Name = Field("plan2explore", description="exploring method whose runs are the data that is labelled")
     generations: Generations | None = Field(
@@ -124,6 +127,7 @@ class Study(Section):
             if name not in self.explore or not self.methods[name].needs_reward_model:
                 raise ValueError(f"`one_generation` names {name}, which explores without a semantic reward here; leave it out")
         for name in self.environments:
+            self._somebody_labels(name)
             self._generations_fit(name)
         titles = Counter(method.title for method in self.methods.values())
         if repeated := [title for title, count in titles.items() if count > 1]:
@@ -140,7 +144,7 @@ class Study(Section):
                     raise ValueError(
                         f"no source of method {method} has a weight in {name}; give one of {', '.join(sources)} under `explore`"
                     )
-            if parts.pairs.number > frames * (frames - 1) // 2:
+            if self.annotators_of(name) and parts.pairs.number > frames * (frames - 1) // 2:
                 offer = f"{frames} frames of {name} offer {frames * (frames - 1) // 2}"
                 raise ValueError(f"`pairs.number` asks for {parts.pairs.number} pairs, {offer}; lower it or raise `training.explore_steps`")
         return self
@@ -184,6 +188,13 @@ class Study(Section):
     def told_left_out(self) -> list[str]:
         """A line for people about each environment that is left out."""
         return [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
+
+    def _somebody_labels(self, environment: str) -> None:
+        lacking = (name for name in self.explore if self.methods[name].needs_reward_model)
+        if not self.annotators_of(environment) and (method := next(lacking, None)):
+            raise ValueError(
+                f"method {method} follows a semantic reward, and nobody labels frames of {environment}; name one in `annotators`"
+            )
 
     def seeds_of(self, environment: str) -> list[int]:
         """Seeds of the runs in `environment`: its own, else the study's."""

@@ -26,7 +26,6 @@ rule caption_clip:
 
 KINDS = {name: annotator_class(options.kind) for name, options in STUDY.annotator_settings.items()}
 SERVERS = [re.escape(name) for name, kind in KINDS.items() if kind.asks_server]
-NOBODY = "(?!)"  # matches no name
 
 
 rule annotate:
@@ -37,7 +36,7 @@ rule annotate:
     log:
         log_of(STAGES["annotate"]),
     wildcard_constraints:
-        annotator="|".join(re.escape(name) for name, kind in KINDS.items() if not kind.asks_server) or NOBODY,
+        annotator="|".join(re.escape(name) for name, kind in KINDS.items() if not kind.asks_server) or NOTHING,
     priority: 30
     conda:
         "../../envs/sensei.yaml"
@@ -62,7 +61,7 @@ localrules:
 
 use rule annotate as annotate_by_server with:
     wildcard_constraints:
-        annotator="|".join(SERVERS) or NOBODY,
+        annotator="|".join(SERVERS) or NOTHING,
 
 
 rule merge:

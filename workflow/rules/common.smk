@@ -13,7 +13,7 @@ from sensei.core.orphan import let_jobs_end_with_me
 from sensei.core.process import use_this_interpreter
 from sensei.study.cost import jobs_in_a_row, limit, pairs_processes
 from sensei.study.folder import check_folder, record_study
-from sensei.study.graph import REDRAWN, constraints
+from sensei.study.graph import NOTHING, REDRAWN, constraints
 from sensei.study.layout import RESULTS, Layout, manifest_of
 from sensei.study.load import load_study, read_layers
 from sensei.study.models.annotators import annotator_class

@@ -6,7 +6,7 @@ import pandas as pd
 
 from sensei.analysis import statistics
 from sensei.analysis.figures.contract import Figure
-from sensei.analysis.figures.training import BINS, Training, binned
+from sensei.analysis.figures.training import BINS, EXPLORE_SHARE, Training, binned
 from sensei.analysis.inputs import Inputs
 from sensei.analysis.scores import explored_run, present
 from sensei.analysis.style import Drawing
@@ -15,7 +15,6 @@ from sensei.core.rng import generator
 from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
 
-SHARE = "share of imagined states in explore"  # panel of figure `training`
 QUANTITY = "share in go"
 
 
@@ -40,7 +39,7 @@ class GoShare(Training, Figure):
             found = ", ".join(study.explore)
             raise SenseiError(f"figure {self.name} draws methods with a gate", found=found, expected="one in `explore`, such as sensei")
         data = super().load(study, inputs)
-        data = data[data["panel"] == SHARE].reset_index(drop=True)
+        data = data[data["panel"] == EXPLORE_SHARE].reset_index(drop=True)
         if data.empty:
             raise SenseiError(
                 f"figure {self.name}: no run logs where it goes and where it explores", hint=f"remove {self.name} from `figures`"

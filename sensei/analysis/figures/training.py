@@ -17,6 +17,7 @@ from sensei.core.errors import SenseiError
 from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
 
+EXPLORE_SHARE = "share of imagined states in explore"  # panel
 OURS = {  # panel -> what metrics.jsonl calls it
     "image loss": "loss/image",
     "KL of posterior and prior": "model/kl",
@@ -24,7 +25,7 @@ OURS = {  # panel -> what metrics.jsonl calls it
     "disagreement, imagined": "explore/disagreement_reward",
     "semantic reward, imagined": "explore/semantic_reward",
     "entropy of the policy": "explore/entropy",
-    "share of imagined states in explore": "explore/explore_share",
+    EXPLORE_SHARE: "explore/explore_share",
 }
 _OBJECTS = {"upright block": "upright_block", "flat block": "flat_block", "ball": "ball", "drawer": "drawer_joint"}
 _OBJECTS |= {"sliding cabinet": "slide_joint", **{f"{colour} button": f"{colour}_button" for colour in ("red", "green", "blue")}}

@@ -193,7 +193,7 @@ def test_where_the_reward_peaks_is_said_from_the_numbers(flat, study, layout, dr
     assert f"at t = {highest}" in drawing_.caption or "hardly changes" in drawing_.caption
 
 
-def test_the_caption_of_the_readme_is_what_its_picture_shows():
+def test_the_caption_of_the_reward_along_an_episode_is_what_its_picture_shows():
     """The reward is highest behind the door, between its opening at 499 and the exit at 575 of the picture's 590 steps."""
     root = CONFIG_FOLDER.parent
     picture = np.asarray(Image.open(root / "docs" / "images" / "semantic_reward.png").convert("RGB")).astype(int)
@@ -202,8 +202,8 @@ def test_the_caption_of_the_readme_is_what_its_picture_shows():
     highest = np.flatnonzero(curve[np.flatnonzero(curve.any(axis=1))[0]])
     steps = 590 * (highest - columns[0]) / (columns[-1] - columns[0])
     assert (steps >= 495).all() and (steps < 575).all()
-    text = (root / "README.md").read_text()
-    assert "peaks just behind the open door" in " ".join(text.split()) and "peaks at the stairs" not in text
+    text = " ".join((root / "docs" / "reproduction.md").read_text().split())
+    assert "peaks just behind the open door" in text and "peaks at the stairs" not in text
 
 
 def test_captions_of_published_bars_count_what_they_show():

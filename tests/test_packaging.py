@@ -102,11 +102,11 @@ def test_make_figures_runs_the_chosen_study_after_installing_the_lock_once(root,
         (tmp_path / name).write_bytes((root / name).read_bytes())
     plan = subprocess.run(["make", "-n", "figures", f"STUDY={study}"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "python3 -m venv .venv" in plan and "--requirement requirements.lock" in plan
-    assert f"snakemake --cores all --configfile config/{study}.yaml" in plan
+    assert f"sensei make config/{study}.yaml --cores all" in plan
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "installed.stamp").touch()
     again = subprocess.run(["make", "-n", "figures", f"STUDY={study}"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert "pip install" not in again and "snakemake" in again
+    assert "pip install" not in again and "sensei make" in again
 
 
 def test_no_file_of_packaging_names_a_host_or_a_disk(root):

@@ -249,6 +249,11 @@ class Layout:
         return self.root / ".snakemake.lock"
 
     @property
+    def snakemake_log(self) -> Path:
+        """What Snakemake says while `make figures` makes the study."""
+        return self.root / "snakemake.log"
+
+    @property
     def ledger(self) -> Path:
         """The ledger of all studies beside this one."""
         return self.root.parent / LEDGER.name

@@ -39,7 +39,8 @@ def under_way(files):
 def test_nothing_has_begun(study, files):
     found = status(study, files)
     assert found.jobs == [] and not found.done and {done for done, _ in found.stages.values()} == {0}
-    assert found.stages["explore"] == (0, 4) and found.lines()[0].startswith("study smoke: 0 of 46 jobs done (explore 0/4, ")
+    assert found.stages["explore"] == (0, 4) and found.lines()[0].startswith("study smoke: 0 of 46 jobs done, about 0:0")
+    assert " of work left (explore 0/4, " in found.lines()[0] and 60 < found.work_left < 600
 
 
 def test_a_run_is_running_while_somebody_holds_it_and_else_stopped(study, files):

@@ -66,9 +66,9 @@ class RunFiles:
         return environment, method, int(seed.removeprefix("seed"))
 
     @property
-    def tensorboard(self) -> Path:
-        """TensorBoard files, if asked for."""
-        return self.folder / "tensorboard"
+    def tracking(self) -> Path:
+        """What trackers have been sent."""
+        return self.folder / "tracking.json"
 
     @property
     def episodes(self) -> Path:

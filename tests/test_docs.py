@@ -22,7 +22,7 @@ from sensei.study.stages import STAGES
 
 DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
-    *(ROOT / folder / "README.md" for folder in ("", "results", "sensei/analysis/published")),
+    *(ROOT / folder / "README.md" for folder in ("", "config", "examples", "results", "sensei/analysis/published")),
 ]
 METHOD = ROOT / "docs" / "method.md"
 CODE = [path for folder in ("sensei", "tests", "workflow") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".smk", ".c")]

@@ -2,9 +2,9 @@
 
 An episode is a file or a folder of pictures, anywhere below the folder that is named:
 
-* `*.npz`, with what annotators see of each of its T steps: `annotator_image` uint8 [T, h, w, 3], `flags` float32 [T, n] where the environment
-  has some, and `state` float32 [T, S] with `state_names` [S], for annotators that read the game's state. Where the environment draws any
-  state again (Robodesk), states do without pictures. The episodes of our own runs are such files.
+* `*.npz`, with what annotators see of each of its T steps: `annotator_image` uint8 [T, h, w, 3], `flags` float32 [T, n] where the
+  environment has some, and `state` float32 [T, S] with `state_names` [S], for annotators that read the game's state. Where the environment
+  draws any state again (Robodesk), states do without pictures. The episodes of our own runs are such files.
 * `*.png`, `*.jpg`, `*.jpeg`: those of one folder, in the order of their names, are the steps of an episode.
 """
 

@@ -155,26 +155,21 @@ def _pairs(left: Unfinished) -> Iterator[SenseiError]:
 
 def _brought(left: Unfinished, environment: str, annotator: str) -> tuple[dict[str, float], list[SenseiError]]:
     """The state in the first episode that an annotator brings to an environment, and what is wrong with that episode."""
-    folder, config, seen = (
-        Path(left.study.annotator_settings[annotator].episodes),
-        left.study.settings[environment].environment,
-        left.seen[environment],
-    )
+    config, seen = left.study.settings[environment].environment, left.seen[environment]
     who = f"annotator {annotator}"
     try:
         with about(who):
-            found = brought_fit(folder, config)
+            found = brought_fit(Path(left.study.annotator_settings[annotator].episodes), config)
     except SenseiError as error:
         return {}, [error]
-    theirs, ours = (f"pictures {list(one.shape or seen.shape)}, {one.flags} flags" for one in (found, seen))
-    if theirs != ours:
-        return found.state, [SenseiError(f"{who}: {found.name} is not of {environment}", found=theirs, expected=ours, hint=HINT)]
-    if found.state and found.state.keys() != seen.state.keys():
-        theirs, ours = (", ".join(state) for state in (found.state, seen.state))
-        return found.state, [
-            SenseiError(f"{who}: {found.name} has other states than {environment}", found=theirs, expected=ours, hint=HINT)
-        ]
-    return found.state, []
+    shown = [f"pictures {list(one.shape or seen.shape)}, {one.flags} flags" for one in (found, seen)]
+    states = [", ".join(one.state) for one in (found, seen)]
+    faults = [
+        SenseiError(f"{who}: {found.name} is not of {environment}", found=theirs, expected=ours, hint=HINT)
+        for theirs, ours in (shown, states if found.state else ("", ""))
+        if theirs != ours
+    ]
+    return found.state, faults
 
 
 def _prompts(left: Unfinished) -> Iterator[SenseiError]:

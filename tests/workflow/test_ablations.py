@@ -9,12 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from helpers import ROOT, planned, snakemake
 from PIL import Image
 
 from sensei.bench.openai_server import running
-from sensei.core.yaml import read_yaml
 from sensei.envs.registry import make
 from sensei.study.graph import work
 from sensei.study.layout import CONFIG_FOLDER, Layout

@@ -13,6 +13,7 @@ from sensei.study.models.environment import EnvironmentConfig
 from sensei.study.models.preferences import PairsConfig
 
 DESK = EnvironmentConfig(family="robodesk", level="Robodesk", tasks=["t"], title="-", episode_steps=9, events=["ball_moved"])
+NAMES = ["key_held", "t"]
 ROOM = EnvironmentConfig(family="minihack", level="KeyRoom-S5", tasks=["t"], title="-", episode_steps=9, events=["door_opened"])
 
 

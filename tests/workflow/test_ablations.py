@@ -25,15 +25,14 @@ OVERLAY = ROOT / "tests" / "fakes" / "reduced.yaml"
 MODELS = "gpt-4o-2024-05-13,gpt-4-turbo-2024-04-09"
 
 
-def bring_episodes(folder: Path, episodes: int = 3, steps: int = 12) -> None:
-    """Random play of Robodesk as another program may have kept it: its states and nothing else."""
+def bring_episodes(folder: Path, steps: int = 12) -> None:
+    """Robodesk as another program may have kept it, its states and nothing else: in one of three episodes the arm reaches the blocks."""
     config = load_study(CONFIG_FOLDER / "ablations" / "data_laptop.yaml").settings["robodesk"].environment
     env = make(config, 40)
-    env.action_space.seed(0)
     folder.mkdir(parents=True)
-    for number in range(episodes):
+    for number, aside in enumerate((-1, 0, 1)):
         env.reset(seed=number)
-        states = [env.step(env.action_space.sample())[-1]["state"] for _ in range(steps)]
+        states = [env.step(np.array([aside, 1, -1, 1, -1], np.float32))[-1]["state"] for _ in range(steps)]
         rows = np.array([list(state.values()) for state in states], np.float32)
         np.savez_compressed(folder / f"episode{number}.npz", state=rows, state_names=np.array(list(states[0])))
     env.close()

@@ -30,6 +30,7 @@ from sensei.study.stages import STAGES
 # Used without being imported: package -> the file that uses it, and the words by which.
 USED = {
     "import-linter": ("Makefile", "lint-imports"),
+    "ipykernel": ("examples/walkthrough.ipynb", '"kernelspec"'),
     "pytest-timeout": ("pyproject.toml", "timeout = "),
     "pytest-xdist": ("Makefile", "--numprocesses"),
     "pyarrow": ("sensei/replay/episodes.py", "to_parquet"),

@@ -110,7 +110,7 @@ def _literals(module: str, name: str) -> dict[str, Any] | None:
 
 
 def find_function(name: str) -> Callable[..., Any]:
-    """The function that "path/to/file.py:function" or "package.module:function" names; its file is imported.
+    """The function that "NAME.py:function" or "package.module:function" names; its file is imported.
 
     Raises:
         SenseiError: there is no such file or function, or importing it fails.
@@ -139,7 +139,7 @@ def source_of_function(name: str) -> Path:
     """
     where, _, attribute = name.rpartition(":")
     if not where or not attribute.isidentifier():
-        raise SenseiError(f"{name!r} names no function", expected="path/to/file.py:function or package.module:function")
+        raise SenseiError(f"{name!r} names no function", expected="NAME.py:function or package.module:function")
     if where.endswith(".py"):
         path = Path(where)
     else:

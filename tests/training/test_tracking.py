@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import struct
 import subprocess
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes.guide import blocks
 from fakes.toys import AXES, SMALL, lines, toy_study
 from helpers import ROOT, environment
 
@@ -158,8 +158,7 @@ def test_what_a_tracker_needs_is_asked_for_before_the_first_job(tmp_path):
 
 
 def test_the_tracker_of_the_documentation_is_told_every_line(tmp_path, monkeypatch):
-    text = (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8")
-    (tmp_path / "notes.py").write_text(re.search(r"```python\n# notes\.py.*?\n(.*?)```", text, re.DOTALL)[1])
+    (tmp_path / "notes.py").write_text(blocks((ROOT / "docs" / "tracking.md").read_text(encoding="utf-8"))["notes.py"])
     monkeypatch.syspath_prepend(tmp_path)
     folder = learned(tmp_path / "run", "notes:Notes")
     assert len((folder / "notes.txt").read_text().splitlines()) == len(lines(folder))

@@ -22,7 +22,7 @@ class FunctionOracle(Annotator):
         """A function of the game state."""
 
         function: str = Field(
-            description="path/to/file.py:function or package.module:function; of a state, key -> number, it says how interesting that is"
+            description="NAME.py:function or package.module:function; of a state, key -> number, it says how interesting that is"
         )
 
     def __init__(self, options: Options, assignment: Assignment):

@@ -86,7 +86,7 @@ COUNTING = {"family": "pixels", "level": "CartPole-v1", "tasks": ["t"], "title":
     [
         ("absent.py:rank", FUNCTION, ["there is no file absent.py"]),
         ("mine.py:rang", FUNCTION, ["no function rang in mine.py"]),
-        ("mine.py", FUNCTION, ["names no function", "file.py:function"]),
+        ("mine.py", FUNCTION, ["names no function", "NAME.py:function"]),
         ("no_such_package.mine:rank", FUNCTION, ["no_such_package"]),
         ("mine.py:rank", "import no_such_module\n", ["importing mine.py fails", "no_such_module"]),
         ("mine.py:rank", "def rank(state\n", ["importing mine.py fails", "SyntaxError"]),

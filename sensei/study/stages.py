@@ -6,7 +6,6 @@ from typing import Any
 
 from sensei.annotators.prompts import load_prompt
 from sensei.core.errors import SenseiError
-from sensei.replay import brought
 from sensei.study.analysis_stages import Figure, Published, Report, Tables, Tabulate
 from sensei.study.layout import CollectionFiles, LabelFiles, Layout, RunFiles, log_beside
 from sensei.study.models.annotators import annotator_class
@@ -173,7 +172,9 @@ class OwnPairs(Pairs):
         return {"pairs": made.pairs, "frames": made.frames}
 
     def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
-        return {"episodes": brought.files_of(self._folder(study, job))}
+        from sensei.replay.brought import files_of  # which imports pandas: not for `--help`
+
+        return {"episodes": files_of(self._folder(study, job))}
 
     def folders(self, study: Study, files: Layout, job: Job) -> dict[Path, Path]:
         return {}

@@ -75,6 +75,8 @@ MARKERS = {
     "random": "X",
     "sensei_released": "p",
     "sensei_general": "h",
+    "sensei_hp1": "d",
+    "sensei_hp3": "H",
     "sensei_generation1": "<",
     "sensei_generation2": ">",
 }

@@ -90,6 +90,7 @@ def _assigned(
     study: Study, environment: str, annotator: str, generation: int, files: Layout
 ) -> tuple[Settings, AnnotatorOptions, Assignment]:
     parts, folder = study.settings_of(environment, generation), files.labels(environment, annotator, generation).folder
+    parts = parts.model_copy(update={"labels": study.asking(environment, annotator)})
     assignment = Assignment(parts.pairs.seeds[0], study.prompt_of(annotator, environment), folder, files.ledger, parts.environment)
     return parts, study.annotator_settings[annotator], assignment
 
@@ -97,7 +98,7 @@ def _assigned(
 def _expense(study: Study, environment: str, annotator: str, generation: int, files: Layout) -> Expense | None:
     """What an annotator has yet to be paid for an environment; as long as there are no pairs, that of one, as often as there will be."""
     parts, options, assignment = _assigned(study, environment, annotator, generation, files)
-    ask, made = annotator_class(options.kind).expense, files.pairs(environment, generation)
+    ask, made = annotator_class(options.kind).expense, files.pairs(environment, generation, study.own_pairs(annotator, generation))
     labels = files.labels(environment, annotator, generation)
     if labels.labels.exists() or not ask(options, assignment, []):
         return None

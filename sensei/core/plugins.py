@@ -10,7 +10,7 @@ import functools
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,7 @@ def _place(name: str, room: str, base: str, what: str) -> tuple[str, str]:
     """(module, class) behind a name."""
     module, _, attribute = name.partition(":")
     if attribute:
-        if str(Path.cwd()) not in sys.path:
-            sys.path.append(str(Path.cwd()))  # where the command line was started: a study's own modules lie there
+        _look_here()
         return module, attribute
     places = _places(room, base)
     if name not in places:
@@ -108,6 +107,59 @@ def _literals(module: str, name: str) -> dict[str, Any] | None:
         return None
     assigned = (node for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
     return {node.targets[0].id: node.value.value for node in assigned if isinstance(node.value, ast.Constant)}
+
+
+def find_function(name: str) -> Callable[..., Any]:
+    """The function that "NAME.py:function" or "package.module:function" names; its file is imported.
+
+    Raises:
+        SenseiError: there is no such file or function, or importing it fails.
+    """
+    path, attribute = source_of_function(name), name.rpartition(":")[2]
+    try:
+        if ".py:" in name:
+            spec = importlib.util.spec_from_file_location(f"{path.stem} of {path.parent}", path)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(name.rpartition(":")[0])
+    except (Exception, SystemExit) as error:  # whatever somebody else's file does when it is imported
+        raise SenseiError(f"function {name}: importing {path} fails", found=_described(error), hint=f"mend {path}") from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        raise SenseiError(f"there is no function {attribute} in {path}", hint=f"write it, or correct `function: {name}`")
+    return function
+
+
+def source_of_function(name: str) -> Path:
+    """The file in which a function stands, without importing it.
+
+    Raises:
+        SenseiError: there is none, or the name is of another form.
+    """
+    where, _, attribute = name.rpartition(":")
+    if not where or not attribute.isidentifier():
+        raise SenseiError(f"{name!r} names no function", expected="NAME.py:function or package.module:function")
+    if where.endswith(".py"):
+        path = Path(where)
+    else:
+        _look_here()
+        try:
+            found = importlib.util.find_spec(where)
+        except (Exception, SystemExit) as error:  # the packages above it are imported
+            raise SenseiError(f"function {name}: reading {where} fails", found=_described(error), hint=WHERE) from error
+        if found is None or found.origin is None:
+            raise SenseiError(f"there is no module {where}", hint=WHERE)
+        path = Path(found.origin)
+    if not path.is_file():
+        raise SenseiError(f"there is no file {path}", hint=f"correct `function: {name}`")
+    return path
+
+
+def _look_here() -> None:
+    """Let modules be found where the command line was started: a study's own lie there."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def missing_packages(who: str, *packages: str) -> Iterator[MachineError]:

@@ -1,7 +1,9 @@
 """Any Gymnasium environment that has pixels, as its observation or by rendering, behind the contract."""
 
 import importlib
+import numbers
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -22,8 +24,9 @@ class PixelEnvironment(Environment):
     "module:Class" is a class that nobody registered.
 
     The picture is the observation where that is one, else `render()`; the agent sees it resized by area averaging, annotators see it
-    whole. Box actions are rescaled to [-1, 1]. No flags. The oracle's state is empty. Events: the environment's reward, and the
-    numbers its own `info["events"]` holds (at the reset already, where they are made known).
+    whole. Box actions are rescaled to [-1, 1]. No flags. Events: the environment's reward, and the numbers its own `info["events"]` holds
+    (at the reset already, where they are made known). State: the numbers of `info["state"]`, else those of `info` itself, at the reset
+    already, and those of an observation that is a vector, `observation_0` and so on; no class ranks them, a function of the user's may.
     """
 
     def __init__(self, config: EnvironmentConfig, image_size: int):
@@ -31,23 +34,29 @@ class PixelEnvironment(Environment):
         self._observed = _is_picture(self._inner.observation_space)
         self._shape: tuple[int, ...] | None = None
         observation, info = self._inner.reset(seed=0)
-        self._frame = self._read(observation)
+        self._see(observation, info)
         super().__init__(
             config,
             image_size,
             action_space=self._inner.action_space,
             known_events=info.get("events", {}),
-            state_names=(),
+            state_names=self._seen,
             annotator_image_shape=self._shape,
         )
 
     def _begin(self, seed: int) -> None:
-        self._frame = self._read(self._inner.reset(seed=seed % 2**31)[0])  # many environments accept no more than 31 bits
+        self._see(*self._inner.reset(seed=seed % 2**31))  # many environments accept no more than 31 bits
 
     def _advance(self, action: int | np.ndarray) -> Outcome:
         observation, reward, terminated, truncated, info = self._inner.step(action)
-        self._frame = self._read(observation)
+        self._see(observation, info)
         return Outcome(float(reward), bool(terminated), bool(truncated), info.get("events", {}))
+
+    def _see(self, observation: Any, info: dict[str, Any]) -> None:
+        """Take in the frame and the state now."""
+        self._frame, self._seen = self._read(observation), _numbers(info.get("state", info))
+        if not self._observed and isinstance(observation, np.ndarray) and observation.ndim == 1:
+            self._seen |= {f"observation_{index}": float(value) for index, value in enumerate(observation)}
 
     def _read(self, observation: Any) -> np.ndarray:
         """The frame now, uint8 [h, w, 3]; its shape never changes."""
@@ -65,7 +74,7 @@ class PixelEnvironment(Environment):
         return np.asarray(Image.fromarray(self._frame).resize(size, Image.Resampling.BOX))
 
     def _state(self) -> dict[str, float]:
-        return {}
+        return {name: self._seen.get(name, np.nan) for name in self.state_names}
 
     def render_for_annotator(self, view: str | None = None) -> np.ndarray:
         """The whole frame."""
@@ -74,6 +83,12 @@ class PixelEnvironment(Environment):
     def close(self) -> None:
         """Close the environment inside."""
         self._inner.close()
+
+
+def _numbers(info: Any) -> dict[str, float]:
+    """The numbers of a mapping, by their names; of anything else none."""
+    named = info.items() if isinstance(info, Mapping) else ()
+    return {name: float(value) for name, value in named if isinstance(name, str) and isinstance(value, numbers.Real | np.bool_)}
 
 
 def _is_picture(space: gymnasium.Space) -> bool:

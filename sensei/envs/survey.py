@@ -73,7 +73,8 @@ def _events(env: Environment) -> Finding:
 def _oracle(config: EnvironmentConfig, state: dict[str, float]) -> Finding:
     if family(config).can_rank(state):
         return Finding("oracle", "ranks states, so that labels cost nothing")
-    cost = "labels from an annotator that looks at pictures, or methods without a semantic reward"
+    own = "a function of yours that ranks it (kind: function_oracle), " if state else ""
+    cost = f"{own}labels from an annotator that looks at pictures, or methods without a semantic reward"
     return Finding("oracle", "none for its state" if state else "no state", cost)
 
 

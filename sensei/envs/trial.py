@@ -20,12 +20,14 @@ class Seen(NamedTuple):
     """What an environment showed.
 
     state: after one step, key -> number, for oracles and prompts. image_bytes, annotator_bytes: of its pictures, compressed as episodes
-    and frames are.
+    and frames are. shape: of the annotator's picture. flags: how many.
     """
 
     state: dict[str, float]
     image_bytes: int
     annotator_bytes: int
+    shape: tuple[int, ...] = ()
+    flags: int = 0
 
 
 class Trial:
@@ -84,7 +86,7 @@ def look(env: Environment, views: tuple[str | None, ...]) -> Seen:
     observation, *_, info = env.step(env.action_space.sample())
     drawn = [env.render_for_annotator(view) for view in views]
     image_bytes, *annotator_bytes = (len(zlib.compress(picture.tobytes())) for picture in (observation["image"], *drawn))
-    return Seen(dict(info["state"]), image_bytes, max(annotator_bytes))
+    return Seen(dict(info["state"]), image_bytes, max(annotator_bytes), drawn[0].shape, len(observation["flags"]))
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """Which frames are compared, and how pairs and their frames are stored."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from sensei.envs.redraw import draw_states
 from sensei.envs.registry import family
 from sensei.preferences.frames import Pictures, save_frames
 from sensei.preferences.tables import SIDES, STATE
+from sensei.replay import brought
 from sensei.replay.episodes import load_episode
 from sensei.study.layout import CollectionFiles
 from sensei.study.models.environment import EnvironmentConfig
@@ -58,15 +59,67 @@ def make_pairs(
     Raises:
         SenseiError: the episodes offer fewer pairs than asked for, or one is damaged, or collections do not match.
     """
-    episodes, rng = _index(collections), generator(seed, "pairs")
+    redrawn = environment is not None and family(environment).renders_states
+    return _pair(_index(collections), config, seed, pairs_path, frames_path, environment, processes, _Reading(load_episode, redrawn))
+
+
+def pair_brought(
+    folder: str | Path,
+    config: PairsConfig,
+    seed: int,
+    pairs_path: str | Path,
+    frames_path: str | Path,
+    environment: EnvironmentConfig,
+    processes: int = 1,
+) -> pd.DataFrame:
+    """As `make_pairs`, of a folder of episodes that people bring (`sensei.replay.brought`); `seed` in the table is the first of `config`.
+
+    Raises:
+        SenseiError: as `make_pairs`, or the episodes do not fit the environment.
+    """
+    fitting, episodes = brought_fit(Path(folder), environment), brought.index(Path(folder)).assign(seed=config.seeds[0])
+    reading = _Reading(brought.load, family(environment).renders_states and bool(fitting.state))
+    return _pair(episodes, config, seed, pairs_path, frames_path, environment, processes, reading)
+
+
+def brought_fit(folder: Path, environment: EnvironmentConfig) -> brought.Sample:
+    """What the first of the episodes that people bring holds, if pictures can be had of it.
+
+    Raises:
+        SenseiError: they cannot, or as `sensei.replay.brought.index`.
+    """
+    found = brought.sample(folder)
+    if found.shape is None and not (found.state and family(environment).renders_states):
+        expected = "`annotator_image`" + (" or `state`" if family(environment).renders_states else "")
+        raise SenseiError(f"episode {found.name} shows no pictures", expected=expected, hint=brought.HINT)
+    return found
+
+
+class _Reading(NamedTuple):
+    """How episodes are read: by what function, and whether pictures are drawn from states even where some are kept."""
+
+    load: Callable[[Path, tuple[str, ...]], dict[str, np.ndarray]]
+    redrawn: bool
+
+
+def _pair(
+    episodes: pd.DataFrame,
+    config: PairsConfig,
+    seed: int,
+    pairs_path: str | Path,
+    frames_path: str | Path,
+    environment: EnvironmentConfig | None,
+    processes: int,
+    reading: _Reading,
+) -> pd.DataFrame:
+    rng = generator(seed, "pairs")
     if config.kind == "contrastive":
-        sides = draw_contrastive(*_extremes(episodes, environment), config.number, rng)
+        sides = draw_contrastive(*_extremes(episodes, environment, reading), config.number, rng)
     else:
         sides = draw_pairs(_groups(episodes["steps"].to_numpy()), config.number, rng)
     steps, place = np.unique(sides, return_inverse=True)  # the steps that occur, and where in them each side is
     gallery = _Gallery()
-    redrawn = environment is not None and family(environment).renders_states
-    about = _look_up(episodes, steps, gallery, redrawn)
+    about = _look_up(episodes, steps, gallery, reading)
     place = place.reshape(sides.shape)
     columns = [about.iloc[place[:, side]].reset_index(drop=True).add_prefix(prefix) for side, prefix in enumerate(SIDES)]
     table = pd.concat([pd.Series(np.arange(len(sides)), name="pair"), *columns], axis=1)
@@ -139,11 +192,11 @@ def draw_contrastive(good: np.ndarray, bad: np.ndarray, number: int, rng: np.ran
     return rng.permuted(pairs, axis=1)
 
 
-def _extremes(episodes: pd.DataFrame, environment: EnvironmentConfig) -> tuple[np.ndarray, np.ndarray]:
+def _extremes(episodes: pd.DataFrame, environment: EnvironmentConfig, reading: _Reading) -> tuple[np.ndarray, np.ndarray]:
     """Which steps of all episodes are very good and which very bad, two bool [N]."""
     kinds = []
     for path in _followed(episodes["path"], len(episodes), "read states", "episodes"):
-        episode = load_episode(path, ("state", "state_names"))
+        episode = reading.load(path, ("state", "state_names"))
         state = dict(zip(episode["state_names"].tolist(), episode["state"].T, strict=True))
         kinds.append(family(environment).extremes(state))
     good, bad = map(np.concatenate, zip(*kinds, strict=True))
@@ -205,27 +258,23 @@ class _Gallery:
         return {name: Pictures((count, *shape), _followed(each, count, f"draw {name}", "pictures")) for name, each in drawn.items()}
 
 
-def _look_up(episodes: pd.DataFrame, steps: np.ndarray, gallery: _Gallery, redrawn: bool = False) -> pd.DataFrame:
-    """One row for each of `steps` (ascending indices into all episodes laid end to end); their frames go into `gallery`.
-
-    Args:
-        redrawn: pictures are drawn from states in all views, even if the run kept one of them for its rewards.
-    """
+def _look_up(episodes: pd.DataFrame, steps: np.ndarray, gallery: _Gallery, reading: _Reading) -> pd.DataFrame:
+    """One row for each of `steps` (ascending indices into all episodes laid end to end); their frames go into `gallery`."""
     start = (np.cumsum(episodes["steps"]) - episodes["steps"]).to_numpy()
     whose = np.searchsorted(start, steps, "right") - 1
     shape, tables = None, []
     for number in np.unique(whose):
         entry = episodes.loc[number]
-        episode = load_episode(entry["path"], ("annotator_image", "flags", "state", "state_names"))
+        episode = reading.load(entry["path"], ("annotator_image", "flags", "state", "state_names"))
         names = episode["state_names"].tolist()
-        kept = None if redrawn else episode.get("annotator_image")
+        kept = None if reading.redrawn else episode.get("annotator_image")
         gallery.state_names = names if kept is None else None
         images = episode["state"] if kept is None else kept
         this = (len(episode["state"]), *images.shape[1:], episode["flags"].shape[1], *names)
         shape = shape or this[1:]
         if this != (entry["steps"], *shape):
             raise SenseiError(
-                f"episode {entry['path']} is not like the others or its index", hint="delete the collections and collect again"
+                f"episode {entry['path']} is not like the others or its index", hint="collect again, or correct what you brought"
             )
         time = steps[whose == number] - start[number]
         frame = [gallery.add(images[t], episode["flags"][t]) for t in time]

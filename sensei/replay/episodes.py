@@ -45,13 +45,16 @@ def save_episode(path: str | Path, episode: dict[str, np.ndarray]) -> None:
         np.savez_compressed(file, **{key: episode[key] for key in KEYS if key in episode})
 
 
-def load_episode(path: str | Path, keys: tuple[str, ...] = KEYS) -> dict[str, np.ndarray]:
+def load_episode(path: str | Path, keys: tuple[str, ...] = KEYS, hint: str | None = None) -> dict[str, np.ndarray]:
     """Read `keys` of one episode and check that they are there (optional fields may not be), of the right shape and type, of one length.
+
+    Args:
+        hint: what helps if it is damaged; by default, to collect it again.
 
     Raises:
         SenseiError: the file is absent, damaged or not an episode; the message names it.
     """
-    hint = f"delete {path} and run the collecting run again"
+    hint = hint or f"delete {path} and run the collecting run again"
     try:
         with np.load(path, allow_pickle=False) as file:
             episode = {key: file[key] for key in keys if key in file}

@@ -47,7 +47,7 @@ def limit(study: Study, stage: str, job: Job) -> Limit:
     if stage in ("explore", "learn"):
         run = study, stage, job.environment, job.method, int(job.generation)
         return Limit(job_minutes(*run), run_memory(*run))
-    if stage == "pairs":
+    if stage in ("pairs", "own-pairs"):
         return Limit(pairs_minutes(study, job.environment, int(job.generation)), 8000)
     if stage == "distil":
         return Limit(240, frames_memory(study, job.environment, int(job.generation)))
@@ -185,9 +185,10 @@ def _picture_bytes(study: Study, files: Layout, environment: str, seen: Seen) ->
             yield "explore", played * (seen.image_bytes + seen.annotator_bytes), 0
     for generation in range(1, 1 + len(study.generation_ends(environment))):
         pairs = study.settings_of(environment, generation).pairs.number
-        if not files.pairs(environment, generation).pairs.exists():
-            frames = min(2 * pairs, steps * len(seeds)) * len(drawing.annotator_views)
-            yield "pairs", frames * seen.annotator_bytes + pairs * ROW_BYTES, 0
+        for own in {study.own_pairs(name, generation) for name in study.annotators_of(environment)}:
+            if not files.pairs(environment, generation, own).pairs.exists():
+                frames = (2 * pairs if own else min(2 * pairs, steps * len(seeds))) * len(drawing.annotator_views)
+                yield "own-pairs" if own else "pairs", frames * seen.annotator_bytes + pairs * ROW_BYTES, 0
         labels = [files.labels(environment, name, generation).labels for name in study.annotators_of(environment)]
         yield "annotate", 2 * sum(not path.exists() for path in labels) * pairs * ROW_BYTES, 0
 
@@ -202,7 +203,7 @@ def estimated(study_path: Path, environment: str, annotator: str, generation: st
 
     study, files = read_study(study_path), Layout.of(study_path)
     check_names(study, study_path, Job(environment=environment, annotator=annotator, generation=generation))
-    made = files.pairs(environment, generation)
+    made = files.pairs(environment, generation, study.own_pairs(annotator, generation))
     drawn = (made.pairs, made.frames) if made.pairs.exists() and made.frames.exists() else (None, None)
     for path in filter(None, drawn):
         verified(path)

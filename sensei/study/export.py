@@ -92,7 +92,9 @@ def _tables(study: Study, files: Layout) -> Iterator[tuple[str, tuple[str, Path]
     tables = {"scores": files.scores}
     for name, annotator, generation in study.label_sets():
         again = f", generation {generation}" if generation > 1 else ""
-        tables |= {f"pairs of {name}{again}": files.pairs(name, generation).pairs}
+        own = study.own_pairs(annotator, generation)
+        whose = f" of {own}" if own else ""
+        tables |= {f"pairs of {name}{whose}{again}": files.pairs(name, generation, own).pairs}
         tables |= {f"labels of {name} by {annotator}{again}": files.labels(name, annotator, generation).labels}
     for name, path in tables.items():
         yield name.replace(",", "").replace(" ", "_"), (_place(path, files), path)

@@ -270,9 +270,10 @@ class Layout:
         """A collection, of which the pairs of a generation are drawn."""
         return CollectionFiles(self.root / environment / _of("collect", generation) / f"seed{seed}")
 
-    def pairs(self, environment: str, generation: Name = 1) -> PairFiles:
-        """The pairs that a generation adds."""
-        return PairFiles(self.root / environment / _of("pairs", generation))
+    def pairs(self, environment: str, generation: Name = 1, own: str | None = None) -> PairFiles:
+        """The pairs that a generation adds; with `own` those about which this annotator alone is asked."""
+        shared = self.root / environment / _of("pairs", generation)
+        return PairFiles(self.labels(environment, own, generation).folder if own else shared)
 
     def labels(self, environment: str, annotator: str, generation: Name = 1) -> LabelFiles:
         """An annotator's answers about the pairs that a generation adds."""

@@ -15,10 +15,12 @@ from sensei.annotators.contract import Assignment
 from sensei.annotators.estimate import beyond_budget
 from sensei.annotators.prompts import Prompt, load_prompt
 from sensei.core.devices import missing_gpu
-from sensei.core.errors import MachineError, SenseiError, mistakes, quoted, shortened
+from sensei.core.errors import MachineError, SenseiError, about, mistakes, quoted, shortened
 from sensei.core.plugins import stated
 from sensei.envs.registry import family
 from sensei.envs.trial import Seen, Trial
+from sensei.preferences.pairs import brought_fit
+from sensei.replay.brought import HINT
 from sensei.study.cost import study_bytes
 from sensei.study.layout import Layout
 from sensei.study.models.annotators import annotator_class
@@ -58,7 +60,9 @@ class Unfinished:
         explored = [run for run in self.study.exploration_runs() if run[0] == environment]
         runs = [self.files.explore(*run, self.study.last_generation(*run[:2])) for run in explored]
         runs += [self.files.learn(*run) for run in self.study.task_runs() if run[0] == environment]
-        return not self.files.pairs(environment).pairs.exists() or not all(run.events.exists() for run in runs)
+        asked_about = {self.study.own_pairs(name, 1) for name in self.study.annotators_of(environment)}
+        drawn = [self.files.pairs(environment, 1, own).pairs for own in asked_about]
+        return not all(path.exists() for path in [*drawn, *(run.events for run in runs)])
 
     def _learned_from_or_drawn(self) -> list[tuple[str, str, int]]:
         """Labels from which a method's reward is distilled, or of which a figure tells."""
@@ -118,10 +122,12 @@ def _environments(left: Unfinished) -> Iterator[SenseiError]:
         for name in left.asked:
             parts = left.study.settings[name]
             known = family(parts.environment).annotator_views
-            if unknown := [view for view in parts.labels.views if view not in known]:
+            asking = [left.study.asking(name, annotator) for annotator in left.study.annotators_of(name)] or [parts.labels]
+            views = tuple(dict.fromkeys(view for labels in asking for view in labels.asked_views))
+            if unknown := [view for view in views if view is not None and view not in known]:
                 expected = f"one of {', '.join(known)}"
                 yield SenseiError(f"{name}: `labels.views` names a view that there is not", found=unknown[0], expected=expected)
-            views = tuple(view for view in parts.labels.asked_views if view is None or view in known)
+            views = tuple(view for view in views if view not in unknown)
             trials[name] = Trial(parts.environment, parts.world_model.image_size, views or (None,))
         for name, trial in trials.items():
             try:
@@ -134,12 +140,36 @@ def _environments(left: Unfinished) -> Iterator[SenseiError]:
 
 
 def _pairs(left: Unfinished) -> Iterator[SenseiError]:
-    """Contrastive pairs: the environment says which states they are made of."""
-    for name, seen in left.seen.items():
-        parts = left.study.settings[name]
-        asked = any(name == environment for environment, *_ in left.labels)
-        if asked and parts.pairs.kind == "contrastive" and not left.files.pairs(name).pairs.exists():
-            yield from mistakes(family(parts.environment).extremes, seen.state)
+    """Episodes that people bring are there and show what those of the environment do; contrastive pairs: it says of which states."""
+    for name, annotator, generation in left.labels:
+        parts, own = left.study.settings[name], left.study.own_pairs(annotator, generation)
+        if name not in left.seen or left.files.pairs(name, generation, own).pairs.exists():
+            continue
+        state, faults = left.seen[name].state, []
+        if own:
+            state, faults = _brought(left, name, annotator)
+        yield from faults
+        if not faults and parts.pairs.kind == "contrastive":
+            yield from mistakes(family(parts.environment).extremes, state)
+
+
+def _brought(left: Unfinished, environment: str, annotator: str) -> tuple[dict[str, float], list[SenseiError]]:
+    """The state in the first episode that an annotator brings to an environment, and what is wrong with that episode."""
+    config, seen = left.study.settings[environment].environment, left.seen[environment]
+    who = f"annotator {annotator}"
+    try:
+        with about(who):
+            found = brought_fit(Path(left.study.annotator_settings[annotator].episodes), config)
+    except SenseiError as error:
+        return {}, [error]
+    shown = [f"pictures {list(one.shape or seen.shape)}, {one.flags} flags" for one in (found, seen)]
+    states = [", ".join(one.state) for one in (found, seen)]
+    faults = [
+        SenseiError(f"{who}: {found.name} is not of {environment}", found=theirs, expected=ours, hint=HINT)
+        for theirs, ours in (shown, states if found.state else ("", ""))
+        if theirs != ours
+    ]
+    return found.state, faults
 
 
 def _prompts(left: Unfinished) -> Iterator[SenseiError]:
@@ -170,6 +200,10 @@ def _annotators(left: Unfinished) -> Iterator[SenseiError]:
         folder, prompt = left.files.labels(name, annotator, generation).folder, left.study.prompt_of(annotator, name)
         assignment = Assignment(parts.pairs.seeds[0], prompt, folder, left.files.ledger, parts.environment)
         state = left.seen[name].state if name in left.seen else None
+        if state is not None and left.study.own_pairs(annotator, generation):
+            state, faults = _brought(left, name, annotator)
+            if faults:
+                continue  # told where the pairs are
         yield from annotator_class(options.kind).missing(options, assignment, state, left.online)
 
 

@@ -38,7 +38,7 @@ def time_of(study: Study, files: Layout, one: Work) -> Time:
         return _own_rate(study, files, one) or _known_rate(study, one)
     generation = int(job.generation)
     parts = study.settings_of(job.environment, generation) if job.environment in study.settings else None
-    if stage == "pairs":
+    if stage in ("pairs", "own-pairs"):
         drawing = family(parts.environment)
         return Time(10 + drawing.renders_states * 4 * parts.pairs.number * drawing.seconds_per_picture, SMOKE)
     if stage == "annotate":

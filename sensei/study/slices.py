@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from sensei.annotators.prompts import prompt_path
 from sensei.core.plugins import module_of
-from sensei.study.models.annotators import ANNOTATORS
+from sensei.study.layout import Layout, PairFiles
+from sensei.study.models.annotators import ABOUT, ANNOTATORS
 from sensei.study.models.environment import ENVIRONMENTS
 from sensei.study.models.exploration import AGENTS, SOURCES
 from sensei.study.models.study import OPERATIONAL, Study
@@ -41,8 +42,14 @@ def of_analysis(study: Study) -> dict[str, Any]:
     whole = settled(study)
     for settings in whole["settings"].values():
         del settings["labels"], settings["pairs"]["shards"]
+    whole["annotator_settings"] = {name: asked_as(study, name) for name in study.annotator_settings}
     told_by_inputs = ("figures", "stages", "question", "left_out", "generations", "relabel_every", "relabel_pairs", "one_generation")
     return {key: value for key, value in whole.items() if key not in told_by_inputs}
+
+
+def asked_as(study: Study, annotator: str) -> dict[str, Any]:
+    """What an annotator is, whatever it is asked about."""
+    return {key: value for key, value in settled(study.annotator_settings[annotator]).items() if key not in ABOUT}
 
 
 def run_code(study: Study, job: Job) -> list[str]:
@@ -61,6 +68,11 @@ def families(study: Study, environments: Iterable[str]) -> list[str]:
 def annotator_code(study: Study, job: Job) -> str:
     """Module of an annotator's kind."""
     return module_of(study.annotator_settings[job.annotator].kind, *ANNOTATORS)
+
+
+def asked_about(study: Study, files: Layout, job: Job) -> PairFiles:
+    """The pairs about which an annotator is asked in a generation."""
+    return files.pairs(job.environment, job.generation, study.own_pairs(job.annotator, job.generation))
 
 
 def prompts(study: Study, job: Job) -> list[Path]:

@@ -1,5 +1,6 @@
 """The stages of the pipeline, in order: the one table behind rules, command line, fingerprints and manifests (see `sensei.study.stage`)."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sensei.study.models.study import Study
 from sensei.study.slices import (
     ASKING,
     annotator_code,
+    asked_about,
+    asked_as,
     families,
     of_run,
     prompts,
@@ -158,6 +161,36 @@ class Pairs(Stage):
         make_pairs(collections, parts.pairs, self.seed(study, job), *made, parts.environment, threads)
 
 
+class OwnPairs(Pairs):
+    """Draw the pairs about which an annotator with `episodes` of its own is asked."""
+
+    name = "own-pairs"
+    axes = ("environment", "annotator", "generation")
+
+    def outputs(self, files: Layout, job: Job) -> dict[str, Path]:
+        made = files.pairs(job.environment, job.generation, job.annotator)
+        return {"pairs": made.pairs, "frames": made.frames}
+
+    def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
+        from sensei.replay.brought import files_of  # which imports pandas: not for `--help`
+
+        return {"episodes": files_of(self._folder(study, job))}
+
+    def folders(self, study: Study, files: Layout, job: Job) -> dict[Path, Path]:
+        return {}
+
+    def run(self, study: Study, job: Job, inputs: Paths, outputs: dict[str, Path], threads: int) -> None:
+        from sensei.preferences.pairs import pair_brought
+
+        parts, made = study.settings[job.environment], (outputs["pairs"], outputs["frames"])
+        pair_brought(self._folder(study, job), parts.pairs, self.seed(study, job), *made, parts.environment, threads)
+
+    def _folder(self, study: Study, job: Job) -> Path:
+        if not (folder := study.annotator_settings[job.annotator].episodes):
+            raise SenseiError(f"annotator {job.annotator} has no `episodes` of its own", hint="its pairs are those of stage `pairs`")
+        return Path(folder)
+
+
 class CaptionClip(Stage):
     """Train the model of an annotator of kind captioned_clip on the frames of the pairs and the environment's words for them."""
 
@@ -171,7 +204,7 @@ class CaptionClip(Stage):
         return {"config": model.config, "weights": model.weights, "card": model.card}
 
     def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
-        made = files.pairs(job.environment, job.generation)
+        made = asked_about(study, files, job)
         return {"pairs": made.pairs, "frames": made.frames, "prompt": prompts(study, job)}
 
     def settings(self, study: Study, job: Job) -> dict[str, Any]:
@@ -204,17 +237,18 @@ class Annotate(Stage):
         return log_beside(self.outputs(files, job)["replies"], f"shard{job.shard}")
 
     def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
-        made, options = files.pairs(job.environment, job.generation), study.annotator_settings[job.annotator]
+        made, options = asked_about(study, files, job), study.annotator_settings[job.annotator]
         own = annotator_class(options.kind).sources(options, files.labels(job.environment, job.annotator, job.generation))
         return {"pairs": made.pairs, "frames": made.frames, "own": own, "prompt": prompts(study, job)}
 
     def settings(self, study: Study, job: Job) -> dict[str, Any]:
         settings, prompt = settled(study.settings[job.environment]), study.prompt_of(job.annotator, job.environment)
+        asking = settled(study.asking(job.environment, job.annotator))
         return {
-            "annotator": settled(study.annotator_settings[job.annotator]),
+            "annotator": asked_as(study, job.annotator),
             "shards": settings["pairs"]["shards"],
             "prompt": load_prompt(prompt).sha256 if prompt else None,
-            "asking": {key: settings["labels"][key] for key in ASKING},
+            "asking": {key: asking[key] for key in ASKING},
         }
 
     def code(self, study: Study, job: Job) -> list[str]:
@@ -230,8 +264,8 @@ class Annotate(Stage):
         options, parts = study.annotator_settings[job.annotator], study.settings[job.environment]
         prompt, folder = study.prompt_of(job.annotator, job.environment), outputs["replies"].parent
         assignment = Assignment(self.seed(study, job), prompt, folder, Layout(folder.parents[2]).ledger, parts.environment)
-        shards = int(job.shard), parts.pairs.shards
-        annotate_shard(inputs["pairs"], inputs["frames"], job.annotator, options, *shards, outputs["replies"], assignment, parts.labels)
+        shards, asking = (int(job.shard), parts.pairs.shards), study.asking(job.environment, job.annotator)
+        annotate_shard(inputs["pairs"], inputs["frames"], job.annotator, options, *shards, outputs["replies"], assignment, asking)
 
 
 class Merge(Stage):
@@ -246,7 +280,7 @@ class Merge(Stage):
 
     def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
         made, shards = files.labels(job.environment, job.annotator, job.generation), study.settings[job.environment].pairs.shards
-        return {"pairs": files.pairs(job.environment, job.generation).pairs, "shards": [made.shard(number) for number in range(shards)]}
+        return {"pairs": asked_about(study, files, job).pairs, "shards": [made.shard(number) for number in range(shards)]}
 
     def settings(self, study: Study, job: Job) -> dict[str, Any]:
         return {"order": study.settings[job.environment].labels.order}
@@ -303,7 +337,7 @@ class Distil(Stage):
         return {"model": made.model, "curves": made.curves, "card": made.card}
 
     def inputs(self, study: Study, files: Layout, job: Job) -> Paths:
-        drawn = [files.pairs(job.environment, generation) for generation in self._generations(job)]
+        drawn = [asked_about(study, files, replace(job, generation=str(generation))) for generation in self._generations(job)]
         labels = [made.labels for made in self._answers(files, job)]
         return {"labels": labels, "pairs": [made.pairs for made in drawn], "frames": [made.frames for made in drawn]}
 
@@ -368,5 +402,8 @@ def _outputs_of(run: RunFiles) -> dict[str, Path]:
 
 STAGES: dict[str, Stage] = {
     stage.name: stage()
-    for stage in (Explore, Collect, Pairs, CaptionClip, Annotate, Merge, Trust, Distil, Learn, Tabulate, Figure, Tables, Report, Published)
+    for stage in (
+        *(Explore, Collect, Pairs, OwnPairs, CaptionClip, Annotate, Merge, Trust, Distil, Learn),
+        *(Tabulate, Figure, Tables, Report, Published),
+    )
 }

@@ -30,7 +30,7 @@ CONTENT = {
 
 def in_order(study: Study) -> Iterator[tuple[Stage, Job]]:
     """Every job, none before those that it waits for."""
-    every = {name: jobs(stage, study) for name, stage in STAGES.items() if stage.needs_study and name != "caption-clip"}
+    every = {name: jobs(stage, study) for name, stage in STAGES.items() if stage.needs_study and name not in ("caption-clip", "own-pairs")}
     of_collector = [
         Job(environment=ENVIRONMENT, seed=str(seed), method=study.collector) for seed in study.settings[ENVIRONMENT].pairs.seeds
     ]

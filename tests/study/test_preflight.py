@@ -3,6 +3,7 @@
 import subprocess
 import time
 
+import numpy as np
 import pytest
 import yaml
 from fakes.toys import AXES, SMALL
@@ -10,6 +11,7 @@ from helpers import command, environment, run_python
 
 from sensei.bench.openai_server import running
 from sensei.core.errors import MachineError
+from sensei.envs.trial import Trial
 from sensei.study.cost import study_bytes
 from sensei.study.layout import CONFIG_FOLDER, Layout
 from sensei.study.load import load_study
@@ -103,6 +105,33 @@ def test_a_study_that_lacks_nothing_is_let_through_within_seconds(files, tmp_pat
     assert lacking(study(), files, "a study") is None
     assert time.process_time() - begin < 1
     assert not list(tmp_path.iterdir())
+
+
+def test_episodes_that_an_annotator_brings_are_looked_at_before_any_job(files, tmp_path):
+    own = tmp_path / "brought"
+
+    def said(kind="oracle", episode=None, **changes):
+        if episode is not None:
+            own.mkdir(exist_ok=True)
+            np.savez(own / "one.npz", **episode)
+        return [str(error) for error in missing(study({"kind": kind, "episodes": str(own)}, **changes), files)]
+
+    seen = Trial(study().settings["toy_keydoor"].environment, 40).result()
+    names, shape, flags = list(seen.state), seen.shape, seen.flags
+    pictures, noted = np.zeros((4, *shape), np.uint8), np.zeros((4, flags), np.float32)
+    state = {"state": np.zeros((4, len(names)), np.float32), "state_names": names}
+    [line] = said()
+    assert "annotator oracle: there is no folder of episodes" in line and "`episodes`" in line
+    [line] = said(episode={"annotator_image": pictures, "flags": noted})
+    assert "oracle cannot rank" in line and "no state" in line
+    assert said("fakes.annotating:Brighter") == [], "who looks at pictures needs no states"
+    assert said(episode={"annotator_image": pictures, "flags": noted, **state}) == []
+    [line] = said(episode={"annotator_image": pictures[:, :8], "flags": noted, **state})
+    assert "one.npz is not of toy_keydoor" in line and str(list(shape)) in line
+    [line] = said(episode={"annotator_image": pictures, "flags": np.zeros((4, flags + 1), np.float32), **state})
+    assert f"{flags + 1} flags" in line
+    [line] = said(episode={"annotator_image": pictures, "flags": noted, **state, "state_names": [*names[:-1], "warmth"]})
+    assert "one.npz is not of toy_keydoor" in line and "warmth" in line
 
 
 def test_a_hanging_environment_is_given_up(files, monkeypatch):

@@ -41,7 +41,8 @@ def expected_jobs(name: str, **changes: object) -> dict[str, int]:
     jobs = {
         "explore": (len(study.explore) + guided * (generations - 1)) * explored + extra_collections,
         "collect": sum(len(parts.pairs.seeds) for parts in study.settings.values()),
-        "pairs": len(study.environments),
+        "pairs": sum(not all(study.own_pairs(annotator, 1) for annotator in names) for names in annotators.values()),
+        "own_pairs": sum(study.own_pairs(annotator, 1) is not None for names in annotators.values() for annotator in names),
         **asking,
         "caption_clip": trained,
         "merge": labelled,
@@ -63,7 +64,7 @@ ABLATIONS = sorted(f"ablations/{path.stem}" for path in (CONFIG_FOLDER / "ablati
 
 
 def test_every_ablation_has_a_sibling_that_two_cores_carry():
-    assert len(ABLATIONS) == 16
+    assert len(ABLATIONS) == 18
     for name in ABLATIONS:
         study = load_study(CONFIG_FOLDER / f"{name}.yaml")
         assert f"ablations/{study.study}" == name, "results of two studies never lie in one folder"
@@ -153,7 +154,7 @@ def test_what_is_left_is_what_snakemake_plans(checkout, lost):
     files.report.unlink()  # else Snakemake looks no further than what it is asked for
     left = Counter(one.stage.name for one in work(load_study(checkout / "config" / "smoke.yaml"), files, left=True))
     jobs = planned(snakemake(*SMOKE, cwd=checkout))
-    parts = {"caption_clip": "caption-clip", "distil_part": "distil", "all": None}
+    parts = {"caption_clip": "caption-clip", "own_pairs": "own-pairs", "distil_part": "distil", "all": None}
     found = Counter()
     for rule, count in jobs.items():
         found[parts.get(rule, rule)] += count

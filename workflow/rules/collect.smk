@@ -1,4 +1,4 @@
-"""Frames to compare: the collector's exploration runs are the data, nothing is played twice."""
+"""Frames to compare: of the collector's exploration runs, nothing is played twice, or of episodes that an annotator brings."""
 
 
 rule collect:
@@ -45,3 +45,28 @@ rule pairs:
         "Pairing frames of {wildcards.environment}"
     shell:
         command(STAGES["pairs"])
+
+
+rule own_pairs:
+    input:
+        unpack(inputs(STAGES["own-pairs"])),
+    output:
+        **outputs(STAGES["own-pairs"]),
+    log:
+        log_of(STAGES["own-pairs"]),
+    wildcard_constraints:
+        annotator="|".join(re.escape(name) for name in STUDY.annotator_settings if STUDY.own_pairs(name, 1)) or NOTHING,
+    priority: 30
+    conda:
+        "../../envs/minihack.yaml"
+    threads: lambda wildcards: pairs_processes(STUDY, wildcards.environment)
+    resources:
+        mem_mb=limits(STAGES["own-pairs"], "memory"),
+        runtime=limits(STAGES["own-pairs"], "minutes"),
+    params:
+        code=code(STAGES["own-pairs"]),
+        settings=settings(STAGES["own-pairs"]),
+    message:
+        "Pairing frames that {wildcards.annotator} brings to {wildcards.environment}"
+    shell:
+        command(STAGES["own-pairs"])

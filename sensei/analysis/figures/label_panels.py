@@ -17,6 +17,7 @@ PUBLISHED_ROW_HEIGHT = 0.24  # of a published one, which has no table beside it
 FRAME = 0.55  # inches of titles and axes of a row of panels
 LOWEST = 0.8  # inches of learning curves
 MOST_UPRIGHT = 3  # columns whose names fit side by side
+LETTERS = 30  # of names side by side below the table
 LYING = 0.25  # inches that they take more if they do not
 HALF = {"xlim": (0, 1), "xticks": [0, 0.5, 1], "xticklabels": ["0", "0.5", "1"]}
 
@@ -101,7 +102,8 @@ def _agreement(axes: Axes, numbers: pd.DataFrame, names: Names) -> None:
         text = _agreed(row["value"], kappa[place], row["count"])
         at = others.index(place[1]) + 0.5, list(names).index(place[0]) + 0.5
         axes.text(*at, text, ha="center", va="center", fontsize="x-small", color=style.INK)
-    upright = len(others) <= MOST_UPRIGHT
+    widest = max((len(word) for name in others for word in name.split("_")), default=0)
+    upright = len(others) <= MOST_UPRIGHT and widest * len(others) <= LETTERS
     axes.set_xticks(np.arange(len(others)) + 0.5, [name.replace("_", "\n") for name in others], rotation=0 if upright else 90)
     axes.set_yticks([])
     axes.tick_params(axis="x", length=0)

@@ -51,7 +51,8 @@ class Labels(Figure):
         learned = dict(zip(product(pairs, SHARES), inputs["learned"], strict=True))
         for (environment, annotator, generation), card in zip(pairs, inputs["cards"], strict=True):
             own, name = _own(read_label_card(card)), study.named(annotator, generation)
-            alike = {names[1]: table for names, table in tables.items() if (names[0], names[2]) == (environment, generation)}
+            asked = environment, generation, study.own_pairs(annotator, generation)
+            alike = {own[1]: table for own, table in tables.items() if (own[0], own[2], study.own_pairs(*own[1:])) == asked}
             agreed = _agreements(annotator, alike)
             cards = [(learned[(environment, annotator, generation), share], share) for share in SHARES]
             models = [row for path, share in cards for row in _learned(read_reward_card(path), share)]

@@ -8,16 +8,21 @@ from sensei.core.errors import SenseiError, about, quoted
 from sensei.core.messages import validate
 from sensei.core.plugins import find, names
 from sensei.study.models.bounds import Share
-from sensei.study.models.names import File, Plugin
-from sensei.study.models.section import Section
+from sensei.study.models.names import File, Name, Plugin
+from sensei.study.models.section import MOST, Section
 
 ANNOTATORS = "sensei.annotators", "Annotator", "annotator `kind`"
+ABOUT = {"episodes", "views"}  # what is asked about, whoever is asked: files of pairs and `labels.views` tell of it too
 
 
 class AnnotatorOptions(Section):
     """What every kind of annotator is told."""
 
     kind: Plugin = Field(description="module below sensei/annotators, or package.module:Class")
+    episodes: File | None = Field(
+        None, description="folder of episodes or pictures of which its pairs are drawn, in place of the collector's runs; null: these"
+    )
+    views: list[Name] | None = Field(None, max_length=MOST, description="views in which it is asked; null: `labels.views`")
 
 
 class PromptedConfig(AnnotatorOptions):

@@ -185,6 +185,15 @@ class Study(Section):
             return parts
         return parts.model_copy(update={"pairs": parts.pairs.model_copy(update={"number": self.relabel_pairs})})
 
+    def asking(self, environment: str, annotator: str) -> LabelsConfig:
+        """How pairs of `environment` are put to `annotator`: one may be asked in other views than the rest."""
+        labels, views = self.settings[environment].labels, self.annotator_settings[annotator].views
+        return labels if views is None else labels.model_copy(update={"views": views})
+
+    def own_pairs(self, annotator: str, generation: int | str) -> str | None:
+        """The annotator, if it is asked about pairs of its own episodes in a generation; the further ones are of what the methods see."""
+        return annotator if self.annotator_settings[annotator].episodes and str(generation) == "1" else None
+
     def told_left_out(self) -> list[str]:
         """A line for people about each environment that is left out."""
         return [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]

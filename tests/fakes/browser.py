@@ -30,7 +30,7 @@ class Browser:
             "--remote-debugging-pipe",
             "about:blank",
         ]
-        command = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "sh", *words]
+        command = ["bash", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "bash", *words]
         self._process = subprocess.Popen(command, pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_read), os.close(to_write)
         self._numbers, self._unread, self._session = itertools.count(1), b"", None

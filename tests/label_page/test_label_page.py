@@ -189,7 +189,7 @@ def test_one_page_at_a_time_takes_answers(study, monkeypatch):
 def served(study) -> Iterator[tuple[Server, Path]]:
     """The page of one person, and the journal."""
     with opened(questions_of(study)) as session, Server(session, 0) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
         yield server, journal_of(study[1])
         server.shutdown()

@@ -134,8 +134,9 @@ class Handler(BaseHTTPRequestHandler):
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
         if host.partition(":")[0] not in HOSTS:
             raise Elsewhere(f"this page is for this machine only: open {self.server.address}")
+        followed = self.command == "GET" and self.headers.get("Sec-Fetch-Mode") == "navigate"  # a link, wherever it stood
         strange = self.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
-        if (origin is not None and origin != f"http://{host}") or strange:
+        if (origin is not None and origin != f"http://{host}") or (strange and not followed):
             raise Elsewhere("a page from elsewhere may not use this one")
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ from sensei.preferences.tables import read_labels, read_pairs
 from sensei.study.layout import Layout
 from sensei.study.load import load_study, read_study
 from sensei.study.models.study import Study
+from sensei.study.plan import plan
 
 KEYS = {Label.FIRST: "ArrowLeft", Label.SECOND: "ArrowRight", Label.TIE: "e", Label.UNKNOWN: "u"}
 SHOWN = "document.body?.dataset.question"
@@ -48,6 +50,7 @@ def study(begun) -> Iterator[tuple[Study, Layout]]:
     """The study, of which nobody has answered anything yet."""
     yield begun
     journal_of(begun[1]).unlink(missing_ok=True)
+    shutil.rmtree(begun[1].labels(ENVIRONMENT, PERSON).folder, ignore_errors=True)
 
 
 def journal_of(files: Layout) -> Path:
@@ -120,6 +123,8 @@ def test_a_person_may_be_asked_about_the_first_pairs_alone(study):
     resolved = resolved.model_copy(update={"annotator_settings": few})
     asked = questions_of((resolved, files))
     assert {pair.pair for pair in asked.asked.values()} <= set(range(5))
+    rows = {row.stage: row for row in plan(resolved, files, look=False).rows}
+    assert rows["annotate"].labels == round(1.3 * 12) + round(1.3 * 5)
     answer_all(asked, [Label.FIRST] * len(asked.shown))
     label(resolved, files, PERSON)
     card, table = read_json(files.labels(ENVIRONMENT, PERSON).card), read_labels(files.labels(ENVIRONMENT, PERSON).labels)
@@ -237,6 +242,8 @@ def test_what_comes_from_elsewhere_is_refused(served):
         assert status(server, "answer", answered(), **headers)[0] == 403, headers
         assert status(server, "state", **headers)[0] == 403, headers
     assert status(server, "state", Host="localhost:9999")[0] == 200  # through a tunnel
+    link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+    assert (status(server, "", **link)[0], status(server, "answer", answered(), **link)[0]) == (200, 403)
     assert journal.read_bytes() == b""
     others = {one[4][0] for one in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)} - {"127.0.0.1"}
     for address in others:

@@ -124,7 +124,7 @@ def test_a_person_may_be_asked_about_the_first_pairs_alone(study):
     asked = questions_of((resolved, files))
     assert {pair.pair for pair in asked.asked.values()} <= set(range(5))
     rows = {row.stage: row for row in plan(resolved, files, look=False).rows}
-    assert rows["annotate"].labels == round(1.3 * 12) + round(1.3 * 5)
+    assert rows["annotate"].labels == 16 + 7  # of the oracle, of the person
     answer_all(asked, [Label.FIRST] * len(asked.shown))
     label(resolved, files, PERSON)
     card, table = read_json(files.labels(ENVIRONMENT, PERSON).card), read_labels(files.labels(ENVIRONMENT, PERSON).labels)

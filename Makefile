@@ -14,16 +14,14 @@ STAMP := $(VENV)/installed.stamp
 
 ifdef EXPORT
 figures: $(STAMP) # no trigger but dates: what was kept of another study of that name says nothing of this one
-	study=$$($(BIN)/python -m sensei unpack $(EXPORT)) && \
-	$(BIN)/snakemake --cores $(CORES) --configfile $$study --workflow-profile workflow/profiles/workstation --rerun-triggers mtime
+	study=$$($(BIN)/python -m sensei unpack $(EXPORT)) && $(BIN)/python -m sensei make $$study --cores $(CORES) --rerun-triggers mtime
 else
 figures: $(STAMP)
-	@$(BIN)/python -m sensei study config/$(STUDY).yaml # before Snakemake reads it, which says it in a traceback
-	$(BIN)/snakemake --cores $(CORES) --configfile config/$(STUDY).yaml --workflow-profile workflow/profiles/workstation
+	@$(BIN)/python -m sensei make config/$(STUDY).yaml --cores $(CORES)
 endif
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -2,13 +2,15 @@
 
 from snakemake.utils import min_version
 
+from sensei.study.layout import CONFIG_FOLDER
+
 min_version("9.0")
 
 
 # A study is complete: without this test Snakemake would lay a --configfile over the laptop study instead of taking it alone.
 if not workflow.overwrite_configfiles:
 
-    configfile: f"{workflow.basedir}/config/config.yaml"
+    configfile: CONFIG_FOLDER / "config.yaml"
 
 
 report: "workflow/report/workflow.rst"

@@ -15,6 +15,31 @@ import torch._dynamo  # before MuJoCo draws: Mesa's LLVM and that of torch's com
 import yaml
 from helpers import ROOT
 
+# Two workers take a file each: those that last minutes come first, so that neither waits for the other at the end (`make test`).
+LONG = (
+    "workflow/test_smoke.py",
+    "training/test_resume.py",
+    "learning/test_toys_are_learned.py",
+    "workflow/test_chaos.py",
+    "workflow/test_plan.py",
+    "kernels/test_limits.py",
+    "analysis/test_figures.py",
+    "annotators/vlm/openai/test_stops.py",
+    "workflow/test_export.py",
+    "workflow/test_crashes.py",
+    "workflow/test_make.py",
+    "workflow/test_second.py",
+    "training/test_tracking.py",
+    "learning/test_exploration_learns.py",
+    "test_examples.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of `LONG` first, in its order; the others as they were."""
+    place = {ROOT / "tests" / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:

@@ -30,6 +30,7 @@ from sensei.study.stages import STAGES
 # Used without being imported: package -> the file that uses it, and the words by which.
 USED = {
     "import-linter": ("Makefile", "lint-imports"),
+    "ipykernel": ("examples/walkthrough.ipynb", '"kernelspec"'),
     "pytest-timeout": ("pyproject.toml", "timeout = "),
     "pytest-xdist": ("Makefile", "--numprocesses"),
     "pyarrow": ("sensei/replay/episodes.py", "to_parquet"),
@@ -37,10 +38,11 @@ USED = {
     "setuptools": ("sensei/envs/minihack/levels.py", "pkg_resources"),
     "snakefmt": ("Makefile", "snakefmt"),
     "snakemake-executor-plugin-slurm": ("workflow/profiles/slurm/config.yaml", "executor: slurm"),
-    "tensorboard": ("sensei/training/logger.py", "torch.utils.tensorboard"),
+    "tensorboard": ("sensei/training/trackers/tensorboard.py", "torch.utils.tensorboard"),
 }
 PEERS = ROOT / "sensei" / "bench" / "peers.py"  # runs in the interpreter of another implementation
 OURS = {"sensei", "fakes", "helpers"}
+ASKED_FOR = {"mlflow", "wandb"}  # installed by those who want them, not by `make`
 
 
 @cache
@@ -62,9 +64,9 @@ def imported(path: Path, at_the_top: bool = False) -> frozenset[str]:
 def distributions(modules: set[str]) -> set[str]:
     """Packages that hold modules."""
     held = importlib.metadata.packages_distributions()
-    unknown = {name for name in modules if name not in held} - OURS
+    unknown = {name for name in modules if name not in held} - OURS - ASKED_FOR
     assert not unknown, f"no installed package holds {unknown}"
-    return {canonicalize_name(name) for module in modules - OURS for name in held.get(module, ())}
+    return {canonicalize_name(name) for module in modules - OURS - ASKED_FOR for name in held.get(module, ())}
 
 
 def listed(*extras: str) -> set[str]:

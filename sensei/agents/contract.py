@@ -61,6 +61,11 @@ class Agent:
         """
         raise NotImplementedError
 
+    @staticmethod
+    def to_act(checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """What of a `checkpoint` acting needs, and `restore` accepts; by default all."""
+        return checkpoint
+
     def update(self, batch: Rows | None) -> dict[str, Any]:
         """One update; scalars to log, 0-d tensors.
 

@@ -278,14 +278,19 @@ class DreamerAgent(nn.Module, Agent):
             "generators": {name: generator.get_state() for name, generator in self.generators.items()},
         }
 
+    @staticmethod
+    def to_act(checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """All but the optimisers, which are two thirds of it."""
+        return {name: part for name, part in checkpoint.items() if name != "optimisers"}
+
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Continue exactly where `checkpoint` was taken."""
         self.load_state_dict(checkpoint["weights"])
         self.one_update.forget()
         # Which checkpoints of earlier versions do not have, nor need.
         self.updates, self.actor_delay = checkpoint.get("updates", 0), checkpoint.get("actor_delay", 0)
-        for name, optimiser in self.optimisers.items():
-            optimiser.adam.load_state_dict(checkpoint["optimisers"][name])
+        for name, state in checkpoint.get("optimisers", {}).items():  # none in one that was packed to be played
+            self.optimisers[name].adam.load_state_dict(state)
         for name, generator in self.generators.items():
             generator.set_state(checkpoint["generators"][name].cpu())
 
@@ -306,6 +311,10 @@ class DreamerAgent(nn.Module, Agent):
                 "the explored agent belongs to another environment",
                 found=f"(flags, actions, discrete, tasks) {explored['spaces']}",
                 expected=tuple(self.spaces),
+            )
+        if "optimisers" not in explored:
+            raise SenseiError(
+                "the explored agent was packed to be played, without its optimisers", hint="name the agent.pt of the run itself"
             )
         self.one_update.forget()
         keep = self.settings.training.explored_behaviour == "keep" and task is None

@@ -411,8 +411,8 @@ def _create(path: Path) -> None:
         raise SenseiError(f"the ledger {path} is missing", found=f"its last answers in {log}", hint="put it back, or move both away")
     temporary = path.with_name(f".{uuid.uuid4().hex}.sqlite")
     try:
-        with contextlib.closing(sqlite3.connect(temporary)) as connection:
-            connection.executescript("PRAGMA journal_mode = WAL;" + SCHEMA)
+        with contextlib.closing(sqlite3.connect(temporary)) as connection:  # not as WAL: what fails as that is closed, nobody is told
+            connection.executescript(f"PRAGMA journal_mode = MEMORY; BEGIN; {SCHEMA} COMMIT;")
         with contextlib.suppress(FileExistsError):
             try:
                 os.link(temporary, path)

@@ -307,6 +307,7 @@ def running(**options: Any) -> Iterator[str]:
 
 async def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     parser.add_argument("--faults", type=json.loads, default={}, help="JSON: name -> probability")
     parser.add_argument("--models", default="gpt-4o-2024-05-13", help="names, divided by commas")
@@ -318,8 +319,8 @@ async def _main() -> None:
     server = Server(
         options.faults, options.models.split(","), options.retry_after, options.batch_seconds, options.latency, random.Random(options.seed)
     )
-    listening = await asyncio.start_server(server.connect, "127.0.0.1", options.port)
-    print(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", flush=True)
+    listening = await asyncio.start_server(server.connect, options.host, options.port)
+    print(f"http://{options.host}:{listening.sockets[0].getsockname()[1]}/v1", flush=True)
     await listening.serve_forever()
 
 

@@ -8,7 +8,7 @@ import typer
 
 from sensei import __version__
 from sensei.bench import app as bench
-from sensei.cli import environment, label_page, ledger, preflight, stages, status, study, use
+from sensei.cli import environment, label_page, ledger, make, preflight, stages, status, study, use
 from sensei.core.errors import EXIT_STATUS
 from sensei.core.faults import explained
 
@@ -37,6 +37,7 @@ def sensei(
 study.add_to(app)
 preflight.add_to(app)
 status.add_to(app)
+make.add_to(app)
 stages.add_to(app)
 environment.add_to(app)
 label_page.add_to(app)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +26,6 @@ def status(
 ) -> None:
     """Say how far a study is, from its files alone: stages, runs with steps, time left and counts, what failed with its last words."""
     from rich.console import Console
-    from rich.live import Live
 
     from sensei.study.status import status as status_of
 
@@ -34,19 +34,32 @@ def status(
     if as_json:
         print(json.dumps(found.as_json(), indent=1))
         return
-    console = Console()
-    if not watch or not console.is_terminal:
-        print("\n".join(found.lines()), flush=True)
-        while watch and not found.done:
-            time.sleep(EVERY_LINE)
-            found = status_of(resolved, files)
-            print(found.lines()[0], flush=True)
+    console = Console(force_terminal=None if watch else False)
+    show(lambda: status_of(resolved, files), lambda now, seconds: now.done or not watch or bool(time.sleep(seconds)), console)
+
+
+def show(look: Callable[[], Any], over: Callable[[Any, float], bool], console: Any) -> None:
+    """Show how far a study is until it is over: a live view in a terminal, else all at first and then a line a minute.
+
+    Args:
+        look: gives a `sensei.study.status.Status`.
+        over: given the last one and seconds, waits so long unless it is over before, and says whether it is.
+        console: of rich.
+    """
+    from rich.live import Live
+
+    now = look()
+    if not console.is_terminal:
+        print("\n".join(now.lines()), flush=True)
+        while not over(now, EVERY_LINE):
+            now = look()
+            print(now.line(), flush=True)
         return
-    with Live(view(found), console=console, auto_refresh=False) as live:
-        while not found.done:
-            time.sleep(EVERY)
-            found = status_of(resolved, files)
-            live.update(view(found), refresh=True)
+    with Live(view(now), console=console, auto_refresh=False) as live:
+        while not over(now, EVERY):
+            now = look()
+            live.update(view(now), refresh=True)
+        live.update(view(look()), refresh=True)
 
 
 def view(found: Any) -> Any:
@@ -58,9 +71,10 @@ def view(found: Any) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    stages = Table("stage", "done", "", title=f"study {found.study}, in {found.folder}", title_justify="left")
+    title = Text(f"study {found.study}, in {found.folder}{found.work_in_words}", "bold")
+    stages = Table("stage", "done", "")
     for name, (done, of) in found.stages.items():
-        stages.add_row(name, f"{done} of {of}", ProgressBar(total=of, completed=done, width=20))
+        stages.add_row(name, f"{done} of {of}", ProgressBar(total=of, completed=done, width=20, complete_style="cyan"))
     jobs = Table("job", "state", "steps", "left", "so far", "log")
     failures = []
     for job in found.jobs:
@@ -70,4 +84,4 @@ def view(found: Any) -> Any:
         counts = "\n".join(f"{name} {count:g}" for name, count in job.counts.items())
         jobs.add_row(f"{job.stage} {job.name}", Text(job.state, style), steps, left, counts, Text(job.log, overflow="fold"))
         failures += [Text(f"{job.stage} {job.name}: {line}", "red") for line in job.said]
-    return Group(stages, *([jobs] if found.jobs else []), *failures)
+    return Group(title, stages, *([jobs] if found.jobs else []), *failures)

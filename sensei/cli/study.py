@@ -43,6 +43,10 @@ def export(
     output: Annotated[Path | None, typer.Option(help="where to; by default results/STUDY.tar.gz")] = None,
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="also what was learned: agents, and models of annotators")] = False,
     frames: Annotated[bool, typer.Option("--frames", help="also the pictures that were compared")] = False,
+    agents: Annotated[
+        list[str] | None,
+        typer.Option("--agent", help="also this run's agent, to be played, not trained further: ENVIRONMENT/explore/METHOD/seed0"),
+    ] = None,
 ) -> None:
     """Pack a finished study: labels, reward models, scores and events, with checksums; `make figures EXPORT=FILE` draws it all again."""
     from sensei.study.export import export as pack
@@ -52,7 +56,7 @@ def export(
     files = Layout.of(recorded)
     archive = output or files.archive
     asked_for = frozenset(name for name, asked in (("checkpoints", checkpoints), ("frames", frames)) if asked)
-    count = pack(read_study(recorded), files, archive, asked_for)
+    count = pack(read_study(recorded), files, archive, asked_for, agents or ())
     print(f"{archive}: {count} files, {archive.stat().st_size / 1e6:.1f} MB")
 
 

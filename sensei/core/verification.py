@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,14 @@ def verify_folder(folder: Path, index: Path) -> None:
 def files_below(folder: Path) -> list[Path]:
     """The files of a folder and of those below it, in order, but for hidden ones."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def recorded_inputs(path: Path) -> set[Path] | None:
+    """The files that a file was made of; None where no whole manifest says it."""
+    try:
+        return {Path(os.path.normpath(path.parent / name)) for name in _read(path)["inputs"]}
+    except (SenseiError, KeyError, TypeError):
+        return None
 
 
 def thinned(index: Path, kept: set[Path]) -> dict[str, Any]:

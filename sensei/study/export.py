@@ -9,7 +9,7 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -18,9 +18,10 @@ from sensei.core.files import atomic, json_text, sha256, temporary_of
 from sensei.core.verification import thinned, verified
 from sensei.study import croissant
 from sensei.study.graph import work
-from sensei.study.layout import RESULTS, Layout, manifest_of
+from sensei.study.layout import RESULTS, Layout, RunFiles, manifest_of
 from sensei.study.load import read_study
 from sensei.study.models.study import Study
+from sensei.training.release import released
 
 DATE = 315_532_800  # of every file in an archive, 1980-01-01: equal results give equal bytes
 CHUNK = 2**20
@@ -30,7 +31,7 @@ LARGE = {"agent": "checkpoints", "weights": "checkpoints", "frames": "frames", "
 FAULTS = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, KeyError, TypeError, ValueError)
 
 
-def export(study: Study, files: Layout, archive: Path, asked_for: frozenset[str] = frozenset()) -> int:
+def export(study: Study, files: Layout, archive: Path, asked_for: frozenset[str] = frozenset(), agents: Sequence[str] = ()) -> int:
     """Pack a finished study; returns how many files.
 
     Raw answers, labels, pairs, reward models, metrics, events and the table of scores, all that figures, tables and page are made from,
@@ -39,11 +40,14 @@ def export(study: Study, files: Layout, archive: Path, asked_for: frozenset[str]
     Args:
         archive: where to, `*.tar.gz`; equal results give equal bytes.
         asked_for: "checkpoints": also what was learned; "frames": also the pictures that were compared.
+        agents: runs whose agents are packed to be played, without what only learning needs, each with a card; places in the study's folder.
 
     Raises:
         SenseiError: files are missing (one message names them), or one is damaged.
     """
     members = _members(study, files, asked_for)
+    for run in agents:
+        members |= {f"{run}/{name}": content for name, content in released(RunFiles(files.root / run)).items()}
     sizes = {place: (_digest(content), _size(content)) for place, content in members.items()}
     about = (
         f"Study {study.study} of the SENSEI workflow: labels, reward models, scores and events of "

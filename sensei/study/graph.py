@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sensei.core.verification import recorded_inputs
 from sensei.study.layout import Layout
 from sensei.study.models.study import Study
 from sensei.study.slices import figures_of, jobs
@@ -57,14 +58,15 @@ def constraints(study: Study) -> dict[str, str]:
 def work(study: Study, files: Layout, left: bool = False) -> list[Work]:
     """Every job of a study, or those that are still `left`, in the order in which they may run.
 
-    Left is what makes a wanted file that is not there, what makes a file which that needs and which is not there, and what reads what
-    one of them makes; whether files are newer than others, or made by other code, is for Snakemake to say.
+    Left is what makes a wanted file that is not there or was made of fewer files than it would be today, what makes a file which that needs
+    and which is not there, and what reads what one of them makes; whether files are newer than others, or made by other code, is for
+    Snakemake to say.
     """
     makers, wanted = _Makers(study, files), list(targets(study, files))
     every = _behind(wanted, makers, study, files, lambda path: True)
     if not left:
         return every
-    found = set(_behind(wanted, makers, study, files, lambda path: not path.exists()))
+    found = set(_behind(wanted, makers, study, files, lambda path: not path.exists() or _made_of_less(path, makers.of(path), study, files)))
     for one in every:
         if one not in found and any(makers.of(path) in found for path in one.reads(study, files)):
             found.add(one)
@@ -87,6 +89,12 @@ def _behind(paths: list[Path], makers: "_Makers", study: Study, files: Layout, c
     for path in paths:
         visit(path)
     return found
+
+
+def _made_of_less(path: Path, one: Work | None, study: Study, files: Layout) -> bool:
+    """Whether a file's manifest lacks an input that its job has in this study: it has got a seed more, say."""
+    stated = recorded_inputs(path) if one else None
+    return stated is not None and any(read not in stated for read in one.reads(study, files) if read.is_relative_to(files.root))
 
 
 def targets(study: Study, files: Layout) -> Iterator[Path]:

@@ -67,9 +67,9 @@ class RunFiles:
         return environment, method, int(seed.removeprefix("seed"))
 
     @property
-    def tensorboard(self) -> Path:
-        """TensorBoard files, if asked for."""
-        return self.folder / "tensorboard"
+    def tracking(self) -> Path:
+        """What trackers have been sent."""
+        return self.folder / "tracking.json"
 
     @property
     def episodes(self) -> Path:
@@ -261,6 +261,11 @@ class Layout:
     def lock(self) -> Path:
         """Held by the Snakemake that makes the study."""
         return self.root / ".snakemake.lock"
+
+    @property
+    def snakemake_log(self) -> Path:
+        """What Snakemake says while `make figures` makes the study."""
+        return self.root / "snakemake.log"
 
     @property
     def ledger(self) -> Path:

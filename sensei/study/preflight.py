@@ -16,12 +16,14 @@ from sensei.annotators.estimate import beyond_budget
 from sensei.annotators.prompts import Prompt, load_prompt
 from sensei.core.devices import missing_gpu
 from sensei.core.errors import MachineError, SenseiError, mistakes, quoted, shortened
+from sensei.core.plugins import stated
 from sensei.envs.registry import family
 from sensei.envs.trial import Seen, Trial
 from sensei.study.cost import study_bytes
 from sensei.study.layout import Layout
 from sensei.study.models.annotators import annotator_class
 from sensei.study.models.study import Study
+from sensei.study.models.training import TRACKERS
 from sensei.study.slices import figures_of
 from sensei.study.stage import Job, flat
 from sensei.study.stages import STAGES
@@ -188,10 +190,11 @@ def _device(left: Unfinished) -> Iterator[SenseiError]:
 
 
 def _packages(left: Unfinished) -> Iterator[SenseiError]:
-    """What options of training need."""
-    wanted = any(left.study.settings[name].training.tensorboard for name in left.environments)
-    if wanted and importlib.util.find_spec("tensorboard") is None:
-        yield MachineError("`training.tensorboard` needs the Python module tensorboard", hint="pip install -e '.[tensorboard]'")
+    """What trackers need."""
+    for name in dict.fromkeys(name for parts in left.environments for name in left.study.settings[parts].training.trackers):
+        facts = stated(name, *TRACKERS)
+        if (package := facts["package"]) and importlib.util.find_spec(package) is None:
+            yield MachineError(f"tracker {name} needs the Python module {package}", hint=facts["install"] or f"pip install {package}")
 
 
 def _disk(left: Unfinished) -> Iterator[SenseiError]:

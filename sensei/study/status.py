@@ -13,6 +13,7 @@ from sensei.study.cost import run_ends
 from sensei.study.graph import Work, work
 from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
+from sensei.study.rates import time_of
 
 LAST_LINES = 3  # of the log of a job that failed
 TAIL = 4000  # bytes of a log that are read
@@ -51,12 +52,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Status:
-    """All stages (name -> done, of), and the jobs that have begun."""
+    """All stages (name -> done, of), and the jobs that have begun.
+
+    Attributes:
+        work_left: seconds that what is left takes one job after the other, by measured rates (`sensei.study.rates`).
+    """
 
     study: str
     folder: str
     stages: dict[str, tuple[int, int]]
     jobs: list[Job]
+    work_left: float
 
     @property
     def done(self) -> bool:
@@ -67,13 +73,28 @@ class Status:
         """For programs."""
         stages = {name: {"done": done, "of": of} for name, (done, of) in self.stages.items()}
         jobs = [asdict(job) | {"seconds_left": job.seconds_left} for job in self.jobs]
-        return {"study": self.study, "folder": self.folder, "done": self.done, "stages": stages, "jobs": jobs}
+        return {"study": self.study, "folder": self.folder, "done": self.done, "work_left": self.work_left, "stages": stages, "jobs": jobs}
 
     def lines(self) -> list[str]:
         """In words, one line for the whole and one for each job that has begun."""
+        some = ", ".join(f"{name} {made}/{of}" for name, (made, of) in self.stages.items() if made != of)
+        return [f"{self._total()}{f' ({some})' if some else ''}", *map(told, self.jobs)]
+
+    def line(self) -> str:
+        """The whole and what is under way, in a line."""
+        running = [
+            f"{job.stage} {job.name}{f' {job.step:,}/{job.steps:,}' if job.steps else ''}" for job in self.jobs if job.state == "running"
+        ]
+        return "; ".join([self._total(), *running])
+
+    def _total(self) -> str:
         done, of = (sum(numbers) for numbers in zip(*self.stages.values(), strict=True))
-        some = ", ".join(f"{name} {made}/{all_}" for name, (made, all_) in self.stages.items() if made != all_)
-        return [f"study {self.study}: {done} of {of} jobs done{f' ({some})' if some else ''}", *map(told, self.jobs)]
+        return f"study {self.study}: {done} of {of} jobs done{self.work_in_words}"
+
+    @property
+    def work_in_words(self) -> str:
+        """`work_left`, to be appended to a sentence; nothing if it is less than a minute."""
+        return f", about {timedelta(minutes=round(self.work_left / 60))} of work left" if self.work_left >= 60 else ""
 
 
 def status(study: Study, files: Layout) -> Status:
@@ -82,15 +103,17 @@ def status(study: Study, files: Layout) -> Status:
     stages = {one.stage.name: (0, 0) for one in every}
     for name, of in Counter(one.stage.name for one in every).items():
         stages[name] = (of - sum(one.stage.name == name for one in left), of)
-    begun = (_begun(study, files, one) for one in every if one in left)
-    return Status(study.study, str(files.root), stages, [job for job in begun if job is not None])
+    begun = {one: job for one in every if one in left and (job := _begun(study, files, one))}
+    ahead = {one: 1 - job.step / job.steps for one, job in begun.items() if job.steps}
+    work_left = sum(ahead.get(one, 1) * (time_of(study, files, one).seconds or 0) for one in every if one in left)
+    return Status(study.study, str(files.root), stages, list(begun.values()), work_left)
 
 
 def _begun(study: Study, files: Layout, one: Work) -> Job | None:
     """What can be said of a job that is left; None if it has not begun."""
     outputs, log = one.stage.outputs(files, one.job), one.stage.log(files, one.job)
     first = next(iter(outputs.values()))
-    running, said = _held(first.with_name(f".{first.name}.lock")), _last_lines(log)
+    running, said = _held(first.with_name(f".{first.name}.lock")), last_lines(log)
     failed = not running and any(line.startswith("Error:") for line in said)
     run = _progress(study, one, RunFiles(first.parent)) if one.stage.name in RUNS else {}
     if not (running or failed or run.get("step")):
@@ -132,7 +155,8 @@ def _last_record(path: Path) -> dict[str, Any]:
     return {}
 
 
-def _last_lines(log: Path) -> tuple[str, ...]:
+def last_lines(log: Path) -> tuple[str, ...]:
+    """Of a log; empty lines do not count."""
     return tuple(line for line in _tail(log) if line.strip())[-LAST_LINES:]
 
 

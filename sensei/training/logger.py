@@ -5,7 +5,6 @@ import os
 import shutil
 import time
 from collections import Counter
-from pathlib import Path
 
 import torch
 
@@ -13,6 +12,7 @@ from sensei.core.files import atomic, writing
 from sensei.core.progress import progress
 from sensei.study.layout import RunFiles
 from sensei.training.checkpoint import part
+from sensei.training.tracking import Tracking
 
 
 class Logger:
@@ -26,10 +26,10 @@ class Logger:
         every: agent steps between lines.
         total: agent steps of the run, for the progress line.
         title: what the progress line calls the run.
-        tensorboard: also write TensorBoard files.
+        tracking: where else lines go.
     """
 
-    def __init__(self, files: RunFiles, every: int, total: int, title: str, tensorboard: bool):
+    def __init__(self, files: RunFiles, every: int, total: int, title: str, tracking: Tracking):
         with writing(files.checkpoint):
             files.checkpoint.mkdir(parents=True, exist_ok=True)
         self.files, self.path, self.every, self.total, self.title = files, files.metrics_so_far, every, total, title
@@ -39,7 +39,7 @@ class Logger:
         self.written_step, self.bar = 0, None
         self.clock = time.perf_counter()
         self.started_step = self.updates = self.started_updates = 0
-        self.tensorboard = _tensorboard(files.tensorboard) if tensorboard else None
+        self.tracking = tracking
 
     def add(self, metrics: dict[str, torch.Tensor]) -> None:
         """Add the scalars (0-d tensors) of one update to the means of the next line; does not wait for the device."""
@@ -77,9 +77,7 @@ class Logger:
         shown = {name.split("/")[-1]: f"{value:.4g}" for name, value in metrics.items() if name in SHOWN or name.startswith("events/")}
         if self.bar is not None and shown:
             self.bar.set_postfix(shown, refresh=False)
-        if self.tensorboard:
-            for name, value in metrics.items():
-                self.tensorboard.add_scalar(name, value, step)
+        self.tracking.follow()
 
     def _time(self, step: int, updates: int) -> None:
         seconds = time.perf_counter() - self.clock
@@ -116,17 +114,10 @@ class Logger:
             shutil.copyfile(self.path, temporary)
 
     def close(self) -> None:
-        """End the progress line."""
+        """End the progress line, and what trackers are told."""
         if self.bar is not None:
             self.bar.close()
-        if self.tensorboard:
-            self.tensorboard.close()
+        self.tracking.close()
 
 
 SHOWN = ("evaluation/score", "loss/image", "loss/semantic", "model/kl", "explore/explore_share")
-
-
-def _tensorboard(folder: Path):
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(folder)

@@ -29,6 +29,7 @@ from sensei.training.experience import Experience
 from sensei.training.logger import Logger
 from sensei.training.outputs import resume_or_start_anew, write_outputs
 from sensei.training.run import Run
+from sensei.training.tracking import Tracking
 
 log = logging.getLogger("sensei.training")
 
@@ -84,7 +85,8 @@ class Loop:
         self.scorer = RewardScorer.load(run.reward_model, run.device) if run.reward_model else None
         keep = run.files.episodes if run.keep_episodes else None
         self.episodes = Episodes(environments.workers, environments.event_names, environments.state_names, keep)
-        self.logger = Logger(run.files, training.log_every, run.steps, run.title, training.tensorboard)
+        tracking = Tracking(training.trackers, run.files, run.study, run.title, run.description())
+        self.logger = Logger(run.files, training.log_every, run.steps, run.title, tracking)
         self.evaluator = Evaluator(run) if run.phase == "learn" else None
         self.step = self.updates = self.saved_step = 0
         self.policy_state: Any = None

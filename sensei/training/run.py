@@ -25,6 +25,7 @@ class Run:
         keep_episodes: write every episode to a file (runs that are data for annotation).
         before: folder of the run with whose state it begins, that of an earlier generation; None to begin from scratch.
         goes_on: leave the state for a further generation.
+        study: what trackers call the runs of one study.
     """
 
     environment: str
@@ -42,6 +43,7 @@ class Run:
     keep_episodes: bool = False
     before: Path | None = None
     goes_on: bool = False
+    study: str = ""
 
     @property
     def title(self) -> str:
@@ -70,7 +72,7 @@ class Run:
 
     def description(self) -> dict[str, Any]:
         """All that determines the result, as plain values: from them the agent is made again, and a checkpoint of others is refused."""
-        settings = self.settings.model_dump(mode="json", exclude={"training": {"runs_per_gpu", "own_steps"}})
+        settings = self.settings.model_dump(mode="json", exclude={"training": {"runs_per_gpu", "own_steps", "trackers"}})
         models = {"settings": settings, "method": self.method.model_dump(mode="json"), "weights": self.weights.model_dump(mode="json")}
         digests = {name: sha256(path) if (path := getattr(self, name)) else None for name in ("reward_model", "explored_agent")}
         begun = {"before": sha256(RunFiles(self.before).agent)} if self.before else {}
@@ -91,6 +93,7 @@ def exploration_run(study: Study, environment: str, method: str, seed: int, fold
         settings.training.explore_steps,
         seed,
         Path(folder),
+        study=study.study,
     )
 
 

@@ -45,10 +45,10 @@ def test_numbers_booleans_and_null_are_those_of_yaml_1_2():
 
 
 def test_a_value_without_types_is_given_them():
-    given = {"seeds": ["0", "1"], "training": {"train_ratio": "1e2", "compile": "off", "tensorboard": "true"}, "<<": "<<", "n": 3}
+    given = {"seeds": ["0", "1"], "training": {"train_ratio": "1e2", "compile": "off", "corrected": "true"}, "<<": "<<", "n": 3}
     assert typed(given) == {
         "seeds": [0, 1],
-        "training": {"train_ratio": 100.0, "compile": "off", "tensorboard": True},
+        "training": {"train_ratio": 100.0, "compile": "off", "corrected": True},
         "<<": "<<",
         "n": 3,
     }

@@ -112,7 +112,7 @@ def test_cost_follows_from_the_steps():
         ({"pairs": {"number": 300}}, "pairs.number"),
         ({"collector": "random"}, "collector"),
         ({"annotators": ["noisy_oracle", "oracle"]}, "annotator of"),
-        ({"training": {"device": "auto", "tensorboard": True, "checkpoint_every": 50}}, None),
+        ({"training": {"device": "auto", "trackers": ["tensorboard"], "checkpoint_every": 50}}, None),
         ({"seeds": [0, 1]}, None),
         ({"explore": ["sensei", "plan2explore", "vlm_motif"]}, None),
         ({"figures": ["interactions"]}, None),

@@ -6,6 +6,9 @@ import pytest
 from helpers import run_python
 
 from sensei.core.locks import held
+from sensei.core.provenance import write_manifests
+from sensei.core.yaml import read_yaml
+from sensei.study.graph import work
 from sensei.study.layout import CONFIG_FOLDER, Layout
 from sensei.study.load import load_study
 from sensei.study.status import status, told
@@ -36,7 +39,8 @@ def under_way(files):
 def test_nothing_has_begun(study, files):
     found = status(study, files)
     assert found.jobs == [] and not found.done and {done for done, _ in found.stages.values()} == {0}
-    assert found.stages["explore"] == (0, 4) and found.lines()[0].startswith("study smoke: 0 of 46 jobs done (explore 0/4, ")
+    assert found.stages["explore"] == (0, 4) and found.lines()[0].startswith("study smoke: 0 of 46 jobs done, about 0:0")
+    assert " of work left (explore 0/4, " in found.lines()[0] and 60 < found.work_left < 600
 
 
 def test_a_run_is_running_while_somebody_holds_it_and_else_stopped(study, files):
@@ -71,3 +75,17 @@ def test_the_command_says_the_same_in_words_and_as_json(study, files, tmp_path):
     assert said.returncode == 0 and "explore minihack_keyroom_s5 plan2explore 0: stopped, 200 of 600 steps" in said.stdout, said.stderr
     found = json.loads(run_python("-m", "sensei", "status", "smoke", "--json", cwd=tmp_path).stdout)
     assert found["stages"]["explore"] == {"done": 0, "of": 4} and found["jobs"][0]["step"] == 200 and not found["done"]
+
+
+def test_a_seed_more_is_left_although_tables_and_figures_of_the_others_are_there(study, files):
+    for one in work(study, files):
+        outputs = list(one.stage.outputs(files, one.job).values())
+        for path in outputs:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        if one.stage.name == "tabulate":
+            write_manifests("tabulate", outputs, dict.fromkeys(one.reads(study, files), "0" * 64), {}, None, 0.0)
+    assert status(study, files).done
+    more = load_study(read_yaml(CONFIG_FOLDER / "smoke.yaml") | {"seeds": [0, 1]}, source="smoke.yaml")
+    found = status(more, files)
+    assert not found.done and found.stages["explore"] == (4, 8) and found.stages["tabulate"] == (0, 1) and found.stages["distil"][0] > 0

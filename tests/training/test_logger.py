@@ -7,6 +7,11 @@ import torch
 
 from sensei.study.layout import RunFiles
 from sensei.training.logger import Logger
+from sensei.training.tracking import Tracking
+
+
+def untracked(folder: Path) -> Tracking:
+    return Tracking([], RunFiles(folder), "s", "t", {})
 
 
 def so_far(folder: Path) -> list[dict[str, float]]:
@@ -14,12 +19,12 @@ def so_far(folder: Path) -> list[dict[str, float]]:
 
 
 def test_means_of_metrics_that_come_together_or_not(tmp_path):
-    logger = Logger(RunFiles(tmp_path), every=10, total=20, title="t", tensorboard=False)
+    logger = Logger(RunFiles(tmp_path), every=10, total=20, title="t", tracking=untracked(tmp_path))
     logger.add({})
     for value in (1.0, 2.0, 4.5):
         logger.add({"a": torch.tensor(value), "b": torch.tensor(-value)})
     logger.add({"c": torch.tensor(8.0)})
-    again = Logger(RunFiles(tmp_path), every=10, total=20, title="t", tensorboard=False)
+    again = Logger(RunFiles(tmp_path), every=10, total=20, title="t", tracking=untracked(tmp_path))
     again.restore(logger.checkpoint(), step=5, updates=4)
     for each in (logger, again):
         each.advance(10, 4, {})
@@ -29,7 +34,7 @@ def test_means_of_metrics_that_come_together_or_not(tmp_path):
 
 
 def test_a_scalar_that_comes_with_others_or_without_is_averaged_over_all_updates(tmp_path):
-    logger = Logger(RunFiles(tmp_path), every=10, total=20, title="t", tensorboard=False)
+    logger = Logger(RunFiles(tmp_path), every=10, total=20, title="t", tracking=untracked(tmp_path))
     for value in (1.0, 2.0, 6.0):
         logger.add({"a": torch.tensor(value)})
     logger.add({"a": torch.tensor(11.0), "b": torch.tensor(3.0)})

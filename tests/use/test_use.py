@@ -11,18 +11,21 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 import torch
+import yaml
 from fakes.small_study import finish
 from helpers import ROOT, run_python
 
 import sensei
 from sensei.core.errors import SenseiError
-from sensei.study.export import export
+from sensei.study.export import export, unpack
+from sensei.study.layout import Layout, RunFiles
 from sensei.training.loop import Loop
-from sensei.training.runs import explore
+from sensei.training.runs import explore, learn
 from sensei.use.dream import dream, errors, frames
 from sensei.use.play import returns
 
 RUN = "toy_keydoor/explore/sensei/seed0"
+LEARNED = "toy_keydoor/learn/keydoor/sensei/seed0"
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,30 @@ def test_an_archive_gives_the_same_agent(agent, made):
         sensei.load_agent(made[1])
     with pytest.raises(SenseiError, match="holds no agent of that run: found elsewhere"):
         sensei.load_agent(made[1], run="elsewhere")
+
+
+def test_an_agent_that_was_packed_to_be_played_acts_as_the_whole_one_and_says_what_it_is(agent, made, tmp_path):
+    root, _, study = made
+    export(study, Layout(root), tmp_path / "small.tar.gz", agents=[RUN, LEARNED])
+    files = unpack(tmp_path / "small.tar.gz", tmp_path / "results")
+    small = RunFiles(files.root / RUN)
+    assert small.agent.stat().st_size < 0.5 * (root / RUN / "agent.pt").stat().st_size
+    for behaviour in agent.behaviours:
+        steps = [list(sensei.play(each, behaviour=behaviour, episodes=2)) for each in (agent, sensei.load_agent(small.folder))]
+        assert [step.action for step in steps[0]] == [step.action for step in steps[1]]
+    card = (small.folder / "README.md").read_text()
+    head = yaml.safe_load(card.split("---")[1])
+    assert (
+        head["license"] == "mit"
+        and "SENSEI explorer" in card
+        and f"for {agent.step} agent steps (seed 0)" in card
+        and "key_picked_up" in card
+    )
+    assert "Score, mean of the last" in (files.root / LEARNED / "README.md").read_text()
+    with pytest.raises(SenseiError, match="was packed to be played, without its optimisers\n-> name the agent.pt of the run itself"):
+        learn(study, "toy_keydoor", "keydoor", "sensei", 0, tmp_path / "more", small.agent)
+    with pytest.raises(SenseiError, match="there is no .*nobody/agent.pt\n-> name a finished run"):
+        export(study, Layout(root), tmp_path / "none.tar.gz", agents=["nobody"])
 
 
 def test_a_run_under_way_is_watched_from_its_last_checkpoint(made, monkeypatch, tmp_path):
@@ -208,7 +235,8 @@ def test_the_guide_works_as_it_stands(made, tmp_path):
     seen = run_python("guide.py", cwd=tmp_path)
     assert seen.returncode == 0 and "key_picked_up" in seen.stdout and seen.stdout.endswith("]\n"), seen.stderr
     commands = re.findall(r"^python -m sensei (.*)$", guide, re.MULTILINE)
-    assert len(commands) == 3, "played, scored and dreamt in the test of the commands"
+    kinds = [command.split()[0] for command in commands]
+    assert kinds == ["export", "play", "evaluate", "dream"], "each is carried out in a test of its own"
 
 
 def test_the_commands(made, tmp_path):

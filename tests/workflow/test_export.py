@@ -80,7 +80,7 @@ def test_nothing_is_trained_where_another_study_of_that_name_was_made_and_delete
 
 def test_make_draws_an_export(archive):
     plan = subprocess.run(["make", "-n", "figures", f"EXPORT={archive}"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert f"sensei unpack {archive}" in plan and "--configfile $study" in plan and "--rerun-triggers mtime" in plan
+    assert f"sensei unpack {archive}" in plan and "sensei make $study --cores all --rerun-triggers mtime" in plan
 
 
 def test_equal_results_give_equal_bytes(made, archive, tmp_path):

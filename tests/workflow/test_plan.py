@@ -240,7 +240,7 @@ def test_the_length_of_the_task_re_makes_only_the_task(checkout, change_study):
 
 
 def test_where_a_study_runs_re_makes_nothing(checkout, change_study):
-    change_study(training={"device": "auto", "tensorboard": True})
+    change_study(training={"device": "auto", "trackers": ["tensorboard"]})
     assert planned(snakemake(*SMOKE, cwd=checkout)) == {}
 
 

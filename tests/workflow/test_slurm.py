@@ -5,12 +5,15 @@ runs save no state of their own accord (`checkpoint_every`), so whatever a job g
 """
 
 import contextlib
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from fakes import slurm_local
@@ -19,6 +22,7 @@ from fakes.toys import SMALL
 from helpers import ROOT, command, environment
 
 from sensei.core.files import sha256
+from sensei.core.yaml import read_yaml
 from sensei.study.layout import Layout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -112,15 +116,22 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(importable, tmp_path_factory) -> Iterator[Story]:
-    """The study on a cluster of two cores, with every disturbance; its two runs are jobs 1 and 2, then 3 and 4."""
+def slurm(importable) -> Iterator[Cluster]:
+    """A cluster of two cores."""
     if why := slurm_local.obstacle():
         pytest.skip(why)
+    with slurm_local.cluster(cores=2) as slurm:
+        yield slurm
+
+
+@pytest.fixture(scope="module")
+def story(slurm, tmp_path_factory) -> Iterator[Story]:
+    """The study on the cluster, with every disturbance; its two runs are jobs 1 and 2, then 3 and 4."""
     story = Story(tmp_path_factory.mktemp("cluster"))
     written(story.folder)
     runs = [story.folder / run.folder for run in RUNS]
     with contextlib.ExitStack() as at_the_end:
-        slurm, patch = at_the_end.enter_context(slurm_local.cluster(cores=2)), at_the_end.enter_context(pytest.MonkeyPatch.context())
+        patch = at_the_end.enter_context(pytest.MonkeyPatch.context())
         at_the_end.callback(lambda: [command.kill() for command in story.commands])
         patch.setenv("SECONDS_PER_STEP", "0.4")
         slurm.control("update", f"NodeName={slurm.node}", "State=DRAIN", "Reason=test")
@@ -189,3 +200,22 @@ def test_results_are_those_of_the_undisturbed_study(story, undisturbed):
     made = {path.relative_to(results): sha256(path) for kind in kinds for path in results.rglob(kind)}
     assert made == {path.relative_to(others): sha256(path) for kind in kinds for path in others.rglob(kind)}
     assert len(made) > 40 and not list(results.rglob("state.pt"))
+
+
+def test_a_model_served_by_a_job_of_its_own_answers_and_is_told_by_a_file_that_goes_with_it(slurm, story, tmp_path):
+    """docs/cluster.md, with a server that looks at brightness in the place of vLLM: from `sbatch` to labels, asked of by this machine."""
+    script, told = ROOT / "workflow" / "profiles" / "slurm" / "serve_vlm.sh", tmp_path / "vlm.env"
+    server = [sys.executable, "-m", "sensei.bench.openai_server", "--models", "Qwen/Qwen2.5-VL-7B-Instruct"]
+    asked = ["sbatch", "--parsable", "--gres=none", "--mem=200M", "--cpus-per-task=1", script, *server]
+    job = int(subprocess.run(asked, cwd=tmp_path, check=True, capture_output=True, text=True).stdout)
+    wait_until(told.exists, 60, "the address of the server")
+    assert told.stat().st_mode & 0o077 == 0
+    study = read_yaml(ROOT / "tests" / "fakes" / "toys.yaml") | {"study": "asked", "annotators": ["local_server"]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    asking = shlex.join(submission(tmp_path / "study.yaml", "labels", "--jobs", "2"))
+    ended = subprocess.run(["bash", "-c", f"source {told} && {asking}"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    labels = pd.read_parquet(Layout(tmp_path / "results" / "asked").labels("toy_keydoor", "local_server").labels)
+    assert len(labels) == study["pairs"]["number"] and set(labels["label"]) <= {0, 1, 2}
+    subprocess.run(["scancel", str(job)], check=True)
+    wait_until(lambda: not told.exists(), 60, "the end of the server")

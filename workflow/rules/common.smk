@@ -21,10 +21,12 @@ from sensei.study.slices import figures_of, jobs
 from sensei.study.stage import Job, own_stage
 from sensei.study.stages import STAGES
 
+MAIN = workflow.modifier.is_main_snakefile()  # if not, another workflow uses this one as a module, and gives it its `config`
 SOURCE = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "the command line"
 try:
     # The files are read again: Snakemake's reader lets a key stand twice, and takes `off` for false.
-    STUDY = load_study(read_layers(map(os.path.relpath, workflow.configfiles), workflow.config_settings.config), source=SOURCE)
+    GIVEN = read_layers(map(os.path.relpath, workflow.configfiles), workflow.config_settings.config) if MAIN else config
+    STUDY = load_study(GIVEN, source=SOURCE if MAIN else "the module's config")
     OWN_STAGES = {called: own_stage(called) for called in STUDY.stages}
     FILES = Layout(RESULTS / STUDY.study)
     check_folder(STUDY, FILES.study, SOURCE)
@@ -39,6 +41,7 @@ let_jobs_end_with_me()
 # Once, not in each job, which reads this file again; and not where nothing of the study is made. Jobs with a software environment of
 # their own, or on a cluster, may have what this machine lacks.
 ASIDE = {"published", "--unlock", "--cleanup-metadata", "--list-rules", "--touch", "--report", "--lint"}
+DRY = any(re.fullmatch("--dry-?run|-[a-zA-Z]*n[a-zA-Z]*", word) for word in sys.argv)
 if workflow.is_main_process and not ASIDE & set(sys.argv):
     from sensei.study.preflight import lacking
 
@@ -47,7 +50,7 @@ if workflow.is_main_process and not ASIDE & set(sys.argv):
     HERE = not workflow.deployment_settings.deployment_method and workflow.resource_settings.nodes is None
     if LACKING := lacking(STUDY, FILES, SOURCE, HERE, page=not {"figures", "train_all"} & set(sys.argv)):
         sys.exit(f"Error: {LACKING}")
-    if any(re.fullmatch("--dry-?run|-[a-zA-Z]*n[a-zA-Z]*", word) for word in sys.argv):
+    if DRY:
         from sensei.study.plan import plan
 
         print(plan(STUDY, FILES, look=False).line(), file=sys.stderr)
@@ -140,16 +143,25 @@ def gpus(wildcards):
 
 # Not a rule: a study with one more seed is another file, and what waits for that file must not be made again. The study's lock takes the
 # place of Snakemake's own (profiles: nolock), which outlives a killed process, and which whoever ends first drops for all others.
+def begin():
+    """Take the study for this Snakemake, and say in its folder what it is."""
+    try:
+        hold(FILES.lock, f"the making of {FILES.root}")
+        remove_temporaries(FILES.study, manifest_of(FILES.study))
+        record_study(STUDY, FILES.study)
+    except Exception as error:
+        if (TOLD := explained(error)) is None:
+            raise
+        sys.exit(f"Error: {TOLD}")
+
+
+if not MAIN and workflow.is_main_process and not DRY and not ASIDE & set(sys.argv):
+    begin()  # the beginning of a module is nobody's: `onstart` is the other workflow's
+
+
 onstart:
     if set(workflow.dag_settings.targets) != {"published"}:
-        try:
-            hold(FILES.lock, f"the making of {FILES.root}")
-            remove_temporaries(FILES.study, manifest_of(FILES.study))
-            record_study(STUDY, FILES.study)
-        except Exception as error:
-            if (TOLD := explained(error)) is None:
-                raise
-            sys.exit(f"Error: {TOLD}")
+        begin()
     if workflow.non_local_exec:  # here and not as `retries` of the rules, which would count inside the jobs as well
         for name in ("explore", "learn"):
             workflow.get_rule(name).restart_times = workflow.execution_settings.retries + jobs_in_a_row(STUDY, name) - 1

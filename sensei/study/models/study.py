@@ -36,7 +36,7 @@ class Settings(Section):
 OPERATIONAL = {
     "device",
     "runs_per_gpu",
-    "tensorboard",
+    "trackers",
     "checkpoint_every",
     "requests",
     "prices",

@@ -1,14 +1,28 @@
 """The loop that acts, stores and learns."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from sensei.core.errors import SenseiError
+from sensei.core.plugins import stated
 from sensei.study.models.bounds import Count, Ratio, Rounds, RunsOnCard, Share, Steps, Workers
-from sensei.study.models.names import Name
+from sensei.study.models.names import Name, Plugin
 from sensei.study.models.section import Section
 
 LARGEST_BATCH = 2**20  # steps; pictures of 64 pixels fill 50 GB as numbers
+TRACKERS = "sensei.training.trackers", "Tracker", "tracker"
+
+
+def _known(tracker: str) -> str:
+    try:
+        stated(tracker, *TRACKERS)
+    except SenseiError as error:
+        raise ValueError(str(error)) from error
+    return tracker
+
+
+TrackerName = Annotated[Plugin, AfterValidator(_known)]
 
 
 class TrainingConfig(Section):
@@ -48,7 +62,10 @@ class TrainingConfig(Section):
     compile: Literal["off", "auto", "full"] = Field(
         "auto", description="off: plain PyTorch; auto: what pays, a CUDA graph on a GPU and C kernels on a CPU; full: torch.compile as well"
     )
-    tensorboard: bool = Field(False, description="also write TensorBoard files beside metrics.jsonl")
+    trackers: list[TrackerName] = Field(
+        [],
+        description="where else the lines of metrics.jsonl go while a run goes on: tensorboard, wandb, mlflow, or package.module:Class",
+    )
 
     def task_steps(self, method: str) -> int:
         """Agent steps of a task run of `method`."""

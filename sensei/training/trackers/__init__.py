@@ -1,0 +1,1 @@
+"""Where else metrics go: one file a service, and the record of what each has."""

@@ -22,7 +22,7 @@ from sensei.study.stages import STAGES
 
 DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
-    *(ROOT / folder / "README.md" for folder in ("", "results", "sensei/analysis/published")),
+    *(ROOT / folder / "README.md" for folder in ("", "config", "examples", "results", "sensei/analysis/published")),
 ]
 METHOD = ROOT / "docs" / "method.md"
 CODE = [path for folder in ("sensei", "tests", "workflow") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".smk", ".c")]
@@ -97,7 +97,7 @@ def exists(name: str, where: str) -> bool:
 def made() -> set[str]:
     """Names of the files that studies make, as their layout has them."""
     study = Layout("results")
-    labels = study.labels("e", "a")
+    labels = study.labels("e", "ANNOTATOR")
     parts = [study, study.explore("e", "m", 0), study.collect("e", 0), study.pairs("e"), labels, labels.model, study.reward("e", "a")]
     values = [getattr(part, name) for part in parts for name, kind in vars(type(part)).items() if isinstance(kind, property)]
     return {value.name for value in [*values, labels.shard(0)] if isinstance(value, Path)} | {episode_name(3, 12)}

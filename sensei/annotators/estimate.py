@@ -44,7 +44,7 @@ def estimate_lines(
     """
     parts, options, assignment = _assigned(study, environment, annotator, generation, Layout(ledger.parent / study.study))
     known = pairs_path is not None and frames_path is not None
-    pairs = _drawn(parts, pairs_path, frames_path) if known else _blank(parts, assignment.prompt)
+    pairs = drawn(parts, pairs_path, frames_path) if known else _blank(parts, assignment.prompt)
     lines = annotator_class(options.kind).estimate(options, assignment, pairs)
     return lines or [f"annotator {annotator} sends nothing and costs nothing"]
 
@@ -103,7 +103,7 @@ def _expense(study: Study, environment: str, annotator: str, generation: int, fi
     if labels.labels.exists() or not ask(options, assignment, []):
         return None
     if made.pairs.exists() and made.frames.exists():
-        return ask(options, assignment, _drawn(parts, made.pairs, made.frames))
+        return ask(options, assignment, drawn(parts, made.pairs, made.frames))
     one = ask(options, assignment, itertools.islice(_blank(parts, assignment.prompt), 1))
     return dataclasses.replace(one, expected=one.expected * questions_of(parts))
 
@@ -113,8 +113,8 @@ def questions_of(parts: Settings) -> int:
     return round((1 + parts.labels.reversed_share) * len(parts.labels.asked_views) * parts.pairs.number)
 
 
-def _drawn(parts: Settings, pairs_path: Path, frames_path: Path) -> Iterator[Pair]:
-    """The pairs there are, as all shards ask about them."""
+def drawn(parts: Settings, pairs_path: Path, frames_path: Path) -> Iterator[Pair]:
+    """The pairs there are, as all shards ask about them: every question of the first view, then those of the next."""
     table, frames = read_pairs(pairs_path), Frames(frames_path)
     rows, swapped = plan(len(table), parts.labels, parts.pairs.seeds[0])
     yield from itertools.chain.from_iterable(questions(table.iloc[rows], frames, swapped, view) for view in parts.labels.asked_views)

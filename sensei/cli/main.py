@@ -8,7 +8,7 @@ import typer
 
 from sensei import __version__
 from sensei.bench import app as bench
-from sensei.cli import environment, ledger, make, preflight, stages, status, study, use
+from sensei.cli import environment, label_page, ledger, make, preflight, stages, status, study, use
 from sensei.core.errors import EXIT_STATUS
 from sensei.core.faults import explained
 
@@ -40,6 +40,7 @@ status.add_to(app)
 make.add_to(app)
 stages.add_to(app)
 environment.add_to(app)
+label_page.add_to(app)
 use.add_to(app)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(bench, name="bench")

@@ -49,18 +49,29 @@ def export(
     ] = None,
 ) -> None:
     """Pack a finished study: labels, reward models, scores and events, with checksums; `make figures EXPORT=FILE` draws it all again."""
-    from sensei.core.errors import SenseiError
     from sensei.study.export import export as pack
     from sensei.study.load import read_study
 
-    recorded = Path(study) if Path(study).is_file() else Layout(RESULTS / study).study
-    if not recorded.exists():
-        raise SenseiError(f"there is no study {study} below {RESULTS}", hint="`snakemake` makes it; or give its study.yaml")
+    recorded = recorded_of(study)
     files = Layout.of(recorded)
     archive = output or files.archive
     asked_for = frozenset(name for name, asked in (("checkpoints", checkpoints), ("frames", frames)) if asked)
     count = pack(read_study(recorded), files, archive, asked_for, agents or ())
     print(f"{archive}: {count} files, {archive.stat().st_size / 1e6:.1f} MB")
+
+
+def recorded_of(study: str) -> Path:
+    """The study.yaml of a study that was begun, by its name or by that path.
+
+    Raises:
+        SenseiError: there is none.
+    """
+    from sensei.core.errors import SenseiError
+
+    recorded = Path(study) if Path(study).is_file() else Layout(RESULTS / study).study
+    if not recorded.exists():
+        raise SenseiError(f"there is no study {study} below {RESULTS}", hint="`snakemake` makes it; or give its study.yaml")
+    return recorded
 
 
 def unpack(archive: Annotated[Path, typer.Argument(help="what `export` wrote")]) -> None:

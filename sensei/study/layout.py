@@ -15,6 +15,7 @@ CONFIG_FOLDER = Path(__file__).resolve().parent.parent.parent / "config"
 RESULTS = Path("results")
 LEDGER = RESULTS / "ledger.sqlite"  # of all studies, so that none pays for what another has asked
 PUBLISHED = RESULTS / "published"
+PEOPLE = "people"  # beside the studies: what people answered, which nothing can make again
 FIGURE_SUFFIXES = (".pdf", ".png", ".csv")
 TABLE_SUFFIXES = (".csv", ".md")
 Name = str | int | float
@@ -168,6 +169,19 @@ class LabelFiles:
     def verdict(self) -> Path:
         """The limits that the labels keep to; there is none if they do not."""
         return self.folder / "trust.json"
+
+    @property
+    def asked(self) -> tuple[str, str, str]:
+        """(environment, annotator, generation) of labels, from their place."""
+        environment, labels, annotator = self.folder.parts[-3:]
+        return environment, annotator, labels.removeprefix("labels") or "1"
+
+    @property
+    def journal(self) -> Path:
+        """What a person answered; not in the folder of the study, so that it outlives it."""
+        results = self.folder.parents[3]
+        place = results / PEOPLE / self.folder.relative_to(results)
+        return place.with_name(f"{place.name}.jsonl")
 
     @property
     def first_turn(self) -> Path:

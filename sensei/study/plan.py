@@ -137,8 +137,12 @@ def _links(study: Study, one: Work) -> int:
 def _labels(study: Study, own: list[Work]) -> int:
     """Questions of the shards that are to be asked."""
     shards = Counter((one.job.environment, one.job.annotator, int(one.job.generation)) for one in own)
-    asked = [(study.settings_of(name, generation), count) for (name, _, generation), count in shards.items()]
-    return sum(round(questions_of(parts) * count / parts.pairs.shards) for parts, count in asked)
+    total = 0
+    for (name, annotator, generation), count in shards.items():
+        parts = study.settings_of(name, generation)
+        number = getattr(study.annotator_settings[annotator], "number", None) or parts.pairs.number  # people may be asked about fewer
+        total += round(questions_of(parts) * min(1, number / parts.pairs.number) * count / parts.pairs.shards)
+    return total
 
 
 def _seen(study: Study, look: bool, notes: list[str]) -> Mapping[str, Seen]:

@@ -43,7 +43,7 @@ def time_of(study: Study, files: Layout, one: Work) -> Time:
         return Time(10 + drawing.renders_states * 4 * parts.pairs.number * drawing.seconds_per_picture, SMOKE)
     if stage == "annotate":
         if annotator_class(study.annotator_settings[job.annotator].kind).asks_server:
-            return Time(None, "waits for a server")
+            return Time(None, "waits for a server or a person")
         return Time(5 + QUESTION * questions_of(parts) / parts.pairs.shards, SMOKE)
     if stage == "distil" and on_card(study, one):
         return Time(None, UNKNOWN)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 
 import pytest
+from fakes.crashing import SOURCE, Crash
 from fakes.questions import ANSWER, NO_LIMITS, QUESTION, other
 from helpers import ROOT, environment
 from hypothesis import given
@@ -282,3 +284,49 @@ def test_replies_that_are_no_answers_can_be_forgotten_by_their_fault(ledger):
     assert ledger.spent("a model") == pytest.approx(4 * ANSWER.usd) and faults(ledger) == []
     with pytest.raises(SenseiError, match="no reply with the fault 'cut of': expected one of empty"):
         ledger.forget("cut of")
+
+
+FAULTS = """
+import ctypes, os, sys
+from pathlib import Path
+
+from sensei.annotators.ledger import Ledger
+from sensei.core.errors import SenseiError
+
+library, folder, fault = ctypes.CDLL(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+library.crash_arm.argtypes, library.crash_trace.restype = (ctypes.c_char_p, ctypes.c_long, ctypes.c_int), ctypes.c_char_p
+
+
+def attempt(at):
+    place = folder / str(at)
+    place.mkdir()
+    if (child := os.fork()) == 0:
+        library.crash_arm(str(place).encode(), at, fault)
+        try:
+            Ledger(place / "ledger.sqlite").close()
+        except SenseiError:
+            pass
+        (folder / "operations").write_bytes(library.crash_trace())
+        os._exit(0)
+    os.waitpid(child, 0)
+    return place / "ledger.sqlite"
+
+
+attempt(-1)
+operations = (folder / "operations").read_bytes()
+for at in range(len(operations)):
+    if (made := attempt(at)).exists():
+        Ledger(made).close()
+print(len(operations))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="the layer is preloaded by Linux, and compiled")
+def test_a_ledger_that_is_made_while_the_disk_fails_is_there_whole_or_not_at_all(tmp_path):
+    """Each operation on the disk fails once; whatever is there afterwards is a ledger."""
+    library = tmp_path / "crash.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
+    command = [sys.executable, "-c", FAULTS, library, tmp_path, str(int(Crash.FAULT))]
+    done = subprocess.run(command, env=environment() | {"LD_PRELOAD": str(library)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) > 20

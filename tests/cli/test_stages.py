@@ -20,7 +20,7 @@ from sensei.study.load import read_study
 from sensei.study.schema import json_schema
 from sensei.study.stages import STAGES
 
-COMMANDS = ["study", *STAGES, "run", "schema", "preflight", "plan", "export", "unpack"]
+COMMANDS = ["study", *STAGES, "run", "schema", "preflight", "plan", "export", "unpack", "label-page"]
 
 
 def test_help_lists_every_stage_and_imports_nothing_heavy(tmp_path):

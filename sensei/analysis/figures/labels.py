@@ -94,7 +94,7 @@ def _published_names() -> dict[str, dict[str, str]]:
 
 def _own(card: dict) -> list[tuple]:
     """(measure, other, value, low, high, count) of what a label card says."""
-    rows = [("share", code, card["shares"][code], None, None, card["pairs"]) for code in CODES]
+    rows = [("share", code, card["shares"][code], None, None, card["pairs"] - card["errors"]) for code in CODES]
     return rows + [(measure, "", *_interval(card[measure])) for measure in ("order_bias", "swap_consistency")]
 
 

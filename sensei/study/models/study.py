@@ -44,7 +44,7 @@ OPERATIONAL = {
     "max_unreadable",
     "pairs_at_once",
 }
-BESIDE_STUDIES = ("published", "ledger.sqlite", "README.md")  # what else is in the folder of results
+BESIDE_STUDIES = ("published", "people", "ledger.sqlite", "README.md")  # what else is in the folder of results
 
 
 def _not_taken(name: str) -> str:

@@ -1,0 +1,1 @@
+"""The page on which a person answers the questions of a study, served to this machine alone."""

@@ -104,7 +104,9 @@ def _agreement(axes: Axes, numbers: pd.DataFrame, names: Names) -> None:
         axes.text(*at, text, ha="center", va="center", fontsize="x-small", color=style.INK)
     widest = max((len(word) for name in others for word in name.split("_")), default=0)
     upright = len(others) <= MOST_UPRIGHT and widest * len(others) <= LETTERS
-    axes.set_xticks(np.arange(len(others)) + 0.5, [name.replace("_", "\n" if upright else " ") for name in others], rotation=0 if upright else 90)
+    axes.set_xticks(
+        np.arange(len(others)) + 0.5, [name.replace("_", "\n" if upright else " ") for name in others], rotation=0 if upright else 90
+    )
     axes.set_yticks([])
     axes.tick_params(axis="x", length=0)
     axes.set(title="agreement", xlabel=None, ylabel=None)

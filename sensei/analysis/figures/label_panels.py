@@ -18,7 +18,7 @@ FRAME = 0.55  # inches of titles and axes of a row of panels
 LOWEST = 0.8  # inches of learning curves
 MOST_UPRIGHT = 3  # columns whose names fit side by side
 LETTERS = 30  # of names side by side below the table
-LYING = 0.25  # inches that they take more if they do not
+LYING = 0.5  # inches that they take more if they do not
 HALF = {"xlim": (0, 1), "xticks": [0, 0.5, 1], "xticklabels": ["0", "0.5", "1"]}
 
 Names = dict[str, str]  # annotator -> what the figure calls it
@@ -104,7 +104,9 @@ def _agreement(axes: Axes, numbers: pd.DataFrame, names: Names) -> None:
         axes.text(*at, text, ha="center", va="center", fontsize="x-small", color=style.INK)
     widest = max((len(word) for name in others for word in name.split("_")), default=0)
     upright = len(others) <= MOST_UPRIGHT and widest * len(others) <= LETTERS
-    axes.set_xticks(np.arange(len(others)) + 0.5, [name.replace("_", "\n") for name in others], rotation=0 if upright else 90)
+    axes.set_xticks(
+        np.arange(len(others)) + 0.5, [name.replace("_", "\n" if upright else " ") for name in others], rotation=0 if upright else 90
+    )
     axes.set_yticks([])
     axes.tick_params(axis="x", length=0)
     axes.set(title="agreement", xlabel=None, ylabel=None)

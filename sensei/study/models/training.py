@@ -8,7 +8,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.plugins import stated
 from sensei.study.models.bounds import Count, Ratio, Rounds, RunsOnCard, Share, Steps, Workers
 from sensei.study.models.names import Name, Plugin
-from sensei.study.models.section import Section
+from sensei.study.models.section import MOST, Section
 
 LARGEST_BATCH = 2**20  # steps; pictures of 64 pixels fill 50 GB as numbers
 TRACKERS = "sensei.training.trackers", "Tracker", "tracker"
@@ -64,6 +64,7 @@ class TrainingConfig(Section):
     )
     trackers: list[TrackerName] = Field(
         [],
+        max_length=MOST,
         description="where else the lines of metrics.jsonl go while a run goes on: tensorboard, wandb, mlflow, or package.module:Class",
     )
 

@@ -18,6 +18,7 @@ from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
 
 EXPLORE_SHARE = "share of imagined states in explore"  # panel
+OF_MEANING = {"semantic head's loss", "semantic reward, imagined"}  # panels of those who follow a reward model; others have an idle head
 OURS = {  # panel -> what metrics.jsonl calls it
     "image loss": "loss/image",
     "KL of posterior and prior": "model/kl",
@@ -85,7 +86,7 @@ class Training(Figure):
             environment, method, seed = RunFiles(path.parent).explored
             logged = _read(path)
             for panel, metric in OURS.items():
-                if metric in logged:
+                if metric in logged and (panel not in OF_MEANING or study.methods[method].needs_reward_model):
                     table = pd.DataFrame({"step": logged["step"], "value": logged[metric]}).dropna()
                     tables.append(table.assign(environment=environment, name=method, run=seed, panel=panel))
         if not tables:

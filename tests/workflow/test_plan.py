@@ -78,7 +78,7 @@ def test_every_ablation_has_a_sibling_that_two_cores_carry():
         assert all(settings.world_model.size == "XS" for settings in sibling.settings.values())
 
 
-@pytest.mark.parametrize("name", ["smoke", "config", "paper", "robodesk_laptop", "evidence_minihack", *ABLATIONS])
+@pytest.mark.parametrize("name", ["smoke", "config", "paper", "robodesk_laptop", "evidence_minihack", "evidence_robodesk", *ABLATIONS])
 def test_the_jobs_of_a_study_follow_from_its_axes(name, tmp_path):
     result = snakemake("-n", "--configfile", CONFIG_FOLDER / f"{name}.yaml", cwd=tmp_path)
     assert planned(result) == expected_jobs(name)

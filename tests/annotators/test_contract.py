@@ -20,7 +20,13 @@ from sensei.study.models.annotators import AnnotatorOptions, PromptedConfig, ann
 from sensei.study.models.study import Study
 
 KINDS = names("sensei.annotators", "Annotator")
-NEEDED = {"clip": {"model": "m"}, "local_vlm": {"model": "m"}, "openai_api": {"model": "m"}, "replayed": {"file": "labels.csv"}}
+NEEDED = {
+    "function_oracle": {"function": "mine.py:rank"},
+    "clip": {"model": "m"},
+    "local_vlm": {"model": "m"},
+    "openai_api": {"model": "m"},
+    "replayed": {"file": "labels.csv"},
+}
 HEAVY = ("torch", "open_clip", "transformers", "openai", "tenacity", "matplotlib", "minihack", "nle", "mujoco")
 STRANGER = """
 from pydantic import Field
@@ -108,7 +114,14 @@ def test_a_resolved_study_is_read_back_typed(smoke, tmp_path, stranger):
     assert isinstance(again.annotator_settings["gpt-4o"], PromptedConfig) and again.prompt_of("gpt-4o", again.environments[0])
     assert again.prompt_of("mine", again.environments[0]) is None
     dumped = again.model_dump(mode="json")["annotator_settings"]
-    assert dumped["noisy_oracle"] == {"kind": "noisy_oracle", "nearer": True, "accuracy": 0.85, "first_bias": 0.1}
+    assert dumped["noisy_oracle"] == {
+        "kind": "noisy_oracle",
+        "nearer": True,
+        "episodes": None,
+        "views": None,
+        "accuracy": 0.85,
+        "first_bias": 0.1,
+    }
     assert dumped["gpt-4o"]["prices"]["tile_tokens"] == [85, 170]
     assert Study.model_validate(again.model_dump()) == study
 
@@ -134,7 +147,8 @@ def test_a_mistake_in_a_file_is_named_with_file_and_key(stranger, mistake):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"), [({"no_such": 1}, "unknown key `no_such`: expected one of kind, nearer"), ({"kind": "gpt9"}, "gpt9")]
+    ("change", "words"),
+    [({"no_such": 1}, "unknown key `no_such`: expected one of episodes, kind, nearer, views"), ({"kind": "gpt9"}, "gpt9")],
 )
 def test_a_mistake_in_a_resolved_study_is_named_likewise(smoke, tmp_path, change, words):
     content = yaml.safe_load(dump_study(load_study(smoke, "the test")))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+ASKED_FOR = {"mlflow", "wandb"}  # services that most do without, and forty packages: installed by those who want them, not by `make`
 
 
 def run_python(*arguments: str | Path, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import ROOT, environment
+from helpers import ASKED_FOR, ROOT, environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -42,7 +42,6 @@ USED = {
 }
 PEERS = ROOT / "sensei" / "bench" / "peers.py"  # runs in the interpreter of another implementation
 OURS = {"sensei", "fakes", "helpers"}
-ASKED_FOR = {"mlflow", "wandb"}  # installed by those who want them, not by `make`
 
 
 @cache

@@ -7,11 +7,10 @@ import tomllib
 
 import pytest
 import yaml
+from helpers import ASKED_FOR
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from setuptools import find_packages
-
-ASKED_FOR = {"mlflow", "wandb"}  # services that most do without, and forty packages: installed by those who want them
 
 
 @pytest.fixture(scope="module")

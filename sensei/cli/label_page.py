@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sensei.cli.stages import AXES, _generation
+from sensei.cli.stages import AXES, checked_generation
 from sensei.cli.study import recorded_of
 
 PORT = 8765
@@ -20,7 +20,7 @@ def label_page(
     study: Annotated[str, typer.Option(help="a study below results/ whose pairs are drawn, or its study.yaml")],
     environment: Annotated[str | None, typer.Option(help=f"{AXES['environment']}; needed where there are several")] = None,
     annotator: Annotated[str | None, typer.Option(help="annotator of kind person; needed where there are several")] = None,
-    generation: Annotated[str, typer.Option(help=AXES["generation"], callback=_generation)] = "1",
+    generation: Annotated[str, typer.Option(help=AXES["generation"], callback=checked_generation)] = "1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="of this machine; 0: any that is free")] = PORT,
     export: Annotated[
         Path | None, typer.Option(help="write the labels there are as CSV, as annotators of kind replayed read it, and end")

@@ -39,7 +39,7 @@ THREADS = inspect.Parameter(
 )
 
 
-def _generation(text: str) -> str:
+def checked_generation(text: str) -> str:
     """A generation as its files are called; the workflow gives none for the first."""
     if not re.fullmatch(r"([1-9]\d{0,3})?", text):
         raise typer.BadParameter(f"{quoted(text)} is none: give 1, 2, ...")
@@ -69,7 +69,7 @@ def annotate(
     environment: Annotated[str, typer.Option(help=AXES["environment"])],
     annotator: Annotated[str, typer.Option(help=AXES["annotator"])],
     shard: Annotated[int | None, typer.Option(min=0, help=AXES["shard"])] = None,
-    generation: Annotated[str, typer.Option(help=AXES["generation"], callback=_generation)] = "1",
+    generation: Annotated[str, typer.Option(help=AXES["generation"], callback=checked_generation)] = "1",
     estimate: Annotated[bool, typer.Option("--estimate", help="only say what all shards would take; send nothing")] = False,
 ) -> None:
     """The stage `annotate`, or what it would cost."""
@@ -97,7 +97,7 @@ def _parameters(stage: Stage) -> list[inspect.Parameter]:
 
     job = Job()
     defaults = {axis: value for axis in stage.axes if (value := getattr(job, axis)) != f"{{{axis}}}"}
-    limits = dict.fromkeys(WHOLE, {"min": 0}) | {"share": {"callback": _share}, "generation": {"callback": _generation}}
+    limits = dict.fromkeys(WHOLE, {"min": 0}) | {"share": {"callback": _share}, "generation": {"callback": checked_generation}}
     axes = [
         option(axis, int if axis in WHOLE else str, AXES[axis], defaults.get(axis, inspect.Parameter.empty), **limits.get(axis, {}))
         for axis in stage.axes

@@ -85,7 +85,7 @@ class Loop:
         self.scorer = RewardScorer.load(run.reward_model, run.device) if run.reward_model else None
         keep = run.files.episodes if run.keep_episodes else None
         self.episodes = Episodes(environments.workers, environments.event_names, environments.state_names, keep)
-        tracking = Tracking(training.trackers, run.files, run.study, run.title, run.description())
+        tracking = Tracking(training.trackers, run.files, run.study, run.title, run.description)
         self.logger = Logger(run.files, training.log_every, run.steps, run.title, tracking)
         self.evaluator = Evaluator(run) if run.phase == "learn" else None
         self.step = self.updates = self.saved_step = 0

@@ -26,10 +26,11 @@ class Tracking:
     Args:
         names: of trackers (`training.trackers`).
         files: of the run.
-        study, title, settings: as in `Record`; others than before begin a new record.
+        study, title: as in `Record`.
+        settings: gives those of `Record`; others than before begin a new record. It reads files, and is asked only if there are trackers.
     """
 
-    def __init__(self, names: list[str], files: RunFiles, study: str, title: str, settings: dict[str, Any]):
+    def __init__(self, names: list[str], files: RunFiles, study: str, title: str, settings: Callable[[], dict[str, Any]]):
         self.names, self.files, self.about = names, files, (study, title, settings)
         self.trackers: dict[str, Tracker] | None = None
 
@@ -61,7 +62,8 @@ class Tracking:
             self._tried(name, lambda tracker: tracker.close())
 
     def _open(self) -> None:
-        study, title, settings = self.about
+        study, title, described = self.about
+        settings = described()
         self.settings = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
         known = self._known()
         self.identity, self.sent = known.get("identity", uuid.uuid4().hex), known.get("sent", {})

@@ -11,7 +11,7 @@ from sensei.training.tracking import Tracking
 
 
 def untracked(folder: Path) -> Tracking:
-    return Tracking([], RunFiles(folder), "s", "t", {})
+    return Tracking([], RunFiles(folder), "s", "t", dict)
 
 
 def so_far(folder: Path) -> list[dict[str, float]]:

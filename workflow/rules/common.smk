@@ -42,7 +42,8 @@ let_jobs_end_with_me()
 # their own, or on a cluster, may have what this machine lacks.
 ASIDE = {"published", "--unlock", "--cleanup-metadata", "--list-rules", "--touch", "--report", "--lint"}
 DRY = any(re.fullmatch("--dry-?run|-[a-zA-Z]*n[a-zA-Z]*", word) for word in sys.argv)
-if workflow.is_main_process and not ASIDE & set(sys.argv):
+ASKED = workflow.is_main_process and not ASIDE & set(sys.argv)
+if ASKED:
     from sensei.study.preflight import lacking
 
     for line in STUDY.told_left_out():
@@ -155,7 +156,7 @@ def begin():
         sys.exit(f"Error: {TOLD}")
 
 
-if not MAIN and workflow.is_main_process and not DRY and not ASIDE & set(sys.argv):
+if not MAIN and ASKED and not DRY:
     begin()  # the beginning of a module is nobody's: `onstart` is the other workflow's
 
 

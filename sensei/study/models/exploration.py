@@ -2,27 +2,16 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from sensei.core.errors import SenseiError
 from sensei.core.plugins import stated
 from sensei.study.models.bounds import Count, Epsilon, Limit, Percent, Rate, Weight
-from sensei.study.models.names import Name, Plugin, Text
+from sensei.study.models.names import Name, Plugin, Text, known
 from sensei.study.models.section import Section, distinct
 
 AGENTS = "sensei.agents", "Agent", "algorithm"
 SOURCES = "sensei.exploration", "Source", "reward source"
-
-
-def _known(source: str) -> str:
-    try:
-        stated(source, *SOURCES)
-    except SenseiError as error:
-        raise ValueError(str(error)) from error
-    return source
-
-
-Source = Annotated[Plugin, AfterValidator(_known)]
+Source = Annotated[Plugin, known(*SOURCES)]
 Weights = dict[Source, Weight]
 
 

@@ -2,27 +2,15 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from sensei.core.errors import SenseiError
-from sensei.core.plugins import stated
 from sensei.study.models.bounds import Count, Ratio, Rounds, RunsOnCard, Share, Steps, Workers
-from sensei.study.models.names import Name, Plugin
+from sensei.study.models.names import Name, Plugin, known
 from sensei.study.models.section import MOST, Section
 
 LARGEST_BATCH = 2**20  # steps; pictures of 64 pixels fill 50 GB as numbers
 TRACKERS = "sensei.training.trackers", "Tracker", "tracker"
-
-
-def _known(tracker: str) -> str:
-    try:
-        stated(tracker, *TRACKERS)
-    except SenseiError as error:
-        raise ValueError(str(error)) from error
-    return tracker
-
-
-TrackerName = Annotated[Plugin, AfterValidator(_known)]
+TrackerName = Annotated[Plugin, known(*TRACKERS)]
 
 
 class TrainingConfig(Section):

@@ -134,6 +134,6 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> RewardMo
         raise SenseiError(f"there is no reward model {path}", hint="distil it first") from error
     except (SafetensorError, OSError, TypeError, KeyError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise SenseiError(f"the reward model {path} is damaged", found=reason, hint=f"delete {path} and distil again") from error
+        raise SenseiError(f"{path} is no reward model, or damaged", found=reason, hint="get it again, or distil it again") from error
     model.convolutions.to(memory_format=torch.channels_last)
     return model.to(device).eval().requires_grad_(False)

@@ -6,6 +6,7 @@ what they were is no state.
 
 import io
 import pickle
+import re
 import struct
 import sys
 import zipfile
@@ -62,8 +63,14 @@ def load(source: Path | IO[bytes], device: str = "cpu", arrays: bool = False, na
     except FileNotFoundError as error:
         raise SenseiError(f"there is no checkpoint {path}") from error
     except DAMAGE as error:
-        found = " ".join(str(error).split())[:200] or type(error).__name__
+        found = " ".join(_of_pickle(str(error)).split())[:200] or type(error).__name__
         raise SenseiError(f"checkpoint {path} is damaged", found=found, hint=f"delete {path} and run again") from error
+
+
+def _of_pickle(said: str) -> str:
+    """What is wrong with a file, without torch's advice to read it in spite of that."""
+    named = re.search(r"GLOBAL (\S+) ", said)
+    return f"it would carry out {named[1]}" if named else said.partition("In PyTorch 2.6")[0]
 
 
 def check_run(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

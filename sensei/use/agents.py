@@ -5,10 +5,11 @@ import importlib
 import io
 import random
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -108,14 +109,13 @@ def load_agent(source: str | Path, run: str | None = None, device: str = "cpu") 
             and what to do.
     """
     name, content = _read(Path(source), run, device)
-    settings = _as(Settings, content.run["settings"], name)
-    method, weights = _as(Method, content.run["method"], name), _as(ExplorationConfig, content.run["weights"], name)
-    spaces = Spaces(*content.spaces)
     with _global_streams_kept(), _of_this_version(name):
+        about, spaces = content.run, Spaces(*content.spaces)
+        settings, method = _as(Settings, about["settings"], name), _as(Method, about["method"], name)
         kind = find(method.algorithm, *AGENTS)
-        agent = kind(spaces, settings, method, weights, content.run["phase"], content.run["seed"], device)
+        agent = kind(spaces, settings, method, _as(ExplorationConfig, about["weights"], name), about["phase"], about["seed"], device)
         agent.restore(content.agent)
-    return LoadedAgent(name, agent, spaces, settings, content.run["task"], content.step)
+        return LoadedAgent(name, agent, spaces, settings, str(about["task"]), int(content.step))
 
 
 def _read(source: Path, run: str | None, device: str) -> tuple[str, _Content]:
@@ -126,36 +126,38 @@ def _read(source: Path, run: str | None, device: str) -> tuple[str, _Content]:
         if path is None:
             hint = f"name the folder of one run, which has a file {NAME} or checkpoint/{files.state.name}"
             raise SenseiError(f"there is no agent in {source}", hint=hint)
-        name, opened = str(path), path
-    elif tarfile.is_tarfile(source) if source.is_file() else False:
-        name, opened = _of_archive(source, run)
+    elif source.exists():
+        path = source
     else:
-        name, opened = str(source), source
-        if not source.exists():
-            raise SenseiError(
-                f"there is no {source}", hint="name the folder of a run, its agent.pt, or an archive of `export --checkpoints`"
-            )
-    with serialization.safe_globals([*ARRAYS, *_policy_states(opened)]):
-        try:
-            content = checkpoint.load(opened, device, name=name)
-        except SenseiError as error:
-            raise SenseiError(f"{name} is no agent, or damaged", found=error.found, hint="get it again, or train it again") from error
+        raise SenseiError(f"there is no {source}", hint="name the folder of a run, its agent.pt, or an archive of `export --checkpoints`")
+    with open(path, "rb") as file:  # once: the checkpoint of a run under way may be another at the next look
+        name, opened = _of_archive(path, run) if tarfile.is_tarfile(file) else (str(path), file)
+        content = _content(name, opened, device)
     with _of_this_version(name):
         return name, _Content(*(content[field] for field in _Content._fields))
 
 
-def _policy_states(opened: Path | io.BytesIO) -> list[type]:
+def _content(name: str, opened: IO[bytes], device: str) -> dict[str, Any]:
+    """What stands in a file."""
+    with serialization.safe_globals([*ARRAYS, *_policy_states(opened)]):
+        try:
+            return checkpoint.load(opened, device, name=name)
+        except SenseiError as error:
+            raise SenseiError(f"{name} is no agent, or damaged", found=error.found, hint="get it again, or train it again") from error
+
+
+def _policy_states(opened: IO[bytes]) -> list[type]:
     """The classes of policies' states that a file needs, of those we know; imported only then."""
-    with contextlib.suppress(Exception):  # what is wrong with the file is said by whoever reads it
-        needed = serialization.get_unsafe_globals_in_checkpoint(opened)
-        places = [name.rpartition(".") for name in sorted(POLICY_STATES & set(needed))]
-        return [getattr(importlib.import_module(module), name) for module, _, name in places]
-    return []
+    needed: set[str] = set()
+    with contextlib.suppress(*checkpoint.DAMAGE):  # what is wrong with the file is said by whoever reads it
+        needed = POLICY_STATES.intersection(serialization.get_unsafe_globals_in_checkpoint(opened))
+    places = [name.rpartition(".") for name in sorted(needed)]
+    return [getattr(importlib.import_module(module), name) for module, _, name in places]
 
 
 def _of_archive(archive: Path, run: str | None) -> tuple[str, io.BytesIO]:
     """The file of an agent in an archive, and its name."""
-    with tarfile.open(archive) as tar:
+    with _whole(archive), tarfile.open(archive) as tar:
         found = {_run(entry.name): entry for entry in tar if entry.isreg() and entry.name.endswith(f"/{NAME}")}
         if not found:
             raise SenseiError(f"{archive} holds no agent", hint="pack it with `python -m sensei export --checkpoints`")
@@ -171,8 +173,20 @@ def _run(place: str) -> str:
     return place.partition("/")[2].removesuffix(f"/{NAME}")
 
 
+@contextlib.contextmanager
+def _whole(archive: Path) -> Iterator[None]:
+    """Let what is torn be said of the archive."""
+    try:
+        yield
+    except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
+        raise SenseiError(f"the archive {archive} is damaged", found=error, hint="get it again") from error
+
+
 def _as(model: type, content: dict[str, Any], name: str) -> Any:
-    return validate(model, content, f"the settings in {name}")
+    try:
+        return validate(model, content, "settings")
+    except SenseiError as error:
+        raise _of_another_version(name, error.what) from error
 
 
 @contextlib.contextmanager
@@ -181,9 +195,12 @@ def _of_this_version(name: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        found = " ".join(str(error).split())[:200]
-        hint = "load it with the version that made it, or train it again"
-        raise SenseiError(f"{name} is no agent of this version of the package", found=found, hint=hint) from error
+        raise _of_another_version(name, " ".join(str(error).split())[:200]) from error
+
+
+def _of_another_version(name: str, found: str) -> SenseiError:
+    hint = "load it with the version that made it and the files of its own that it names, or train it again"
+    return SenseiError(f"{name} is no agent of this version of the package", found=found, hint=hint)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sensei.core.errors import SenseiError
+from sensei.core.verification import verified
 from sensei.reward.scorer import RewardScorer
 from sensei.study.layout import RewardFiles
 
@@ -24,4 +25,6 @@ def load_reward(source: str | Path, device: str = "cpu") -> RewardScorer:
         path = RewardFiles(path).model
         if not path.exists():
             raise SenseiError(f"there is no reward model in {source}", hint="name the file reward.safetensors, or the folder that holds it")
+    if path.is_file():
+        verified(path, recorded=False)  # the weights have no checksum of their own
     return RewardScorer.load(path, device)

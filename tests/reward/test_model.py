@@ -122,7 +122,7 @@ def test_a_damaged_model_is_named(tmp_path):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", whole.replace(b"flags_size", b"plags_size"), whole.replace(b"clip", b"klip")):
         path.write_bytes(content)
-        with pytest.raises(SenseiError, match="reward.safetensors is damaged"):
+        with pytest.raises(SenseiError, match="reward.safetensors is no reward model, or damaged"):
             load_model(path)
 
 

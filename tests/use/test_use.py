@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import shutil
 import sys
 import tarfile
 import zipfile
@@ -14,11 +15,13 @@ import torch
 import yaml
 from fakes.small_study import finish
 from helpers import ROOT, run_python
+from torch import serialization
 
 import sensei
 from sensei.core.errors import SenseiError
+from sensei.core.files import atomic
 from sensei.study.export import export, unpack
-from sensei.study.layout import Layout, RunFiles
+from sensei.study.layout import Layout, RewardFiles, RunFiles, manifest_of
 from sensei.training.loop import Loop
 from sensei.training.runs import explore, learn
 from sensei.use.dream import dream, errors, frames
@@ -121,6 +124,18 @@ def test_a_run_under_way_is_watched_from_its_last_checkpoint(made, monkeypatch, 
         explore(made[2], "toy_keydoor", "plan2explore", 5, tmp_path)
     agent = sensei.load_agent(tmp_path)
     assert 60 <= agent.step < 240 and [step for step in sensei.play(agent) if step.last]
+    state, look = RunFiles(tmp_path).state, serialization.get_unsafe_globals_in_checkpoint
+    later, earlier = state.read_bytes(), torch.load(state, weights_only=False) | {"policy_state": None}
+    torch.save(earlier, state)
+
+    def replaced_after(opened):
+        found = look(opened)
+        with atomic(state) as temporary:
+            temporary.write_bytes(later)
+        return found
+
+    monkeypatch.setattr(serialization, "get_unsafe_globals_in_checkpoint", replaced_after)
+    assert sensei.load_agent(tmp_path).step == agent.step and state.read_bytes() == later
 
 
 class Harmful:
@@ -154,6 +169,12 @@ def broken(path, tmp_path, what):
         case "other settings":
             run = content["run"]
             torch.save(content | {"run": run | {"settings": run["settings"] | {"colour": "red"}}}, target)
+        case "other run":
+            torch.save(content | {"run": {}}, target)
+        case "torn archive":
+            with tarfile.open(target, "w:gz") as tar:
+                tar.add(path, f"small/{RUN}/agent.pt")
+            target.write_bytes(target.read_bytes()[:-5000])
         case "other archive":
             with tarfile.open(target, "w:gz") as tar:
                 tar.add(__file__, "test.py")
@@ -170,10 +191,12 @@ def broken(path, tmp_path, what):
         ("text", "is no agent, or damaged: found File is not a zip file\n-> get it again"),
         ("torn", "is no agent, or damaged"),
         ("flipped", "is no agent, or damaged: found .*wrong checksum"),
-        ("harmful", "is no agent, or damaged: found Weights only load failed"),
+        ("harmful", "is no agent, or damaged: found it would carry out exec\n-> get it again"),
         ("earlier", "is no agent of this version of the package: found 'run'\n-> load it with the version"),
         ("other weights", "is no agent of this version of the package: found .*Missing key"),
-        ("other settings", "the settings in .*agent.pt: unknown key `colour`"),
+        ("other settings", "is no agent of this version of the package: found settings: unknown key `colour`\n-> load it with the version"),
+        ("other run", "is no agent of this version of the package: found 'settings'\n-> load it with the version"),
+        ("torn archive", "the archive .*agent.pt is damaged: found Compressed file ended .*\n-> get it again"),
         ("other archive", "holds no agent\n-> pack it with `python -m sensei export --checkpoints`"),
         ("zip", "is no agent, or damaged"),
     ],
@@ -224,6 +247,21 @@ def test_a_reward_model_scores_pictures_of_ones_own(made):
         scorer(images[:, :8], np.zeros((5, scorer.flags_size), np.float32))
     with pytest.raises(SenseiError, match="there is no reward model in"):
         sensei.load_reward(made[0])
+    with pytest.raises(SenseiError, match="is no reward model, or damaged: .*\n-> get it again, or distil it again$"):
+        sensei.load_reward(made[1])
+
+
+def test_weights_of_a_reward_model_that_are_not_what_was_distilled_are_refused(made, tmp_path):
+    whole = RewardFiles(made[0] / "toy_keydoor" / "reward" / "oracle").model
+    copy = tmp_path / whole.name
+    shutil.copy(whole, copy)
+    shutil.copy(manifest_of(whole), manifest_of(copy))
+    assert sensei.load_reward(tmp_path).flags_size == 1
+    weights = bytearray(whole.read_bytes())
+    weights[-100] ^= 1
+    copy.write_bytes(weights)
+    with pytest.raises(SenseiError, match="reward.safetensors is damaged, or not what stage distil wrote"):
+        sensei.load_reward(tmp_path)
 
 
 def test_the_guide_works_as_it_stands(made, tmp_path):

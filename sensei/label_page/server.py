@@ -1,7 +1,9 @@
-"""The page over HTTP, for this machine alone: it listens on the loopback address and talks only to pages that it served itself."""
+"""The page over HTTP, for who started it: it listens on the loopback address of this machine, every path begins with a secret, and it
+talks only to pages that it served itself."""
 
 import json
 import re
+import secrets
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -16,6 +18,7 @@ ADDRESS = "127.0.0.1"
 HOSTS = (ADDRESS, "localhost")  # by which this machine calls itself; any port, since a tunnel may have another
 PAGE = Path(__file__).with_name("page.html")
 LONGEST = 10_000  # bytes of a request
+KEY_BYTES = 16
 QUESTION = re.compile(r"/question/(\d{1,9})")
 PICTURE = re.compile(r"/picture/(\d{1,9})/(first|second)\.png")
 HEADERS = {
@@ -29,7 +32,7 @@ HEADERS = {
 
 
 class Elsewhere(SenseiError):
-    """A request that no page of ours sent."""
+    """A request that no page of ours sent, or of somebody who was not told the address."""
 
 
 class Absent(SenseiError):
@@ -43,7 +46,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, session: Session, port: int):
         """Raises SenseiError if the port cannot be had."""
-        self.session = session
+        self.session, self.key = session, kept_key(session.questions.key_path)
         try:
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
@@ -59,7 +62,7 @@ class Server(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         """What to open in a browser."""
-        return f"http://{ADDRESS}:{self.server_port}/"
+        return f"http://{ADDRESS}:{self.server_port}/{self.key}/"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -80,8 +83,8 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
         """Nothing: the page shows what there is to know."""
 
-    def _get(self) -> tuple[str, bytes]:
-        session, path = self.server.session, self.path.partition("?")[0]
+    def _get(self, path: str) -> tuple[str, bytes]:
+        session = self.server.session
         if path == "/":
             return "text/html; charset=utf-8", PAGE.read_bytes()
         if path == "/state":
@@ -94,9 +97,9 @@ class Handler(BaseHTTPRequestHandler):
             return "image/png", session.picture(int(found[1]), found[2])
         raise Absent(f"there is nothing at {path}")
 
-    def _post(self) -> tuple[str, bytes]:
-        if self.path != "/answer":
-            raise Absent(f"{self.path} takes no answers")
+    def _post(self, path: str) -> tuple[str, bytes]:
+        if path != "/answer":
+            raise Absent(f"{path} takes no answers")
         length = self.headers.get("Content-Length", "")
         if self.headers.get("Content-Type") != "application/json" or not length.isdigit() or int(length) > LONGEST:
             self.close_connection = True
@@ -109,10 +112,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.session.answer(*parts)
         return _json(self.server.session.state())
 
-    def _respond(self, handle: Callable[[], tuple[str, bytes]]) -> None:
+    def _respond(self, handle: Callable[[str], tuple[str, bytes]]) -> None:
         try:
             self._check_origin()
-            status, (kind, body) = HTTPStatus.OK, handle()
+            status, (kind, body) = HTTPStatus.OK, handle(self._path())
         except SenseiError as error:
             self.close_connection = True  # what it sent besides was perhaps not read
             status = next((status for fault, status in STATUS.items() if isinstance(error, fault)), HTTPStatus.BAD_REQUEST)
@@ -125,6 +128,17 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def _path(self) -> str:
+        """What is asked for, below the secret.
+
+        Raises:
+            Elsewhere: it is not the secret, so others who are logged in here see and answer nothing.
+        """
+        _, key, *path = self.path.partition("?")[0].split("/", 2)
+        if not (path and secrets.compare_digest(key.encode(), self.server.key.encode())):
+            raise Elsewhere("this page is for who started it: open the whole address that label-page printed, with its last /")
+        return f"/{path[0]}"
+
     def _check_origin(self) -> None:
         """Refuse what a page from elsewhere sends: by a name that was made to lead here (DNS rebinding), or across sites.
 
@@ -133,11 +147,21 @@ class Handler(BaseHTTPRequestHandler):
         """
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
         if host.partition(":")[0] not in HOSTS:
-            raise Elsewhere(f"this page is for this machine only: open {self.server.address}")
+            raise Elsewhere("this page is for this machine only: open the address that label-page printed")
         followed = self.command == "GET" and self.headers.get("Sec-Fetch-Mode") == "navigate"  # a link, wherever it stood
         strange = self.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
         if (origin is not None and origin != f"http://{host}") or (strange and not followed):
             raise Elsewhere("a page from elsewhere may not use this one")
+
+
+def kept_key(path: Path) -> str:
+    """The secret of a person's page, which nobody else can read; the same after a crash, so that a page that is open goes on."""
+    path.touch(0o600)
+    path.chmod(0o600)  # it may be a copy
+    key = path.read_text(encoding="ascii", errors="replace")
+    if not re.fullmatch(r"[\w-]{22}", key):
+        path.write_text(key := secrets.token_urlsafe(KEY_BYTES), encoding="ascii")
+    return key
 
 
 STATUS = {Elsewhere: HTTPStatus.FORBIDDEN, Absent: HTTPStatus.NOT_FOUND, Refused: HTTPStatus.CONFLICT}

@@ -50,7 +50,8 @@ class Questions:
             raise SenseiError(f"there are no pairs of {environment} yet", hint=f"`snakemake {made.pairs}` draws them, after its collection")
         for path in (made.pairs, made.frames):
             verified(path)
-        self.journal_path = files.labels(environment, annotator, generation).journal
+        labels = files.labels(environment, annotator, generation)
+        self.journal_path, self.key_path = labels.journal, labels.page_key
         self.prompt: Prompt = load_prompt(study.prompt_of(annotator, environment))
         self._order = parts.labels.order
         pairs = [pair for pair in drawn(parts, made.pairs, made.frames) if is_asked(options, pair)]

@@ -184,6 +184,11 @@ class LabelFiles:
         return place.with_name(f"{place.name}.jsonl")
 
     @property
+    def page_key(self) -> Path:
+        """The secret part of the address of the page on which a person answers."""
+        return self.journal.with_suffix(".key")
+
+    @property
     def first_turn(self) -> Path:
         """What was asked once, with its reply, by prompts of two turns."""
         return self.folder / "first_turn.json"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from sensei.annotators.replayed import read_label_file
 from sensei.core import locks
 from sensei.core.errors import SenseiError
 from sensei.core.files import read_json
-from sensei.label_page.server import Server
+from sensei.label_page.server import Server, kept_key
 from sensei.label_page.session import Questions, find, opened
 from sensei.preferences.labels import oracle_labels
 from sensei.preferences.pair import Label
@@ -251,6 +252,25 @@ def test_what_comes_from_elsewhere_is_refused(served):
             probe.connect((address, server.server_port))
 
 
+def test_who_is_logged_in_to_the_same_machine_but_was_not_told_the_address_sees_and_answers_nothing(served, study):
+    server, journal = served
+    files = study[1].labels(ENVIRONMENT, PERSON)
+    key = files.page_key
+    assert key.stat().st_mode & 0o777 == 0o600 and server.address.endswith(f"/{key.read_text()}/")
+    whole = server.address.removesuffix(f"/{server.key}/")
+    for wrong in ("", "/", "/no", f"/{server.key[:-1]}", f"/{server.key}x", "/%C3%A9"):
+        for path in ("/", "/state", "/labels.csv", "/question/0", "/picture/0/first.png", "/answer"):
+            body = json.dumps(answered()).encode() if path == "/answer" else None
+            asked = urllib.request.Request(f"{whole}{wrong}{path}", body, {"Content-Type": "application/json"})
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(asked, timeout=20)
+    assert journal.read_bytes() == b"" and status(server, "state")[0] == 200
+    assert kept_key(key) == server.key
+    key.chmod(0o644)
+    key.write_text("torn")
+    assert kept_key(key) not in (server.key, "torn") and key.stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize(
     "body, headers",
     [
@@ -292,7 +312,7 @@ def serve(files: Layout, port: int = 0) -> tuple[subprocess.Popen, str]:
     command = [sys.executable, "-m", "sensei", "label-page", "--study", str(files.study), "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(), cwd=files.root.parent.parent)
     said = server.stdout.readline() + server.stdout.readline()
-    return server, re.search(r"http://127\.0\.0\.1:\d+/", said)[0]
+    return server, re.search(r"http://127\.0\.0\.1:\d+/[\w-]{22}/", said)[0]
 
 
 def press(browser: Browser, key: str) -> None:
@@ -320,13 +340,13 @@ def test_a_person_labels_with_keys_through_a_crash_and_up_to_the_audit(study, tm
             assert len(read_journal(journal)) == 4
             browser.press(KEYS[given[4]])
             browser.wait("document.getElementById('note').textContent.startsWith('Not kept')")
-            server, _ = serve(files, int(address.rstrip("/").rpartition(":")[2]))
+            server, _ = serve(files, urllib.parse.urlsplit(address).port)
             press(browser, KEYS[given[4]])
             assert len(read_journal(journal)) == 5 and browser.run(SHOWN) == "5"
             assert browser.run("document.getElementById('count').textContent").startswith(f"5 of {len(given)} ")
             again = json.dumps(answered(2))
             sent = f"{{method: 'POST', headers: {{'Content-Type': 'application/json'}}, body: '{again}'}}"
-            assert browser.run(f"fetch('/answer', {sent}).then(reply => reply.status)") == 409
+            assert browser.run(f"fetch('answer', {sent}).then(reply => reply.status)") == 409
             press(browser, "Backspace")
             assert browser.run("document.querySelector('.given').dataset.answer") == given[4].name
             other = Label.TIE if given[4] != Label.TIE else Label.FIRST

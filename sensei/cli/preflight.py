@@ -10,7 +10,7 @@ import typer
 from sensei.study.layout import CONFIG_FOLDER, RESULTS, Layout
 from sensei.study.models.study import Study
 
-STUDY = Annotated[str, typer.Option(help="study file, or the name of one in config/")]
+STUDY = Annotated[str, typer.Option(help="study file, or the name of one in config/ or results/")]
 WIDTH = 160  # letters of a table where there is no terminal
 
 
@@ -59,8 +59,8 @@ def named(study: str, told: bool = True) -> tuple[Path, Study, Layout]:
     from sensei.study.folder import check_folder
     from sensei.study.load import load_study
 
-    named = CONFIG_FOLDER / f"{study}.yaml"
-    source = named if named.is_file() and not Path(study).is_file() else Path(study)
+    places = Path(study), CONFIG_FOLDER / f"{study}.yaml", Layout(RESULTS / study).study  # the last: unpacked, or copied from elsewhere
+    source = next((place for place in places if place.is_file()), Path(study))
     resolved = load_study(source)
     for line in resolved.told_left_out() if told else ():
         print(f"{source}: {line}")

@@ -8,6 +8,7 @@ from helpers import run_python
 from sensei.core.locks import held
 from sensei.core.provenance import write_manifests
 from sensei.core.yaml import read_yaml
+from sensei.study.folder import record_study
 from sensei.study.graph import work
 from sensei.study.layout import CONFIG_FOLDER, Layout
 from sensei.study.load import load_study
@@ -75,6 +76,11 @@ def test_the_command_says_the_same_in_words_and_as_json(study, files, tmp_path):
     assert said.returncode == 0 and "explore minihack_keyroom_s5 plan2explore 0: stopped, 200 of 600 steps" in said.stdout, said.stderr
     found = json.loads(run_python("-m", "sensei", "status", "smoke", "--json", cwd=tmp_path).stdout)
     assert found["stages"]["explore"] == {"done": 0, "of": 4} and found["jobs"][0]["step"] == 200 and not found["done"]
+    elsewhere = study.model_copy(update={"study": "elsewhere"})  # unpacked, or copied from a cluster: no file of config/ names it
+    record_study(elsewhere, Layout(tmp_path / "results" / "elsewhere").study)
+    (tmp_path / "elsewhere").mkdir()
+    said = run_python("-m", "sensei", "status", "elsewhere", cwd=tmp_path)
+    assert said.returncode == 0 and said.stdout.startswith("study elsewhere: 0 of 46 jobs done"), said.stderr
 
 
 def test_a_seed_more_is_left_although_tables_and_figures_of_the_others_are_there(study, files):

@@ -42,6 +42,14 @@ def choose_backend() -> None:
     os.environ["MUJOCO_GL"] = working
 
 
+def without_display() -> None:
+    """Let SDL, with which Gymnasium's classic games draw, look for neither a screen nor a sound card where there is no screen: it complains
+    of each that it does not find."""
+    if not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
+            os.environ.setdefault(driver, "dummy")
+
+
 def no_opengl(found: object) -> MachineError:
     """The error of a machine that cannot draw."""
     install = "OpenGL, for example Debian's libegl1 libgl1-mesa-dri (egl) or libosmesa6 (osmesa)"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sensei.core.errors import SenseiError
 from sensei.envs.contract import Environment, Outcome
-from sensei.envs.opengl import choose_backend
+from sensei.envs.opengl import choose_backend, without_display
 from sensei.study.models.environment import EnvironmentConfig
 
 
@@ -107,6 +107,7 @@ def _make(config: EnvironmentConfig) -> gymnasium.Env:
             found = f"observations {env.observation_space} and render modes {env.metadata.get('render_modes', [])}"
             raise SenseiError(f"environment {config.level} has no pixels", found=found, expected="uint8 [h, w, 3] or render mode rgb_array")
         env.close()
+        without_display()
         if "mujoco" in sys.modules:  # Gymnasium asks for the library when it first draws
             choose_backend()
         env = _gymnasium_make(config, render_mode="rgb_array")

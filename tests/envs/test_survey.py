@@ -82,3 +82,11 @@ def test_mujoco_draws_without_a_display(check_env, monkeypatch):
         pytest.skip("no OpenGL here")
     assert code == 0, said
     assert "480 x 480" in found["picture"] and "(3,)" in found["actions"]
+
+
+def test_a_game_drawn_by_sdl_complains_of_no_screen_and_no_sound_card(tmp_path, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    result = run_python("-m", "sensei", "check-env", "CartPole-v1", cwd=tmp_path)
+    assert result.returncode == 0 and "ok    picture   annotators see 400 x 600 pixels" in result.stdout
+    assert result.stderr == ""

@@ -34,10 +34,10 @@ def test_every_recipe_is_run_with_every_seed_once_and_compared(tmp_path):
     assert all(len(values) == 2 for values in totals["whole"].values())
     for metric, values in totals["whole"].items():
         without, found = totals["without_training.workers"][metric], differences["without_training.workers"][metric]
-        assert found["mean"] == pytest.approx(np.mean(without) - np.mean(values), abs=1e-3)  # three places are printed
+        assert found["mean"] == pytest.approx(np.mean(without) - np.mean(values), rel=1e-3)  # four digits are printed
         assert differences["alone_training.workers"][metric]["mean"] == pytest.approx(-found["mean"])
         if "low" in found:
-            assert (found["low"], found["high"]) == pytest.approx(difference_interval(np.array([without]), np.array([values])), abs=1e-3)
+            assert (found["low"], found["high"]) == pytest.approx(difference_interval(np.array([without]), np.array([values])), rel=1e-3)
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("agent.pt")}
     assert len(made) == 8
     assert run_python(*words, cwd=tmp_path).returncode == 0

@@ -113,8 +113,6 @@ def test_the_share_of_going_is_what_is_not_exploring(settings_study, logged, leg
     legible(drawing.figure)
 
 
-def test_a_study_without_a_gate_has_no_share_of_going(tmp_path):
-    study = make_study(explore=["plan2explore", "random"], learn=[])
-    one = figure("go_share")
+def test_a_study_without_a_gate_has_no_share_of_going():
     with pytest.raises(SenseiError, match="draws methods with a gate"):
-        one.load(study, one.inputs(study, Layout(tmp_path)))
+        figure("go_share").check(make_study(explore=["plan2explore", "random"], learn=[]))

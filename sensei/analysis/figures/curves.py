@@ -12,11 +12,10 @@ from matplotlib.patches import Patch
 from scipy.stats import binomtest
 
 from sensei.analysis import published, statistics, style
-from sensei.analysis.figures import captions
+from sensei.analysis.figures import captions, fitting
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.scores import evaluations
 from sensei.analysis.style import Drawing
-from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
 from sensei.envs.registry import family
 from sensei.study.models.study import Study
@@ -179,18 +178,10 @@ def published_columns(number: int) -> list[Column]:
 
 
 def draw_longer(study: Study, scores: pd.DataFrame, figure: Figure) -> Drawing:
-    """The scores of methods that learn for steps of their own, alone, to their last step, where they do.
-
-    Raises:
-        SenseiError: there are none.
-    """
-    own = {name: study.settings[name].training.own_steps for name in study.environments}
-    methods = [method for method in study.learn if any(method in steps for steps in own.values())]
-    if not methods:
-        raise SenseiError(
-            f"figure {figure.name} draws methods that learn for steps of their own", found="none", expected="`training.own_steps` of one"
-        )
-    study = study.model_copy(update={"environments": [name for name, steps in own.items() if steps]})
+    """The scores of methods that learn for steps of their own, alone, to their last step, where they do."""
+    methods = fitting.longer(figure, study)
+    where = [name for name in study.environments if study.settings[name].training.own_steps]
+    study = study.model_copy(update={"environments": where})
     found = columns(study, scores, methods, figure.published)
     return draw(found, caption(study, found, methods, figure.published), x_label(figure.published))
 

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from scipy.stats import binomtest
 
 from sensei.analysis import published, statistics, style
 from sensei.analysis.figures import captions, fitting
@@ -18,6 +17,7 @@ from sensei.analysis.scores import evaluations
 from sensei.analysis.style import Drawing
 from sensei.core.rng import generator
 from sensei.envs.registry import family
+from sensei.preferences.agreement import wilson
 from sensei.study.models.study import Study
 
 COLUMNS = [
@@ -104,8 +104,7 @@ def widened(band: np.ndarray, kind: str, values: np.ndarray, scores: np.ndarray,
     kinds, band = [kind] * values.shape[1], band.copy()
     for step in np.flatnonzero(np.ptp(values, axis=0) == 0) if shares else ():
         count = episodes * len(values)
-        interval = binomtest(round(values[0, step] * count), count).proportion_ci(0.95, method="wilson")
-        band[:, step], kinds[step] = (interval.low, interval.high), WILSON
+        band[:, step], kinds[step] = wilson(round(values[0, step] * count), count), WILSON
     return band, kinds
 
 

@@ -130,7 +130,8 @@ def _learning(axes: Axes, numbers: pd.DataFrame, colours: dict[str, str]) -> Non
     for line in axes.lines[before:]:
         line.set_markeredgecolor(line.get_color())
     bars = {"err_style": "bars", "err_kws": {"elinewidth": 0.8}, **LEARNED["held_out_oracle"][1]}
-    sns.lineplot(style.with_interval(by_oracle), **style.INTERVAL, **bars, **look)
+    if len(by_oracle):  # an environment may have no oracle
+        sns.lineplot(style.with_interval(by_oracle), **style.INTERVAL, **bars, **look)
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.count(value)))

@@ -52,7 +52,8 @@ def test_the_legend_names_what_is_drawn(drawn_of, said, study, layout, legible):
     one = figure("labels")
     data = one.load(study, one.inputs(study, layout))
     learned = data["measure"].str.startswith("held_out")
-    data = pd.concat([data[~learned], drawn_of(data[learned])])
+    curves = drawn_of(data[learned])
+    series, data = curves.groupby(["annotator", "measure"]).ngroups, pd.concat([data[~learned], curves])
     with styled():
         drawing = one.draw(study, data)
     shown = {
@@ -63,7 +64,6 @@ def test_the_legend_names_what_is_drawn(drawn_of, said, study, layout, legible):
     }
     assert shown == said
     learning = next(axes for axes in drawing.figure.axes if axes.get_ylabel() == "accuracy")
-    series = drawn_of(data[learned]).groupby(["annotator", "measure"]).ngroups
     assert sum(line.get_marker() == "o" for line in learning.lines) == series, "a single point shows"
     legible(drawing.figure)
 

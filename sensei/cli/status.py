@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(
-    study: Annotated[str, typer.Argument(help="study file, or the name of one in config/ or results/")] = str(CONFIG_FOLDER / "config.yaml"),
+    study: Annotated[str, typer.Argument(help="study file, or a name in config/ or results/")] = str(CONFIG_FOLDER / "config.yaml"),
     as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="go on until nothing is left: a live view, or a line a minute in a log")] = False,
 ) -> None:

@@ -125,7 +125,7 @@ def test_a_person_may_be_asked_about_the_first_pairs_alone(study):
     asked = questions_of((resolved, files))
     assert {pair.pair for pair in asked.asked.values()} <= set(range(5))
     rows = {row.stage: row for row in plan(resolved, files, look=False).rows}
-    assert rows["annotate"].labels == 16 + 7  # of the oracle, of the person
+    assert rows["annotate"].labels == 16 + 6  # of the oracle; of the person, 1.3 x 5 rounded
     answer_all(asked, [Label.FIRST] * len(asked.shown))
     label(resolved, files, PERSON)
     card, table = read_json(files.labels(ENVIRONMENT, PERSON).card), read_labels(files.labels(ENVIRONMENT, PERSON).labels)

@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import io
-import random
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from gymnasium import Space
 from torch import serialization
 
@@ -19,6 +17,7 @@ from sensei.agents.contract import Agent
 from sensei.core.errors import SenseiError
 from sensei.core.messages import validate
 from sensei.core.plugins import find
+from sensei.core.rng import global_streams_kept
 from sensei.envs.contract import Environment
 from sensei.envs.registry import make
 from sensei.replay.step import Spaces
@@ -111,7 +110,7 @@ def load_agent(source: str | Path, run: str | None = None, device: str = "cpu") 
     settings = _as(Settings, content.run["settings"], name)
     method, weights = _as(Method, content.run["method"], name), _as(ExplorationConfig, content.run["weights"], name)
     spaces = Spaces(*content.spaces)
-    with _global_streams_kept(), _of_this_version(name):
+    with global_streams_kept(), _of_this_version(name):
         kind = find(method.algorithm, *AGENTS)
         agent = kind(spaces, settings, method, weights, content.run["phase"], content.run["seed"], device)
         agent.restore(content.agent)
@@ -184,18 +183,6 @@ def _of_this_version(name: str) -> Iterator[None]:
         found = " ".join(str(error).split())[:200]
         hint = "load it with the version that made it, or train it again"
         raise SenseiError(f"{name} is no agent of this version of the package", found=found, hint=hint) from error
-
-
-@contextlib.contextmanager
-def _global_streams_kept() -> Iterator[None]:
-    """Stable-Baselines3 seeds what belongs to the caller."""
-    python, numpy, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        torch.set_rng_state(torchs)
 
 
 def _said(image: tuple[int, ...], flags: int, actions: Space) -> str:

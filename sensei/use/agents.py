@@ -3,7 +3,9 @@
 import contextlib
 import importlib
 import io
+import lzma
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ from sensei.study.models.study import Settings
 from sensei.training import checkpoint
 
 NAME = RunFiles(Path()).agent.name
+MOST_PACKED = 100  # times that an agent is larger than the archive it is in: numbers hardly shrink, zeros a thousandfold
+TORN = EOFError, zlib.error, lzma.LZMAError  # what reading a compressed file can raise
 # What the state of a run under way holds beside plain values; none of it carries anything out.
 DTYPES = [type(np.dtype(name)) for name in ("bool", "uint8", "int64", "float32", "float64")]
 ARRAYS = [np.ndarray, np.dtype, *DTYPES, np._core.multiarray._reconstruct]
@@ -107,14 +111,14 @@ def load_agent(source: str | Path, run: str | None = None, device: str = "cpu") 
             and what to do.
     """
     name, content = _read(Path(source), run, device)
-    settings = _as(Settings, content.run["settings"], name)
-    method, weights = _as(Method, content.run["method"], name), _as(ExplorationConfig, content.run["weights"], name)
-    spaces = Spaces(*content.spaces)
-    with global_streams_kept(), _of_this_version(name):
+    with global_streams_kept(), _of_this_version(name):  # Stable-Baselines3 seeds what belongs to the caller
+        settings = _as(Settings, content.run["settings"], name)
+        method, weights = _as(Method, content.run["method"], name), _as(ExplorationConfig, content.run["weights"], name)
+        spaces, task = Spaces(*content.spaces), content.run["task"]
         kind = find(method.algorithm, *AGENTS)
         agent = kind(spaces, settings, method, weights, content.run["phase"], content.run["seed"], device)
         agent.restore(content.agent)
-    return LoadedAgent(name, agent, spaces, settings, content.run["task"], content.step)
+    return LoadedAgent(name, agent, spaces, settings, task, content.step)
 
 
 def _read(source: Path, run: str | None, device: str) -> tuple[str, _Content]:
@@ -126,7 +130,7 @@ def _read(source: Path, run: str | None, device: str) -> tuple[str, _Content]:
             hint = f"name the folder of one run, which has a file {NAME} or checkpoint/{files.state.name}"
             raise SenseiError(f"there is no agent in {source}", hint=hint)
         name, opened = str(path), path
-    elif tarfile.is_tarfile(source) if source.is_file() else False:
+    elif source.is_file() and _is_archive(source):
         name, opened = _of_archive(source, run)
     else:
         name, opened = str(source), source
@@ -152,17 +156,36 @@ def _policy_states(opened: Path | io.BytesIO) -> list[type]:
     return []
 
 
+def _is_archive(source: Path) -> bool:
+    """Whether a file is an archive, torn or whole."""
+    try:
+        return tarfile.is_tarfile(source)
+    except TORN:
+        return True
+
+
 def _of_archive(archive: Path, run: str | None) -> tuple[str, io.BytesIO]:
     """The file of an agent in an archive, and its name."""
-    with tarfile.open(archive) as tar:
-        found = {_run(entry.name): entry for entry in tar if entry.isreg() and entry.name.endswith(f"/{NAME}")}
-        if not found:
-            raise SenseiError(f"{archive} holds no agent", hint="pack it with `python -m sensei export --checkpoints`")
-        if run is None and len(found) > 1:
-            raise SenseiError(f"{archive} holds {len(found)} agents", hint=f"name one of them as `run`: {', '.join(found)}")
-        if (chosen := run or next(iter(found))) not in found:
-            raise SenseiError(f"{archive} holds no agent of that run", found=chosen, expected=f"one of {', '.join(found)}")
-        return f"{archive}, {chosen}", io.BytesIO(tar.extractfile(found[chosen]).read())
+    try:
+        with tarfile.open(archive) as tar:
+            found = {_run(entry.name): entry for entry in tar if entry.isreg() and entry.name.endswith(f"/{NAME}")}
+            chosen = _chosen(archive, list(found), run)
+            if found[chosen].size > MOST_PACKED * archive.stat().st_size:
+                raise SenseiError(f"{archive}, {chosen} is no agent", found=f"{found[chosen].size:,} bytes in so small an archive")
+            return f"{archive}, {chosen}", io.BytesIO(tar.extractfile(found[chosen]).read())
+    except (tarfile.TarError, *TORN) as error:
+        raise SenseiError(f"{archive} is damaged", found=error, hint="get it again") from error
+
+
+def _chosen(archive: Path, found: list[str], run: str | None) -> str:
+    """Which of the agents in an archive is meant."""
+    if not found:
+        raise SenseiError(f"{archive} holds no agent", hint="pack it with `python -m sensei export --checkpoints`")
+    if run is None and len(found) > 1:
+        raise SenseiError(f"{archive} holds {len(found)} agents", hint=f"name one of them as `run`: {', '.join(found)}")
+    if (chosen := run or found[0]) not in found:
+        raise SenseiError(f"{archive} holds no agent of that run", found=chosen, expected=f"one of {', '.join(found)}")
+    return chosen
 
 
 def _run(place: str) -> str:
@@ -179,7 +202,7 @@ def _of_this_version(name: str) -> Iterator[None]:
     """Let what does not fit be said of the file."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
         found = " ".join(str(error).split())[:200]
         hint = "load it with the version that made it, or train it again"
         raise SenseiError(f"{name} is no agent of this version of the package", found=found, hint=hint) from error

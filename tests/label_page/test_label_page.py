@@ -181,7 +181,14 @@ def test_a_full_disk_leaves_no_half_of_an_answer(tmp_path):
     assert path.read_bytes() == entry(0).line() + entry(2).line()
 
 
-@pytest.mark.parametrize("lost", [Path.unlink, lambda path: path.rename(path.with_suffix(".old")), lambda path: replaced(path)])
+def replaced(path: Path) -> None:
+    """As an editor saves a file."""
+    copy = path.with_suffix(".copy")
+    shutil.copy(path, copy)
+    copy.replace(path)
+
+
+@pytest.mark.parametrize("lost", [Path.unlink, lambda path: path.rename(path.with_suffix(".old")), replaced])
 def test_an_answer_that_nobody_would_find_is_refused(tmp_path, lost):
     path = tmp_path / "journal.jsonl"
     with open_journal(path) as journal:
@@ -190,13 +197,6 @@ def test_an_answer_that_nobody_would_find_is_refused(tmp_path, lost):
         with pytest.raises(SenseiError, match=f"{path} is no longer the file that this page opened\n-> put it back"):
             journal.add(entry(1))
         assert "1" not in journal.answers
-
-
-def replaced(path: Path) -> None:
-    """As an editor saves a file."""
-    copy = path.with_suffix(".copy")
-    shutil.copy(path, copy)
-    copy.replace(path)
 
 
 def test_one_page_at_a_time_takes_answers(study, monkeypatch):

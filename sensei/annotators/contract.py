@@ -78,6 +78,11 @@ class Annotator(ABC):
         return []
 
     @classmethod
+    def asked(cls, options: AnnotatorOptions, pairs: int) -> int:
+        """About how many of `pairs` pairs it is asked at all."""
+        return pairs
+
+    @classmethod
     def missing(
         cls, options: AnnotatorOptions, assignment: Assignment, state: Mapping[str, float] | None, online: bool
     ) -> Iterator[SenseiError]:

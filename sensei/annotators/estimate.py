@@ -18,6 +18,7 @@ from sensei.preferences.pair import Pair, Side
 from sensei.preferences.tables import questions, read_pairs
 from sensei.study.layout import Layout
 from sensei.study.models.annotators import AnnotatorOptions, annotator_class
+from sensei.study.models.preferences import LabelsConfig
 from sensei.study.models.study import Settings, Study
 
 
@@ -105,12 +106,17 @@ def _expense(study: Study, environment: str, annotator: str, generation: int, fi
     if made.pairs.exists() and made.frames.exists():
         return ask(options, assignment, drawn(parts, made.pairs, made.frames))
     one = ask(options, assignment, itertools.islice(_blank(parts, assignment.prompt), 1))
-    return dataclasses.replace(one, expected=one.expected * questions_of(parts))
+    return dataclasses.replace(one, expected=one.expected * questions_of(study, environment, annotator, generation))
 
 
-def questions_of(parts: Settings) -> int:
-    """How many questions will be asked about all pairs."""
-    return round((1 + parts.labels.reversed_share) * len(parts.labels.asked_views) * parts.pairs.number)
+def questions_of(study: Study, environment: str, annotator: str, generation: int = 1) -> int:
+    """How many questions an annotator will be asked about all pairs of a generation that it is asked about, orders and views together."""
+    pairs, options = study.settings_of(environment, generation).pairs.number, study.annotator_settings[annotator]
+    return _questions(annotator_class(options.kind).asked(options, pairs), study.asking(environment, annotator))
+
+
+def _questions(pairs: int, asking: LabelsConfig) -> int:
+    return round((1 + asking.reversed_share) * len(asking.asked_views) * pairs)
 
 
 def drawn(parts: Settings, pairs_path: Path, frames_path: Path) -> Iterator[Pair]:
@@ -138,5 +144,5 @@ def _blank(parts: Settings, prompt: str | None) -> Iterator[Pair]:
     env.close()
     inventory = load_prompt(prompt).inventory if prompt else None
     side = Side(frames, 0, {inventory["state"]: 1.0} if inventory else {})
-    for question in range(questions_of(parts)):
+    for question in range(_questions(parts.pairs.number, parts.labels)):
         yield Pair(question % parts.pairs.number, False, side, side)

@@ -42,6 +42,11 @@ class Person(Annotator):
         return [files.journal] if files.journal.exists() else []
 
     @classmethod
+    def asked(cls, options: Options, pairs: int) -> int:
+        """`number` of them."""
+        return min(pairs, options.number or pairs)
+
+    @classmethod
     def missing(cls, options: Options, assignment: Assignment, state: Mapping[str, float] | None, online: bool) -> Iterator[SenseiError]:
         """Whether the journal can be read; that answers are missing stops nothing else of the study."""
         yield from mistakes(read_journal, assignment.files.journal)

@@ -9,7 +9,7 @@ import importlib
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("annotate", "environment", "gpu", "kernels", "loop", "model", "update")
+COMMANDS = ("annotate", "environment", "gpu", "kernels", "loop", "model", "recipe", "update")
 
 
 class Lazy(TyperGroup):

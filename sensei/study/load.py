@@ -88,7 +88,8 @@ def load_study(content: dict[str, Any] | str | Path, source: str | None = None, 
         for name in study.stages:
             own_stage(name)
     with about(f"{source}: `figures`"):
-        figures_of(study)
+        for figure in figures_of(study).values():
+            figure.check(study)
     return study
 
 

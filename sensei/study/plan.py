@@ -74,7 +74,7 @@ class Plan:
         """The total in a sentence."""
         total = self.total
         hours = [f"{value:,.1f} {unit} hours" for value, unit in ((total.core_hours, "core"), (total.card_hours, "card")) if value >= 0.05]
-        hours += [f"beside {total.unknown} jobs whose rate nobody measured"] * (total.unknown > 0)
+        hours += [f"beside {total.unknown} job{'s' * (total.unknown > 1)} whose rate nobody measured"] * (total.unknown > 0)
         parts = [f"{total.jobs} of {total.of} jobs", *hours, f"jobs of at most {duration(total.minutes)}"]
         parts += [f"chains of up to {total.links} of them"] * (total.links > 1)
         parts += [f"{size(total.bytes)} on the disk", f"{total.labels:,} labels"]
@@ -137,12 +137,7 @@ def _links(study: Study, one: Work) -> int:
 def _labels(study: Study, own: list[Work]) -> int:
     """Questions of the shards that are to be asked."""
     shards = Counter((one.job.environment, one.job.annotator, int(one.job.generation)) for one in own)
-    total = 0
-    for (name, annotator, generation), count in shards.items():
-        parts = study.settings_of(name, generation)
-        number = getattr(study.annotator_settings[annotator], "number", None) or parts.pairs.number  # people may be asked about fewer
-        total += round(questions_of(parts) * min(1, number / parts.pairs.number) * count / parts.pairs.shards)
-    return total
+    return sum(round(questions_of(study, *asked) * count / study.settings[asked[0]].pairs.shards) for asked, count in shards.items())
 
 
 def _seen(study: Study, look: bool, notes: list[str]) -> Mapping[str, Seen]:

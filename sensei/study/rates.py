@@ -44,7 +44,7 @@ def time_of(study: Study, files: Layout, one: Work) -> Time:
     if stage == "annotate":
         if annotator_class(study.annotator_settings[job.annotator].kind).asks_server:
             return Time(None, "waits for a server or a person")
-        return Time(5 + QUESTION * questions_of(parts) / parts.pairs.shards, SMOKE)
+        return Time(5 + QUESTION * questions_of(study, job.environment, job.annotator, generation) / parts.pairs.shards, SMOKE)
     if stage == "distil" and on_card(study, one):
         return Time(None, UNKNOWN)
     if stage == "distil":

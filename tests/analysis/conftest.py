@@ -53,9 +53,10 @@ def drawn() -> Callable[[str, Study, Layout], Drawing]:
 
 @pytest.fixture(scope="session")
 def drawn_from() -> Callable[[str, Study, pd.DataFrame], Drawing]:
-    """Draw a figure from a table of scores."""
+    """Draw a figure from a table of scores, of a study that it does not refuse."""
 
     def draw(name: str, study: Study, scores: pd.DataFrame) -> Drawing:
+        figure(name).check(study)
         with style.styled():
             return figure(name).draw(study, scores)
 

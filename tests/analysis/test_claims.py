@@ -64,3 +64,8 @@ def test_one_seed_and_a_smoke_study_test_nothing(study):
 def test_every_claim_about_the_environment_is_there_once(study):
     found = judged(study, {"sensei": 1})
     assert len(found) == len(published.claims().query("environment == 'keyroom'"))
+
+
+def test_a_claim_is_told_from_every_other_of_its_environment():
+    claims = published.claims()
+    assert not claims.duplicated(["statement", "environment", "figure"]).any()

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from sensei.analysis import published, style
-from sensei.analysis.figures import curves, label_panels, semantic_reward
+from sensei.analysis.figures import curves, label_panels, semantic_reward, training
 from sensei.analysis.figures.contract import drawing
 from sensei.analysis.figures.registry import figure
 from sensei.analysis.figures.registry import published as published_figures
@@ -118,7 +118,10 @@ def test_one_point_of_two_episodes_has_a_wide_band(drawn_from):
     ours = drawn.numbers[(drawn.numbers["source"] == "ours") & (drawn.numbers["drawn"] == "mean")]
     expected = binomtest(2, 2).proportion_ci(0.95, method="wilson")
     assert ours["low"].tolist() == pytest.approx([expected.low] * len(ours)) and expected.low < 0.35
-    assert set(ours["band"]) == {"95 % Wilson of episodes"} and "Wilson interval of the episodes" in drawn.caption
+    assert set(ours["band"]) == {"95 % Wilson of episodes"} and "so a band is the 95 % Wilson interval of the episodes" in drawn.caption
+    assert "there are no bands" not in drawn.caption and {text.get_text() for text in drawn.figure.legends[0].get_texts()} >= {
+        "95 % interval of episodes, where runs agree"
+    }
     band = panel(drawn, "KeyRoom-S15, 1 seed").collections[0].get_paths()[0].vertices[:, 1]
     assert band.min() == pytest.approx(expected.low)
 
@@ -267,3 +270,30 @@ def test_colours_in_a_drawing_are_those_of_the_methods(two_methods, drawn_from):
     study, totals = two_methods
     bars = panel(drawn_from("interactions", study, explored(study, totals)), "key picked up").patches
     assert [to_hex(bar.get_facecolor()).upper() for bar in bars] == [style.colour("sensei"), style.colour("plan2explore")]
+
+
+def test_a_run_that_ends_early_does_not_bend_the_mean_of_the_others():
+    runs = {0: 100, 1: 100, 2: 60}  # seed -> steps, of which each has a level of its own
+    table = pd.DataFrame([("loss", "sensei", run, step, float(run)) for run, steps in runs.items() for step in range(steps)])
+    numbers = training.binned(table.set_axis(["panel", "name", "run", "step", "value"], axis=1))
+    means = numbers[numbers["run"].isna()]
+    assert means["value"].tolist() == [1.0] * 30 and means["step"].max() < 60
+    assert numbers["step"].max() > 90, "the others go on, each for itself"
+
+
+@pytest.mark.parametrize("name, value", [("semantic reward, imagined", 1e-3), ("image loss", 1e-3)])
+def test_an_idle_reward_does_not_fill_its_panel_and_short_curves_are_whole(name, value):
+    table = pd.DataFrame({"panel": name, "name": "sensei", "run": 0, "step": [100, 200], "value": [2 * value, value]})
+    with style.styled():
+        drawn = training._drawn(training.binned(table), {"sensei": "SENSEI"}, {"sensei": "#D55E00"})
+    (axes,) = (axes for axes in drawn.axes if axes.lines)
+    least, highest = axes.get_ylim()
+    assert highest >= 2 * value and least == 0
+    assert (highest >= 1) == (name in training.LEAST)
+    assert drawn.get_supxlabel() == "agent steps"
+
+
+def test_windows_stand_on_the_picture():
+    titles = {number: set(published_figures()[number].draw_published(number).numbers["panel"]) for number in (7, 13, 22)}
+    assert titles[7] == {"KeyRoom-S15, published, 10 seeds, window 3", "KeyChest, published, 10 seeds, window 3"}
+    assert all(title.endswith("10 seeds, window 30") for title in titles[13]) and all("window" not in title for title in titles[22])

@@ -6,6 +6,8 @@ from fakes.analysis_tree import make_study, write_labels_and_rewards
 from sklearn.metrics import cohen_kappa_score
 
 from sensei.analysis.figures.label_panels import CODE_COLOURS
+from sensei.analysis.figures.registry import figure
+from sensei.analysis.style import styled
 from sensei.core.errors import SenseiError
 from sensei.study.layout import Layout
 
@@ -35,6 +37,35 @@ def test_bars_are_stacked_in_the_order_of_the_legend(study, layout, drawn):
         bars = sorted((bar for bar in axes.patches if round(bar.get_y() + bar.get_height() / 2) == line), key=lambda bar: bar.get_x())
         assert [bar.get_width() for bar in bars] == pytest.approx([0.5, 0.25, 0.05, 0.2])  # first, second, tie, unknown
         assert [bar.get_facecolor()[:3] for bar in bars] == [pytest.approx(_rgb(colour)) for colour in CODE_COLOURS.values()]
+
+
+@pytest.mark.parametrize(
+    "drawn_of, said",
+    [
+        (lambda table: table, {"by the oracle": "-", "by its own labels": "--"}),
+        (lambda table: table[table["count"] == 320], {"by the oracle": "None", "by its own labels": "None"}),
+        (lambda table: table[table["measure"] != "held_out_oracle"], {"by its own labels": "--"}),
+    ],
+    ids=["curves", "single points", "no oracle"],
+)
+def test_the_legend_names_what_is_drawn(drawn_of, said, study, layout, legible):
+    one = figure("labels")
+    data = one.load(study, one.inputs(study, layout))
+    learned = data["measure"].str.startswith("held_out")
+    curves = drawn_of(data[learned])
+    series, data = curves.groupby(["annotator", "measure"]).ngroups, pd.concat([data[~learned], curves])
+    with styled():
+        drawing = one.draw(study, data)
+    shown = {
+        line.get_label(): line.get_linestyle()
+        for axes in drawing.figure.axes
+        if axes.get_legend()
+        for line in axes.get_legend().get_lines()
+    }
+    assert shown == said
+    learning = next(axes for axes in drawing.figure.axes if axes.get_ylabel() == "accuracy")
+    assert sum(line.get_marker() == "o" for line in learning.lines) == series, "a single point shows"
+    legible(drawing.figure)
 
 
 def _rgb(colour: str) -> tuple[float, ...]:

@@ -70,7 +70,7 @@ def test_what_seeds_differ_by_is_no_spread_over_settings(settings_study, drawn_f
     ],
 )
 def test_a_study_without_settings_to_compare_is_refused(explore, said, drawn_from):
-    study = make_study(explore=[*explore, "plan2explore"], learn=[])
+    study = make_study(explore=[*explore, "plan2explore"], learn=[], figures=["interactions"])
     with pytest.raises(SenseiError, match=said):
         drawn_from("robustness", study, explored(dict.fromkeys(explore, 5)))
 
@@ -113,8 +113,6 @@ def test_the_share_of_going_is_what_is_not_exploring(settings_study, logged, leg
     legible(drawing.figure)
 
 
-def test_a_study_without_a_gate_has_no_share_of_going(tmp_path):
-    study = make_study(explore=["plan2explore", "random"], learn=[])
-    one = figure("go_share")
+def test_a_study_without_a_gate_has_no_share_of_going():
     with pytest.raises(SenseiError, match="draws methods with a gate"):
-        one.load(study, one.inputs(study, Layout(tmp_path)))
+        figure("go_share").check(make_study(explore=["plan2explore", "random"], learn=[], figures=["interactions"]))

@@ -245,7 +245,7 @@ def test_a_generation_that_there_is_not_is_refused(finished):
 def test_a_figure_that_compares_generations_is_refused_where_there_is_one():
     study = study_of(generations=1)
     with pytest.raises(SenseiError, match="reward_generations compares generations, and study small has one"):
-        figures_of(study)["reward_generations"].inputs(study, Layout("results/any"))
+        figures_of(study)["reward_generations"].check(study)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_every_file_of_the_library_is_valid(kind, smoke):
     for path in (CONFIG_FOLDER / kind).glob("*.yaml"):
         changes = {"methods": {"explore": [path.stem, *smoke["explore"]]}, "annotators": {"annotators": [path.stem]}, "envs": {}}[kind]
         changes |= {"environments": [path.stem]} if kind == "envs" else {}
-        content = smoke | changes
+        content = smoke | changes | {"figures": ["interactions"]}
         content["explore"] = list(dict.fromkeys(content["explore"]))
         if kind == "methods" and not Method(**yaml.safe_load(path.read_text())).explores:
             content |= {"explore": smoke["explore"], "learn": [path.stem]}
@@ -242,6 +242,27 @@ def test_every_name_that_becomes_a_path_keeps_to_one_rule():
         for name in fields:
             with pytest.raises(ValidationError, match="letters, digits"):
                 TypeAdapter(model.model_fields[name].rebuild_annotation()).validate_python(["../x"])
+
+
+@pytest.mark.parametrize(
+    "figure, changes, said",
+    [
+        ("open_drawer_light", {}, "draws rewards of tasks that no environment of the study counts"),
+        ("task_rewards", {}, "draws rewards of tasks that no environment of the study counts"),
+        ("pokemon_caught", {}, "draws what no environment of the study counts"),
+        ("logged_runs", {}, "no environment of the study is in the published logs"),
+        ("head_start", {}, "draws methods that learn for steps of their own"),
+        ("ppo_convergence", {"learn": []}, "draws task runs, and `learn` names no method"),
+        ("learn", {"learn": []}, "draws task runs, and `learn` names no method"),
+        ("go_share", {"explore": ["plan2explore"], "learn": []}, "draws methods with a gate"),
+        ("robustness", {}, "the study has fewer than two pairs of fixed weights"),
+        ("reward_generations", {}, "compares generations, and study smoke has one"),
+    ],
+)
+def test_a_figure_that_could_never_be_drawn_is_refused_before_any_job(figure, changes, said, smoke):
+    content = smoke | {"environments": ["minihack_keyroom_s5"], "per_environment": {}, "figures": ["interactions", figure]} | changes
+    with pytest.raises(SenseiError, match=f"mine.yaml: `figures`: figure {figure}.*{said}"):
+        load_study(content, "mine.yaml")
 
 
 AXES_OF_NAMES = ("environments", "explore", "learn", "annotators", "figures", "stages")

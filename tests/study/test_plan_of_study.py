@@ -110,6 +110,14 @@ def test_dollars_are_those_of_the_budget(files, monkeypatch):
     assert plan(paid, files, look=False).total.dollars is None and "dollars unknown" in plan(paid, files, look=False).line()
 
 
+def test_labels_are_those_that_each_annotator_is_asked_for(files):
+    options = {"gpt-4-turbo_right": {"views": ["right"]}, "person": {"number": 30}}
+    asked = study(annotators=["oracle", *options], labels={"views": ["right", "left"], "both_orders": 0})
+    settings = {name: asked.annotator_settings[name].model_copy(update=options.get(name, {})) for name in asked.annotator_settings}
+    asked = asked.model_copy(update={"annotator_settings": settings})
+    assert row(plan(asked, files, look=False), "annotate").labels == 2 * 100 + 100 + 2 * 30
+
+
 def test_an_environment_that_cannot_be_made_is_said_and_counted(files):
     broken = {"toy_keydoor": {"environment": {"family": "fakes.badly_behaved:Raises", "events": ["odd_step"]}}}
     found = plan(study(per_environment=broken), files)

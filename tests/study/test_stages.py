@@ -118,7 +118,7 @@ def test_cost_follows_from_the_steps():
         ({"seeds": [0, 1]}, None),
         ({"explore": ["sensei", "plan2explore", "vlm_motif"]}, None),
         ({"figures": ["interactions"]}, None),
-        ({"environments": ["minihack_keyroom_s5", "minihack_keyroom_s15"]}, None),
+        ({"environments": ["minihack_keyroom_s5", "minihack_keyroom_s15"], "figures": ["labels"]}, None),
     ],
 )
 def test_a_folder_accepts_more_of_the_same_and_nothing_else(changes, key, write_study, tmp_path):

@@ -17,10 +17,11 @@ from fakes.crashing import content
 from helpers import command, environment, snakemake
 
 TOYS = Path(__file__).parent.parent / "fakes" / "toys.yaml"
-KILLS = int(os.environ.get("CHAOS_KILLS", "10"))
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 + 60 * KILLS)]
+KILLS = int(os.environ.get("CHAOS_KILLS", "25"))
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 + 30 * KILLS)]
 MOMENTS = {"snakemake": "job", "job": "job", "worker": "worker"}  # what is killed: what must be there at that moment
 STUDY = ("--cores", "2", "--configfile", TOYS)
+RETRIED = ("--retries", "1000")  # a killed job goes on under the same Snakemake, as on a cluster, until that is killed too
 
 
 def victims(process: subprocess.Popen) -> dict[str, list[psutil.Process]]:
@@ -56,7 +57,7 @@ def test_a_study_that_is_killed_again_and_again_is_the_undisturbed_one(tmp_path)
         begun += 1
         with open(tmp_path / f"snakemake{begun}.log", "wb") as log:
             process = subprocess.Popen(
-                command(*STUDY, cwd=killed), cwd=killed, env=environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                command(*STUDY, *RETRIED, cwd=killed), cwd=killed, env=environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         while process.poll() is None and sum(kills.values()) < KILLS:
             kind = rng.choice(list(MOMENTS))

@@ -321,7 +321,7 @@ def test_a_key_that_stands_twice_ends_the_workflow_though_snakemake_takes_the_la
 
 
 def test_the_study_is_what_its_file_says_and_not_what_snakemake_reads(write_study, tmp_path):
-    path = write_study({"study": "NAME", "environments": ["minihack_keyroom_s5"], "per_environment": {}})
+    path = write_study({"study": "NAME", "environments": ["minihack_keyroom_s5"], "per_environment": {}, "figures": ["learn"]})
     path.write_text(path.read_text().replace("NAME", "off"))
     result = snakemake("-n", "-p", "--configfile", path, "--config", "seeds=[4]", cwd=tmp_path)
     assert planned(result)["learn"] == 3

@@ -161,8 +161,22 @@ ONCE_MORE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def loaded_anyway(finished, tmp_path_factory) -> set[str]:
+    """Modules that are imported whatever is done with the study; a figure is found by importing all of them."""
+    settings, log = audited(tmp_path_factory.mktemp("plain"), environment())
+    opening = (
+        "import sensei.cli.main; from sensei.study.load import read_study; from sensei.study.slices import figures_of\n"
+        "figures_of(read_study('results/smoke/study.yaml'))"
+    )
+    subprocess.run([sys.executable, "-c", opening], cwd=finished, env=settings, check=True)
+    return modules_loaded(log)
+
+
 @pytest.mark.parametrize("name, names", ONCE_MORE, ids=lambda value: value if isinstance(value, str) else "-".join(value.values()))
-def test_what_a_stage_reads_is_what_its_rule_its_table_and_its_manifest_name_and_it_writes_the_same_again(finished, name, names, tmp_path):
+def test_what_a_stage_reads_is_what_its_rule_its_table_and_its_manifest_name_and_it_writes_the_same_again(
+    finished, loaded_anyway, name, names, tmp_path
+):
     copy = tmp_path / "results" / "smoke"
     shutil.copytree(finished / "results" / "smoke", copy)
     study, files, stage, job = load_study(ROOT / "config" / "smoke.yaml"), Layout(copy), STAGES[name], Job.of(names)
@@ -182,13 +196,7 @@ def test_what_a_stage_reads_is_what_its_rule_its_table_and_its_manifest_name_and
     rest = {path for path in read - own - within if not path.name.endswith(".manifest.json")} - {files.study} - set(outputs.values())
     own_state = {path for path in rest for run in [outputs.get("agent")] if run is not None and path.is_relative_to(run.parent)}
     assert rest - own_state == inputs, (rest - own_state) ^ inputs
-    settings, plain = audited(tmp_path / "plain", environment())
-    opening = (  # a figure is found by importing all of them
-        "import sensei.cli.main; from sensei.study.load import read_study; from sensei.study.slices import figures_of\n"
-        "figures_of(read_study('results/smoke/study.yaml'))"
-    )
-    subprocess.run([sys.executable, "-c", opening], cwd=tmp_path, env=settings, check=True)
-    used = {module for module in modules_loaded(log) - modules_loaded(plain) if not module.startswith(NOT_CODE)}
+    used = {module for module in modules_loaded(log) - loaded_anyway if not module.startswith(NOT_CODE)}
     lost = used - set(closure(stage.code(study, job), stage.facts(study, job)))
     assert not lost, f"{name} uses code that its fingerprint leaves out: {sorted(lost)}"
     for output in outputs.values():

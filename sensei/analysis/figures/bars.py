@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 
 from sensei.analysis import published, statistics, style
-from sensei.analysis.figures import bar_panels, captions
+from sensei.analysis.figures import bar_panels, captions, fitting
 from sensei.analysis.figures.bar_panels import Rows
-from sensei.analysis.figures.contract import Figure, not_counted
-from sensei.analysis.scores import counts, task_rewards
+from sensei.analysis.figures.contract import Figure
+from sensei.analysis.scores import counts
 from sensei.analysis.style import Drawing
 from sensei.core.rng import generator
-from sensei.envs.contract import TASK_EVENT
 from sensei.envs.registry import family
 from sensei.study.models.study import Study
 
@@ -166,19 +165,10 @@ def caption(study: Study, rows: Rows, what: str) -> str:
 
 
 def draw_tasks(study: Study, scores: pd.DataFrame, figure: Figure, what: str) -> Drawing:
-    """Rewards of the tasks that the paper's figures of `figure` show, in its order.
-
-    Raises:
-        SenseiError: no environment of the study counts any of them.
-    """
+    """Rewards of the tasks that the paper's figures of `figure` show, in its order."""
     rows: Rows = []
-    tasks = published.bars(*figure.published)["metric"].unique()
-    for environment in study.environments:
-        counted = task_rewards(study.settings[environment].environment)
-        if kinds := {task: counted[task] for task in tasks if task in counted}:
-            rows += rows_of_panels(study, scores, environment, kinds, figure.published)
-    if not rows:
-        raise not_counted(figure.name, study, f"{TASK_EVENT}{tasks[0]}", "rewards of tasks that")
+    for environment, kinds in fitting.rewarded(figure, study).items():
+        rows += rows_of_panels(study, scores, environment, kinds, figure.published)
     return bar_panels.draw(rows, caption(study, rows, what))
 
 

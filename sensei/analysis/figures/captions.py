@@ -14,7 +14,13 @@ GATES = {
     "return_range": "the released code's gate (semantic return against an inter-percentile range)",
 }
 
-LINES = {"standard deviation": "± SD", "standard error": "± SE", BOOTSTRAP: "95 % interval"}  # what error bars are, on a picture
+WILSON = "95 % Wilson of episodes"
+LINES = {  # what error bars are, on a picture
+    "standard deviation": "± SD",
+    "standard error": "± SE",
+    BOOTSTRAP: "95 % interval",
+    WILSON: "95 % interval of episodes, where runs agree",
+}
 
 WORDS = {
     "standard deviation": "plus and minus one standard deviation",

@@ -49,6 +49,15 @@ class Figure(ABC):
         """Whether it shows any environment of the study; asked where some are left out, and a figure of those alone is left out too."""
         return True
 
+    def check(self, study: Study) -> None:
+        """That the study, whatever its runs will give, has something to show; asked before any of its jobs.
+
+        Raises:
+            SenseiError: it has not.
+        """
+        if self.phases == ("learn",) and not study.learn:
+            raise SenseiError(f"figure {self.name} draws task runs, and `learn` names no method", hint=f"remove {self.name} from `figures`")
+
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """The files that it is drawn from, by names of its own choice; by default the table of scores."""
         return {"scores": layout.scores}
@@ -87,22 +96,13 @@ class Figure(ABC):
         raise NotImplementedError(f"{self.name} draws no published values")
 
 
-def not_counted(figure: str, study: Study, event: str, what: str = "what") -> SenseiError:
-    """That a figure draws `what` no environment of the study counts, for want of `event`."""
-    return SenseiError(
-        f"figure {figure} draws {what} no environment of the study counts",
-        found=", ".join(study.environments),
-        expected=f"an environment with {event} among its `events`",
-        hint=f"remove {figure} from `figures`",
-    )
-
-
 def drawing(figure: Figure, study: Study, inputs: dict[str, Path | list[Path]]) -> Drawing:
     """A figure of the study, drawn from `inputs`, which it declared; with `allow_partial`, its caption names the runs that are missing.
 
     Raises:
-        SenseiError: runs are missing and the study does not allow it, they are named; or as `Figure.load` and `Figure.draw`.
+        SenseiError: runs are missing and the study does not allow it, they are named; or as `Figure.check`, `Figure.load`, `Figure.draw`.
     """
+    figure.check(study)
     data = figure.load(study, Inputs(inputs))
     missing = [str(run) for run in figure.missing(study, data)]
     if missing and not study.allow_partial:

@@ -9,16 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from scipy.stats import binomtest
 
 from sensei.analysis import published, statistics, style
-from sensei.analysis.figures import captions
+from sensei.analysis.figures import captions, fitting
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.scores import evaluations
 from sensei.analysis.style import Drawing
-from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
 from sensei.envs.registry import family
+from sensei.preferences.agreement import wilson
 from sensei.study.models.study import Study
 
 COLUMNS = [
@@ -41,7 +40,7 @@ COLUMNS = [
 ]
 Column = dict[str, pd.DataFrame]  # panels below each other: title -> numbers
 SCORE = "score"
-BOOTSTRAP, WILSON = statistics.BOOTSTRAP, "95 % Wilson of episodes"
+BOOTSTRAP, WILSON = statistics.BOOTSTRAP, captions.WILSON
 EPISODES = "episodes"  # what the paper counts where it draws something else than a score
 PANEL_INCHES = 1.75
 LEGEND_INCHES = 0.28
@@ -105,8 +104,7 @@ def widened(band: np.ndarray, kind: str, values: np.ndarray, scores: np.ndarray,
     kinds, band = [kind] * values.shape[1], band.copy()
     for step in np.flatnonzero(np.ptp(values, axis=0) == 0) if shares else ():
         count = episodes * len(values)
-        interval = binomtest(round(values[0, step] * count), count).proportion_ci(0.95, method="wilson")
-        band[:, step], kinds[step] = (interval.low, interval.high), WILSON
+        band[:, step], kinds[step] = wilson(round(values[0, step] * count), count), WILSON
     return band, kinds
 
 
@@ -156,9 +154,11 @@ def stacked(title: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Column:
     """The panels of one task: ours and the published one, or one for both where their ranges of steps are similar."""
     if ours.empty:
         return published_panel(title, theirs)
-    name = f"{title}, {captions.number(int(ours['seeds'].max()), 'seed')}"
+    name = f"{title}, {_seeds(ours)}"
     if not agree(ours, theirs):
         return {name: ours} | published_panel(title, theirs)
+    if ours["smoothing"].max() != theirs["smoothing"].max():
+        name += f" (published:{_window(theirs) or ' not smoothed'})"
     longest = ours["step"].max(), theirs["step"].max()
     budgets = "" if abs(longest[0] - longest[1]) <= 0.01 * max(longest) else ", to {} (published to {})".format(*map(style.count, longest))
     return {f"{name}{budgets}": pd.concat([ours, theirs])}
@@ -166,7 +166,17 @@ def stacked(title: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Column:
 
 def published_panel(title: str, theirs: pd.DataFrame) -> Column:
     """The panel of published curves, if there are any."""
-    return {} if theirs.empty else {f"{title}, published, {captions.number(int(theirs['seeds'].max()), 'seed')}": theirs}
+    return {} if theirs.empty else {f"{title}, published, {_seeds(theirs)}": theirs}
+
+
+def _seeds(table: pd.DataFrame) -> str:
+    """How many seeds the curves of a panel are of, and how they are smoothed, for its title."""
+    return captions.number(int(table["seeds"].max()), "seed") + (f",{window}" if (window := _window(table)) else "")
+
+
+def _window(table: pd.DataFrame) -> str:
+    smoothing = int(table["smoothing"].max())
+    return f" window {smoothing}" if smoothing > 1 else ""
 
 
 def published_columns(number: int) -> list[Column]:
@@ -179,18 +189,10 @@ def published_columns(number: int) -> list[Column]:
 
 
 def draw_longer(study: Study, scores: pd.DataFrame, figure: Figure) -> Drawing:
-    """The scores of methods that learn for steps of their own, alone, to their last step, where they do.
-
-    Raises:
-        SenseiError: there are none.
-    """
-    own = {name: study.settings[name].training.own_steps for name in study.environments}
-    methods = [method for method in study.learn if any(method in steps for steps in own.values())]
-    if not methods:
-        raise SenseiError(
-            f"figure {figure.name} draws methods that learn for steps of their own", found="none", expected="`training.own_steps` of one"
-        )
-    study = study.model_copy(update={"environments": [name for name, steps in own.items() if steps]})
+    """The scores of methods that learn for steps of their own, alone, to their last step, where they do."""
+    methods = fitting.longer(figure, study)
+    where = [name for name in study.environments if study.settings[name].training.own_steps]
+    study = study.model_copy(update={"environments": where})
     found = columns(study, scores, methods, figure.published)
     return draw(found, caption(study, found, methods, figure.published), x_label(figure.published))
 
@@ -206,12 +208,14 @@ def caption(study: Study, found: list[Column], methods: list[str], figures: tupl
         episodes = captions.number(settings.training.evaluate_episodes, "episode")
         parts.append(f"{settings.environment.title} (to {captions.number(int(last[name]), 'step')}, {episodes} per evaluation)")
     smoothing = f"moving average over {window(figures)} evaluations" if (ours["smoothing"] > 1).any() else "not smoothed"
-    alike = " Where all runs of a method agree, its band is the 95 % Wilson interval of the episodes of that point, not of seeds."
+    alike, agreed = " the 95 % Wilson interval of the episodes of that point, not of seeds", (ours["band"] == WILSON).any()
+    bands = captions.band(captions.most_seeds(study), "bands", ours["band"].dropna())
+    if agreed:
+        one = captions.most_seeds(study) == 1
+        bands = f"one seed, so a band is{alike}" if one else f"{bands}; where all runs of a method agree, its band is{alike}"
     text = (
         f"Score of the task over {x_label(figures)}: {captions.listing(parts)}, {captions.seeds(study)}. "
-        f"Lines are means over seeds, thin lines seeds; "
-        f"{captions.band(captions.most_seeds(study), 'bands', ours['band'].dropna())}; {smoothing}."
-        f"{alike * bool((ours['band'] == WILSON).any())}"
+        f"Lines are means over seeds, thin lines seeds; {bands}; {smoothing}."
     )
     if explored := [study.methods[name].title for name in methods if study.methods[name].explores]:
         text += f" {captions.listing(explored)} start{'s' if len(explored) == 1 else ''} from the agent of the exploration run."

@@ -15,9 +15,10 @@ import pandas as pd
 
 from sensei.analysis import published, statistics
 from sensei.analysis.cards import read_table
-from sensei.analysis.figures.contract import not_counted
+from sensei.analysis.figures.fitting import not_counted
 from sensei.analysis.inputs import Inputs
 from sensei.analysis.scores import Run, explored_run, missing_runs, present
+from sensei.core.errors import SenseiError
 from sensei.core.rng import generator
 from sensei.study.layout import Layout, RunFiles
 from sensei.study.models.study import Study
@@ -42,6 +43,11 @@ class EpisodeFigure:
         """Whether an environment of the study counts what it shows."""
         return bool(counting(self.mark, study))
 
+    def check(self, study: Study) -> None:
+        """That one does."""
+        if not self.concerns(study):
+            raise not_counted(self, study, self.mark)
+
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """The events of every exploration run there."""
         counted = counting(self.mark, study)
@@ -51,7 +57,7 @@ class EpisodeFigure:
         """The finished episodes of all runs in their order: columns environment, method, seed, number (from 1), and the run's own.
 
         Raises:
-            SenseiError: a table is missing or damaged, named; or no environment of the study counts what the figure shows.
+            SenseiError: a table is missing or damaged, named; or there is none.
         """
         tables = []
         for path in inputs["events"]:
@@ -61,7 +67,7 @@ class EpisodeFigure:
                 table["return_per_step"] = table["potential"] / table["length"]
             tables.append(table.assign(environment=environment, method=method, seed=seed, number=np.arange(1, len(table) + 1)))
         if not tables:
-            raise not_counted(self.name, study, self.mark)
+            raise SenseiError(f"figure {self.name}: no run that it draws is there", hint="run the stage `explore` first")
         return pd.concat(tables, ignore_index=True)
 
     def missing(self, study: Study, data: pd.DataFrame) -> list[Run]:

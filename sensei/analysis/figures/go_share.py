@@ -24,6 +24,12 @@ class GoShare(Training, Figure):
     title = "share of imagined states in which the policy goes"
     published = ()
 
+    def check(self, study: Study) -> None:
+        """That a method has a gate."""
+        if not any(study.methods[name].gate != "none" for name in study.explore):
+            found = ", ".join(study.explore)
+            raise SenseiError(f"figure {self.name} draws methods with a gate", found=found, expected="one in `explore`, such as sensei")
+
     def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
         """The metrics of every exploration run of a method with a gate."""
         runs = [explored_run(study, layout, *run) for run in present(study, layout)[0]]
@@ -33,11 +39,8 @@ class GoShare(Training, Figure):
         """As figure `training` has it, of this share alone.
 
         Raises:
-            SenseiError: no method has a gate, or none logs the share; or a file is missing or damaged, named.
+            SenseiError: no run logs the share; or a file is missing or damaged, named.
         """
-        if not inputs["metrics"]:
-            found = ", ".join(study.explore)
-            raise SenseiError(f"figure {self.name} draws methods with a gate", found=found, expected="one in `explore`, such as sensei")
         data = super().load(study, inputs)
         data = data[data["panel"] == EXPLORE_SHARE].reset_index(drop=True)
         if data.empty:

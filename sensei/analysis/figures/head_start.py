@@ -1,28 +1,15 @@
 """DreamerV3 from scratch, with the steps that others explore as a head start (paper Fig. 22)."""
 
-import pandas as pd
-
 from sensei.analysis.figures.contract import Figure
+from sensei.analysis.figures.ppo_convergence import PpoConvergence
 from sensei.analysis.style import Drawing
-from sensei.study.models.study import Study
 
 
-class HeadStart(Figure):
-    """As figure `learn`, of the methods with steps of their own (`training.own_steps`) alone, to their last step."""
+class HeadStart(PpoConvergence, Figure):
+    """As figure `ppo_convergence`."""
 
     title = "DreamerV3 from scratch, given the steps of exploration too (paper Fig. 22)"
     published = (22,)
-    phases = ("learn",)
-
-    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
-        """One panel per task.
-
-        Raises:
-            SenseiError: no method of the study learns for steps of its own.
-        """
-        from sensei.analysis.figures import curves
-
-        return curves.draw_longer(study, data, self)
 
     def draw_published(self, number: int) -> Drawing:
         """The paper's curve."""

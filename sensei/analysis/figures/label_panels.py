@@ -19,6 +19,10 @@ LOWEST = 0.8  # inches of learning curves
 MOST_UPRIGHT = 3  # columns whose names fit side by side
 LETTERS = 30  # of names side by side below the table
 LYING = 0.5  # inches that they take more if they do not
+LEARNED = {  # measure of a reward model -> what the legend calls it, and its look
+    "held_out_oracle": ("by the oracle", {"linestyle": "-", "marker": "o", "markeredgewidth": 0}),
+    "held_out": ("by its own labels", {"linestyle": style.DASHES, "marker": "o", "markerfacecolor": "white", "markeredgewidth": 0.8}),
+}
 HALF = {"xlim": (0, 1), "xticks": [0, 0.5, 1], "xticklabels": ["0", "0.5", "1"]}
 
 Names = dict[str, str]  # annotator -> what the figure calls it
@@ -49,7 +53,7 @@ def draw(numbers: pd.DataFrame, titles: dict[str, str], rows: dict[str, Names]) 
                 panels[2].axis("off")
             _learning(panels[3], own, {name: colours[name] for name in names})
     shown = {name: title for environment in environments for name, title in rows[environment].items()}
-    _legend(grid[-1], {shown[name]: colour for name, colour in colours.items()})
+    _legend(grid[-1], {shown[name]: colour for name, colour in colours.items()}, numbers[numbers["environment"] != theirs])
     return figure
 
 
@@ -120,10 +124,14 @@ def _agreed(accuracy: float, kappa: float, count: int) -> str:
 
 def _learning(axes: Axes, numbers: pd.DataFrame, colours: dict[str, str]) -> None:
     look = {"x": "count", "y": "value", "hue": "annotator", "palette": colours, "ax": axes, "legend": False}
-    own, by_oracle = (numbers[numbers["measure"] == measure] for measure in ("held_out", "held_out_oracle"))
-    sns.lineplot(own, linestyle=style.DASHES, errorbar=None, **look)
-    bars = {"err_style": "bars", "err_kws": {"elinewidth": 0.8}, "marker": "o", "markeredgewidth": 0}
-    sns.lineplot(style.with_interval(by_oracle), **style.INTERVAL, **bars, **look)
+    by_oracle, own = (numbers[numbers["measure"] == measure] for measure in LEARNED)
+    before = len(axes.lines)
+    sns.lineplot(own, errorbar=None, **LEARNED["held_out"][1], **look)
+    for line in axes.lines[before:]:
+        line.set_markeredgecolor(line.get_color())
+    bars = {"err_style": "bars", "err_kws": {"elinewidth": 0.8}, **LEARNED["held_out_oracle"][1]}
+    if len(by_oracle):  # an environment may have no oracle
+        sns.lineplot(style.with_interval(by_oracle), **style.INTERVAL, **bars, **look)
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.count(value)))
@@ -131,14 +139,14 @@ def _learning(axes: Axes, numbers: pd.DataFrame, colours: dict[str, str]) -> Non
     axes.set(title="reward model", xlabel="labels learned from", ylabel="accuracy", ylim=(max(lowest - 0.02, 0), 1.02))
 
 
-def _legend(panels: np.ndarray, colours: dict[str, str]) -> None:
-    """What colours and lines mean, in the empty panels beside the published labels."""
+def _legend(panels: np.ndarray, colours: dict[str, str], numbers: pd.DataFrame) -> None:
+    """What colours and lines mean, in the empty panels beside the published labels: only what is drawn, a line only of several points."""
     codes = [Patch(color=colour, label=code) for code, colour in CODE_COLOURS.items()]
-    lines = [Line2D([], [], color=colour, marker="o", label=name) for name, colour in colours.items()]
-    lines += [
-        Line2D([], [], color=style.FAINT, linestyle="-", marker="o", label="by the oracle"),
-        Line2D([], [], color=style.FAINT, linestyle=style.DASHES, label="by its own labels"),
-    ]
+    lines: list[Patch | Line2D] = [Patch(color=colour, label=name) for name, colour in colours.items()]
+    for measure, (label, look) in LEARNED.items():
+        points = numbers[numbers["measure"] == measure].dropna(subset="value").groupby(["environment", "annotator"])["count"].nunique()
+        line = {} if (points > 1).any() else {"linestyle": "none"}
+        lines += [Line2D([], [], color=style.FAINT, label=label, **look | line)] * (points.size > 0)
     legends = [(codes, "labels", 2 if colours else 1), (lines, "reward model", 1)]
     for axes, (handles, title, columns) in zip(panels[2:], legends, strict=False):
         axes.axis("off")

@@ -10,6 +10,7 @@ from sensei.analysis import published
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.scores import interactions
 from sensei.analysis.style import Drawing
+from sensei.core.errors import SenseiError
 from sensei.envs.registry import family
 from sensei.study.models.study import Study
 
@@ -26,22 +27,23 @@ class LoggedRuns(Figure):
     title = "runs in the published logs, one by one"
     published = tuple(KINDS)
 
-    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
-        """Ours above the logged ones, in environments that these are of.
+    def check(self, study: Study) -> None:
+        """That an environment is among the logged ones."""
+        here = {family(settings.environment).published_name(settings.environment) for settings in study.settings.values()}
+        logged = set(published.logged("interaction")["environment"])
+        if not here & logged:
+            what = f"figure {self.name}: no environment of the study is in the published logs"
+            raise SenseiError(what, expected=", ".join(sorted(logged)), hint=f"remove {self.name} from `figures`")
 
-        Raises:
-            SenseiError: no environment of the study is among them.
-        """
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        """Ours above the logged ones, in environments that these are of."""
         from sensei.analysis.figures import bar_panels, bars
-        from sensei.core.errors import SenseiError
 
         rows: Rows = []
         for environment in study.environments:
             settings = study.settings[environment].environment
             if logged := _rows("interaction", family(settings).published_name(settings)):
                 rows += [*bars.rows_of_panels(study, data, environment, interactions(settings), ())[:1], *logged]
-        if not rows:
-            raise SenseiError(f"figure {self.name}: no environment of the study is in the published logs", expected="robodesk")
         return bar_panels.draw(rows, bars.caption(study, rows, "Interactions during exploration, totals over a run"))
 
     def draw_published(self, number: str) -> Drawing:

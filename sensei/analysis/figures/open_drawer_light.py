@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from sensei.analysis.figures import fitting
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.style import Drawing
 from sensei.study.models.study import Study
@@ -14,12 +15,12 @@ class OpenDrawerLight(Figure):
     published = (15,)
     phases = ("explore",)
 
-    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
-        """One panel.
+    def check(self, study: Study) -> None:
+        """That an environment counts the rewards of these tasks."""
+        fitting.rewarded(self, study)
 
-        Raises:
-            SenseiError: no environment of the study counts the reward of this task.
-        """
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        """One panel."""
         from sensei.analysis.figures import bars
 
         return bars.draw_tasks(study, data, self, "Sparse rewards of open_drawer_light during exploration, totals over a run")

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from sensei.analysis.figures import fitting
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.style import Drawing
 from sensei.study.models.study import Study
@@ -14,12 +15,13 @@ class PpoConvergence(Figure):
     published = (13,)
     phases = ("learn",)
 
-    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
-        """One panel per task.
+    def check(self, study: Study) -> None:
+        """That a method learns for steps of its own."""
+        super().check(study)
+        fitting.longer(self, study)
 
-        Raises:
-            SenseiError: no method of the study learns for steps of its own.
-        """
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        """One panel per task."""
         from sensei.analysis.figures import curves
 
         return curves.draw_longer(study, data, self)

@@ -25,11 +25,14 @@ class RewardGenerations(SemanticReward, Figure):
         """Whether there is more than one generation, in every environment."""
         return all(len(study.generation_ends(name)) > 1 for name in study.environments)
 
-    def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
-        """Those of `semantic_reward`, of the last generation, and the first reward model of each environment."""
+    def check(self, study: Study) -> None:
+        """That there is more than one generation, in every environment."""
         if not self.concerns(study):
             hint = f"set `generations: 2`, or remove {self.name} from `figures`"
             raise SenseiError(f"figure {self.name} compares generations, and study {study.study} has one", hint=hint)
+
+    def inputs(self, study: Study, layout: Layout) -> dict[str, Path | list[Path]]:
+        """Those of `semantic_reward`, of the last generation, and the first reward model of each environment."""
         first = [layout.reward(name, study.annotators_of(name)[0]).model for name in study.environments]
         return {**super().inputs(study, layout), "first": first}
 

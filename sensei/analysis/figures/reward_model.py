@@ -26,7 +26,7 @@ LINES = {"validation": {"linestyle": "-", "linewidth": 1.3}, "train": {"linestyl
 
 
 class RewardModel(Figure):
-    """Validation solid, training dashed, the chosen epoch as a ring."""
+    """Validation solid, training dashed, the epoch of the lowest validation loss as a ring."""
 
     title = "loss and accuracy of the reward models over epochs"
     draws_labels = True
@@ -86,7 +86,7 @@ def _drawn(data: pd.DataFrame, titles: dict[str, str], names: dict[str, str]) ->
             axes.set_title(f"{titles[environment]}: {metric}")
     handles = [Line2D([], [], color=colour, label=names[name]) for name, colour in colours.items()]
     handles += [Line2D([], [], color=style.FAINT, label=part, **line) for part, line in LINES.items()]
-    handles.append(Line2D([], [], **_ring(style.FAINT), label="chosen epoch"))
+    handles.append(Line2D([], [], **_ring(style.FAINT), label="lowest validation loss"))
     columns = 6 if sum(len(names[name]) for name in colours) < LONG else 4
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), columns))
     return figure

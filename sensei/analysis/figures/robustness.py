@@ -33,23 +33,22 @@ class Robustness(Figure):
     published = ("robustness",)
     phases = ("explore",)
 
-    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
-        """One panel for each environment, and one of the published values of it, if there are any.
-
-        Raises:
-            SenseiError: the study has fewer than two settings of either kind, or nothing was counted.
-        """
-        groups = {
-            FIXED: [name for name in study.explore if study.methods[name].weighs_always_alike],
-            SWITCH: [name for name in study.explore if study.methods[name].gate != "none"],
-        }
-        if lacking := [kind for kind, methods in groups.items() if len(methods) < 2]:
+    def check(self, study: Study) -> None:
+        """That the study has two settings of either kind."""
+        if lacking := [kind for kind, methods in _settings(study).items() if len(methods) < 2]:
             raise SenseiError(
                 f"figure {self.name} compares settings, and the study has fewer than two {lacking[0]}",
                 found=", ".join(study.explore),
                 expected="two methods with a gate and two that weigh the semantic reward and another without, in `explore`",
             )
-        tables = []
+
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        """One panel for each environment, and one of the published values of it, if there are any.
+
+        Raises:
+            SenseiError: nothing was counted.
+        """
+        groups, tables = _settings(study), []
         for environment in study.environments:
             config = study.settings[environment].environment
             tables.append(_spreads(_measured(study, data, environment, groups), config.title, environment, "ours"))
@@ -68,6 +67,14 @@ class Robustness(Figure):
             "pairs lie further apart (a factor of 100 between the ratios of the two weights) than the settings of the switch (Table 1)"
         )
         return _drawn(_published(), text)
+
+
+def _settings(study: Study) -> dict[str, list[str]]:
+    """Kind of setting -> the methods of the study that have one."""
+    return {
+        FIXED: [name for name in study.explore if study.methods[name].weighs_always_alike],
+        SWITCH: [name for name in study.explore if study.methods[name].gate != "none"],
+    }
 
 
 def _measured(study: Study, scores: pd.DataFrame, environment: str, groups: dict[str, list[str]]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from sensei.analysis.figures import fitting
 from sensei.analysis.figures.contract import Figure
 from sensei.analysis.style import Drawing
 from sensei.study.models.study import Study
@@ -14,12 +15,12 @@ class TaskRewards(Figure):
     published = (16,)
     phases = ("explore",)
 
-    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
-        """One panel per task.
+    def check(self, study: Study) -> None:
+        """That an environment counts the rewards of these tasks."""
+        fitting.rewarded(self, study)
 
-        Raises:
-            SenseiError: no environment of the study counts the rewards of these tasks.
-        """
+    def draw(self, study: Study, data: pd.DataFrame) -> Drawing:
+        """One panel per task."""
         from sensei.analysis.figures import bars
 
         what = "Sparse rewards of every task during exploration, totals over a run; no method was given them"

@@ -57,7 +57,7 @@ def test_the_function_of_the_guide_ranks_states_of_any_gymnasium_environment(in_
 def test_it_is_asked_by_a_study_and_its_file_is_an_input(smoke, in_folder):
     (in_folder / "mine.py").write_text(FUNCTION)
     asked = options("function_oracle", function="mine.py:rank")
-    study = load_study(smoke | {"environments": ["minihack_keyroom_s5"], "annotators": ["oracle"]}, "the test")
+    study = load_study(smoke | {"environments": ["minihack_keyroom_s5"], "annotators": ["oracle"], "figures": ["labels"]}, "the test")
     study = study.model_copy(update={"annotator_settings": {"oracle": asked}})
     job = Job(environment="minihack_keyroom_s5", annotator="oracle", shard="0")
     assert STAGES["annotate"].inputs(study, Layout("results/smoke"), job)["own"] == [Path("mine.py")]

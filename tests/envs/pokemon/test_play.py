@@ -84,4 +84,4 @@ def test_preflight_sees_the_game_and_says_what_a_wrong_cartridge_is(options, tmp
 def test_the_dag_of_both_studies(options, tmp_path):
     for name, explored in (("pokemon", 4 * 5), ("pokemon_smoke", 3)):
         jobs = planned(snakemake("-n", "--configfile", CONFIG_FOLDER / f"{name}.yaml", cwd=tmp_path))
-        assert jobs["explore"] == explored and jobs["figure"] == 5 and jobs["pairs"] == jobs["distil"] == 1
+        assert jobs["explore"] == explored and jobs["figure"] == 8 and jobs["pairs"] == jobs["distil"] == 1

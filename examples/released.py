@@ -4,7 +4,13 @@ from pathlib import Path
 
 from sensei.study.export import unpack
 
-STUDY = unpack(Path(__file__).parent / "keyroom_s5.tar.gz").root
+
+def released(name: str) -> Path:
+    """Folder of the study in an archive beside this file: keyroom_s5, keyroom_s15 or robodesk."""
+    return unpack(Path(__file__).parent / f"{name}.tar.gz").root
+
+
+STUDY = released("keyroom_s5")
 ROOM = STUDY / "minihack_keyroom_s5"
 EXPLORER = ROOM / "explore/sensei/seed0"
 LEARNED = ROOM / "learn/keyroom_s5/sensei/seed0"

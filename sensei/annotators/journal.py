@@ -42,7 +42,7 @@ class Entry:
         """Read a line back.
 
         Raises:
-            ValueError, TypeError, KeyError: it is none.
+            ValueError, TypeError, KeyError, RecursionError: it is none.
         """
         record = json.loads(line)
         return cls(**record | {"answer": Label[record["answer"]]})
@@ -60,7 +60,7 @@ def read_journal(path: Path) -> dict[str, Entry]:
             break
         try:
             entry = Entry.of(line)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             hint = "mend or remove this line: the question is asked again"
             raise SenseiError(f"{path}, line {number}, is damaged", found=error, expected="an answer", hint=hint) from error
         answers[entry.question] = entry
@@ -82,8 +82,12 @@ class Journal:
 
         Raises:
             OSError: the disk is full or refuses.
+            SenseiError: the file has been moved or replaced since it was opened, so that nobody would find the answer.
         """
-        line, end = entry.line(), os.fstat(self._file.fileno()).st_size
+        line, opened = entry.line(), os.fstat(self._file.fileno())
+        if not self.path.exists() or not os.path.samestat(opened, self.path.stat()):
+            raise SenseiError(f"{self.path} is no longer the file that this page opened", hint="put it back, and start the page again")
+        end = opened.st_size
         with writing(self.path):
             try:
                 if self._file.write(line) < len(line):

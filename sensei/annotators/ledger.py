@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from sensei.annotators.questions import Answer, Question
-from sensei.core.errors import SenseiError
+from sensei.core.errors import SenseiError, quoted
 from sensei.preferences.pair import Label
 
 MINUTE = 60.0
@@ -106,10 +106,18 @@ class Ledger:
         self._connection.close()
 
     def find(self, question: Question) -> Answer | None:
-        """The answer to a question that was asked before."""
+        """The answer to a question that was asked before.
+
+        Raises:
+            SenseiError: it is damaged.
+        """
         with self.reading() as execute:
             row = execute(f"SELECT {ANSWER} FROM answers WHERE key = ?", (question.key,)).fetchone()
-        return None if row is None else Answer(row[0], None if row[1] is None else Label[row[1]], *row[2:])
+        if row is None:
+            return None
+        if row[1] is not None and row[1] not in Label.__members__:
+            raise _lost(self.path, f"the label {quoted(row[1])}")
+        return Answer(row[0], None if row[1] is None else Label[row[1]], *row[2:])
 
     def claim(self, question: Question, usd: float, *, max_usd: float | None, at_once: int, seconds: float) -> bool:
         """Reserve a question for this process.
@@ -295,6 +303,8 @@ class Ledger:
         if absent := TABLES - tables:
             raise _lost(self.path, f"no table {min(absent)}")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if (found := self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":  # 0.2 s for 200,000 answers
+            raise _lost(self.path, found)
         if version > len(UPGRADES):
             what = f"the ledger {self.path} is of version {version}"
             raise SenseiError(what, expected=f"at most {len(UPGRADES)}", hint="use the newer code that wrote it")

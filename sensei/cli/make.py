@@ -13,6 +13,7 @@ import typer
 
 from sensei.cli.preflight import named
 from sensei.cli.status import show
+from sensei.core.faults import full_disks
 from sensei.study.layout import CONFIG_FOLDER
 
 SNAKEFILE = CONFIG_FOLDER.parent / "Snakefile"
@@ -50,7 +51,7 @@ def make(
         snakemake = subprocess.Popen(
             [sys.executable, "-m", "snakemake", *map(str, words)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
-        _pass_on_signals(snakemake)
+        received = _pass_on_signals(snakemake)
         show(lambda: status(resolved, files), lambda _, seconds: _ended(snakemake, seconds), Console())
     took = timedelta(seconds=round(time.monotonic() - started))
     if snakemake.returncode == 0:
@@ -58,7 +59,8 @@ def make(
         return
     with open(files.snakemake_log, encoding="utf-8", errors="replace") as log:
         log.seek(said_before)
-        print("\n".join(failures(log.read())), file=sys.stderr)
+        words = [f"stopped by {received[0].name}: the same command goes on"] if received else failures(log.read())
+        print("\n".join(words), file=sys.stderr)
     raise typer.Exit(snakemake.returncode if snakemake.returncode > 0 else 128 - snakemake.returncode)
 
 
@@ -66,6 +68,9 @@ def failures(said: str) -> list[str]:
     """What went wrong, from what Snakemake said: each job that failed with the last lines of its log, else Snakemake's own last words."""
     from sensei.study.status import last_lines
 
+    if not said.strip():
+        full = f": no room is left in {' and '.join(disks)}" if (disks := full_disks()) else ""
+        return [f"Error: Snakemake ended without a word{full}"]
     failed = dict.fromkeys(FAILED.findall(said))
     if not failed:
         lines = said.splitlines()
@@ -83,8 +88,20 @@ def _ended(process: subprocess.Popen[Any], seconds: float) -> bool:
     return True
 
 
-def _pass_on_signals(process: subprocess.Popen[Any]) -> None:
-    """Ctrl-C reaches everybody in front of a terminal by itself; this process only stays to say what became of it. Others are passed on."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _: process.send_signal(received))
+def _pass_on_signals(process: subprocess.Popen[Any]) -> list[signal.Signals]:
+    """Ctrl-C reaches everybody in front of a terminal by itself; this process only stays to say what became of it. Others are passed on.
+
+    Returns:
+        Those that come, from now on.
+    """
+    received: list[signal.Signals] = []
+
+    def take(number: int, _: Any) -> None:
+        received.append(signal.Signals(number))
+        if number != signal.SIGINT:
+            process.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, take)
+    return received

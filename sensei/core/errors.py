@@ -54,12 +54,20 @@ def mistakes(function: Callable[..., object], *arguments: object, **options: obj
 
 def quoted(value: object) -> str:
     """A value as messages show it: in one line, cut at 80 letters."""
-    return shortened(repr(value), LONGEST_VALUE)
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"a {type(value).__name__} that does not say what it is"
+    return shortened(text, LONGEST_VALUE)
 
 
 def shortened(text: object, longest: int = LONGEST_TEXT) -> str:
-    """A text in one line, cut at `longest` letters."""
-    return _cut(" ".join(str(text).split()), longest)
+    """A text in one line, cut at `longest` letters; nothing, of an object of somebody's that raises when it is asked for it."""
+    try:
+        words = str(text).split()
+    except Exception:
+        words = []
+    return _cut(" ".join(words), longest)
 
 
 def _cut(line: str, longest: int) -> str:

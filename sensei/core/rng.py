@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import zlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,3 +34,17 @@ def torch_generator(seed: int, *names: object, device: str | torch.device = "cpu
     import torch
 
     return torch.Generator(device=device).manual_seed(integer_seed(seed, *names))
+
+
+@contextlib.contextmanager
+def global_streams_kept() -> Iterator[None]:
+    """Let what the block draws from the global streams of Python, numpy and torch, or how it seeds them, change nothing after it."""
+    import torch
+
+    python, numpy, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(torchs)

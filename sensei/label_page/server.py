@@ -2,6 +2,7 @@
 talks only to pages that it served itself."""
 
 import json
+import operator
 import re
 import secrets
 import sys
@@ -19,8 +20,9 @@ HOSTS = (ADDRESS, "localhost")  # by which this machine calls itself; any port, 
 PAGE = Path(__file__).with_name("page.html")
 LONGEST = 10_000  # bytes of a request
 KEY_BYTES = 16
-QUESTION = re.compile(r"/question/(\d{1,9})")
-PICTURE = re.compile(r"/picture/(\d{1,9})/(first|second)\.png")
+LENGTH = re.compile(r"[0-9]{1,9}")
+QUESTION = re.compile(r"/question/([0-9]{1,9})")
+PICTURE = re.compile(r"/picture/([0-9]{1,9})/(first|second)\.png")
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
@@ -100,14 +102,14 @@ class Handler(BaseHTTPRequestHandler):
     def _post(self, path: str) -> tuple[str, bytes]:
         if path != "/answer":
             raise Absent(f"{path} takes no answers")
-        length = self.headers.get("Content-Length", "")
-        if self.headers.get("Content-Type") != "application/json" or not length.isdigit() or int(length) > LONGEST:
+        length = LENGTH.fullmatch(self.headers.get("Content-Length", ""))
+        if self.headers.get("Content-Type") != "application/json" or not length or int(length[0]) > LONGEST:
             self.close_connection = True
             raise SenseiError("an answer is a short JSON object of type application/json")
         try:
-            sent = json.loads(self.rfile.read(int(length)))
-            parts = int(sent["question"]), sent["answer"], sent["seconds"], sent["corrects"]
-        except (ValueError, KeyError, TypeError) as error:
+            sent = json.loads(self.rfile.read(int(length[0])))
+            parts = operator.index(sent["question"]), sent["answer"], sent["seconds"], sent["corrects"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SenseiError("an answer needs question, answer, seconds and corrects", found=error) from error
         self.server.session.answer(*parts)
         return _json(self.server.session.state())

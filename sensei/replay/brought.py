@@ -73,7 +73,11 @@ def load(path: Path, keys: tuple[str, ...] = (*SHOWN, "state_names")) -> dict[st
     """
     found = {"annotator_image": _pictures(path)} if path.is_dir() else load_episode(path, _held(path, keys), hint=HINT)
     nothing = np.zeros((len(next(iter(found.values()), ())), 0), np.float32)
-    return {"flags": nothing, "state": nothing, "state_names": np.zeros(0, str)} | found
+    episode = {"flags": nothing, "state": nothing, "state_names": np.zeros(0, str)} | found
+    if "state" in keys and episode["state"].shape[1:] != episode["state_names"].shape:
+        found, expected = (list(episode[key].shape) for key in ("state_names", "state"))
+        raise SenseiError(f"episode {path}: `state_names` are not those of `state`", found=found, expected=f"as of {expected}", hint=HINT)
+    return episode
 
 
 def _held(path: Path, keys: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,21 +95,25 @@ def _held(path: Path, keys: tuple[str, ...]) -> tuple[str, ...]:
 def _steps(path: Path) -> int:
     """Steps of an episode, from the least of what it holds."""
     if path.is_dir():
-        return sum(file.suffix.lower() in PICTURES for file in path.iterdir())
+        return len(_files_of(path))
     return len(load_episode(path, _held(path, SHOWN[::-1])[:1], hint=HINT).popitem()[1])
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """The pictures of an episode, in order."""
+    return [path for path in files_below(folder) if path.parent == folder and path.suffix.lower() in PICTURES]
 
 
 def _pictures(folder: Path) -> np.ndarray:
     """The pictures of a folder by their names, uint8 [T, h, w, 3]."""
     from PIL import Image, UnidentifiedImageError
 
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != ".")
-    pictures = []
+    files, pictures = _files_of(folder), []
     for file in files:
         try:
             with Image.open(file) as image:
                 pictures.append(np.asarray(image.convert("RGB")))
-        except (OSError, UnidentifiedImageError, ValueError) as error:
+        except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise SenseiError(f"picture {file} is damaged", found=error, hint=HINT) from error
         if pictures[-1].shape != pictures[0].shape:
             found, expected = (list(picture.shape[:2]) for picture in (pictures[-1], pictures[0]))

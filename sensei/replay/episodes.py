@@ -60,7 +60,7 @@ def load_episode(path: str | Path, keys: tuple[str, ...] = KEYS, hint: str | Non
             episode = {key: file[key] for key in keys if key in file}
     except FileNotFoundError as error:
         raise SenseiError(f"there is no episode {path}", hint="run the collecting run again") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, AttributeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, AttributeError, TypeError) as error:
         raise SenseiError(
             f"episode {path} is damaged", found=str(error) or type(error).__name__, expected="a whole npz file", hint=hint
         ) from error

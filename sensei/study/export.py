@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import hashlib
+import importlib.machinery
 import io
 import json
 import os
@@ -28,7 +29,10 @@ CHUNK = 2**20
 SHOWN = 10  # missing files that an error names
 # Outputs that are left out unless they are asked for or drawn from: name of the output -> what asks for it.
 LARGE = {"agent": "checkpoints", "weights": "checkpoints", "frames": "frames", "video": None}
-FAULTS = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, KeyError, TypeError, ValueError)
+FAULTS = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, KeyError, TypeError, ValueError, RecursionError)
+LONGEST = 2**26  # bytes of `croissant.json`; that of the whole paper has a hundredth
+# Of no archive of ours: a module, which a study might name, and the state of a run under way, which is believed when the run goes on.
+CODE, STATES = tuple(importlib.machinery.all_suffixes()), {RunFiles(Path()).checkpoint.name, RunFiles(Path()).handed_on.name}
 
 
 def export(study: Study, files: Layout, archive: Path, asked_for: frozenset[str] = frozenset(), agents: Sequence[str] = ()) -> int:
@@ -161,14 +165,17 @@ def _extract(tar: tarfile.TarFile, folder: Path) -> tuple[str, bytes]:
     """
     files, first = Layout(folder), tar.next()
     name, _, place = first.name.partition("/") if first else ("", "", "")
-    if place != files.croissant.name:
+    if place != files.croissant.name or first.size > LONGEST:
         raise ValueError("it does not begin with what it holds")
     described = tar.extractfile(first).read()
     expected = croissant.checksums(json.loads(described))
     for entry in iter(tar.next, None):
         place = entry.name.removeprefix(f"{name}/")
-        if place not in expected or not entry.isreg() or {"", "..", "/"} & {*PurePosixPath(place).parts, place}:
+        parts = {*PurePosixPath(place).parts, place}
+        if place not in expected or not entry.isreg() or entry.issparse() or {"", ".", "..", "/"} & parts:
             raise ValueError(f"{entry.name} is not of it")
+        if place.endswith(CODE) or STATES & parts:
+            raise ValueError(f"{entry.name} is more than data")
         if _lay(tar.extractfile(entry), folder / place) != expected.pop(place):
             raise ValueError(f"{entry.name} is not what it was")
     while tar.fileobj.read(CHUNK):  # to the end, where the checksum of the whole is

@@ -55,6 +55,8 @@ def load(source: Path | IO[bytes], device: str = "cpu", arrays: bool = False, na
     path = name or source
     try:
         with zipfile.ZipFile(source) as file:  # torch itself does not compare the checksums
+            if packed := [entry.filename for entry in file.infolist() if entry.compress_type != zipfile.ZIP_STORED]:
+                raise zipfile.BadZipFile(f"{packed[0]} is compressed, which torch never does")
             if broken := file.testzip():
                 raise zipfile.BadZipFile(f"wrong checksum of {broken}")
         if not isinstance(source, Path):

@@ -4,16 +4,20 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sensei.core.errors import SenseiError
+from sensei.core.apart import Apart
+from sensei.core.errors import SenseiError, shortened
 from sensei.core.files import read_json, write_json
 from sensei.core.plugins import find
+from sensei.core.rng import global_streams_kept
 from sensei.study.layout import RunFiles
 from sensei.study.models.training import TRACKERS
 from sensei.training.trackers.contract import Record, Tracker
 
+PATIENCE = 120.0  # seconds for a call; Weights & Biases itself waits 90 for its server
 log = logging.getLogger("sensei.training")
 
 
@@ -33,6 +37,7 @@ class Tracking:
     def __init__(self, names: list[str], files: RunFiles, study: str, title: str, settings: Callable[[], dict[str, Any]]):
         self.names, self.files, self.about = names, files, (study, title, settings)
         self.trackers: dict[str, Tracker] | None = None
+        self.apart: dict[str, Apart] = {}  # what one of them does, hang included, the run does not
 
     def follow(self) -> None:
         """Send what has been written since the last time. A tracker that fails is left alone until the run is resumed."""
@@ -50,16 +55,17 @@ class Tracking:
         """Note it first: what was under way at a kill is lost to the tracker, and never there twice."""
         before, self.sent[name] = self.sent[name], end
         self._note()
-        metrics = json.loads(line)
-        step = metrics.pop("step")
-        if not self._tried(name, lambda tracker: tracker.write(step, metrics)):
+        with self._trying(name) as apart:
+            apart(lambda: self.trackers[name].write(*_parts(line)))
+        if name not in self.trackers:
             self.sent[name] = before
             self._note()
 
     def close(self) -> None:
         """The run ends, or stops to go on later."""
         for name in list(self.trackers or {}):
-            self._tried(name, lambda tracker: tracker.close())
+            with self._trying(name) as apart:
+                apart(self.trackers[name].close)
 
     def _open(self) -> None:
         study, title, described = self.about
@@ -71,34 +77,42 @@ class Tracking:
         self.trackers = {}
         for name in self.names:
             record = Record(self.identity, study, title, settings, self.files.folder, begins=name not in self.sent)
-            try:
-                self.trackers[name] = find(name, *TRACKERS)(record)
-            except Exception as error:
-                _left_alone(name, error)
-            else:
+            self.apart[name] = Apart(PATIENCE)
+            with self._trying(name) as apart:
+                self.trackers[name] = apart(lambda name=name, record=record: find(name, *TRACKERS)(record))
                 self.sent[name] = self.sent.get(name, 0) if self.trackers[name].keeps else 0
 
     def _known(self) -> dict[str, Any]:
+        """What the run's earlier attempts noted; nothing if it is of another run, or damaged."""
         try:
             known = read_json(self.files.tracking)
-            return known if known["settings"] == self.settings else {}
-        except (SenseiError, OSError, KeyError, TypeError):
+            whole = known["settings"] == self.settings and isinstance(known["identity"], str)
+            return known if whole and all(map(self._ends_a_line, known["sent"].values())) else {}
+        except (SenseiError, OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
             return {}
+
+    def _ends_a_line(self, length: int) -> bool:
+        """Whether so much of the metrics are whole lines; what is cut from them and will be written again cannot be asked."""
+        with open(self.files.metrics_so_far, "rb") as file:
+            file.seek(max(length - 1, 0))
+            return length == 0 or file.read(1) in (b"\n", b"")
 
     def _note(self) -> None:
         write_json(self.files.tracking, {"identity": self.identity, "settings": self.settings, "sent": self.sent})
 
-    def _tried(self, name: str, act: Callable[[Tracker], None]) -> bool:
+    @contextmanager
+    def _trying(self, name: str) -> Iterator[Apart]:
+        """Somebody else's network, disk or account is no reason to stop a run, nor are random numbers drawn there one to change it."""
         try:
-            act(self.trackers[name])
+            with global_streams_kept():
+                yield self.apart[name]
         except Exception as error:
-            _left_alone(name, error)
-            del self.trackers[name]
-            return False
-        return True
+            words = f"{type(error).__name__}: {shortened(error, 200)}"
+            log.warning("tracker %s fails and is left alone: %s; all metrics are in metrics.jsonl", name, words)
+            self.trackers.pop(name, None)
 
 
-def _left_alone(name: str, error: Exception) -> None:
-    """Somebody else's network, disk or account is no reason to stop a run."""
-    words = " ".join(str(error).split())[:200]
-    log.warning("tracker %s fails and is left alone: %s: %s; all metrics are in metrics.jsonl", name, type(error).__name__, words)
+def _parts(line: bytes) -> tuple[int, dict[str, float]]:
+    """What a tracker is told of a line: step and metrics."""
+    metrics = json.loads(line)
+    return metrics.pop("step"), metrics

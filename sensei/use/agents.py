@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 import io
-import random
+import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-import torch
 from gymnasium import Space
 from torch import serialization
 
@@ -20,6 +19,7 @@ from sensei.agents.contract import Agent
 from sensei.core.errors import SenseiError
 from sensei.core.messages import validate
 from sensei.core.plugins import find
+from sensei.core.rng import global_streams_kept
 from sensei.envs.contract import Environment
 from sensei.envs.registry import make
 from sensei.replay.step import Spaces
@@ -29,6 +29,8 @@ from sensei.study.models.study import Settings
 from sensei.training import checkpoint
 
 NAME = RunFiles(Path()).agent.name
+MOST_PACKED = 100  # times that an agent is larger than the archive it is in: numbers hardly shrink, zeros a thousandfold
+TORN = EOFError, zlib.error, lzma.LZMAError  # what reading a compressed file can raise
 # What the state of a run under way holds beside plain values; none of it carries anything out.
 DTYPES = [type(np.dtype(name)) for name in ("bool", "uint8", "int64", "float32", "float64")]
 ARRAYS = [np.ndarray, np.dtype, *DTYPES, np._core.multiarray._reconstruct]
@@ -109,7 +111,7 @@ def load_agent(source: str | Path, run: str | None = None, device: str = "cpu") 
             and what to do.
     """
     name, content = _read(Path(source), run, device)
-    with _global_streams_kept(), _of_this_version(name):
+    with global_streams_kept(), _of_this_version(name):  # Stable-Baselines3 seeds what belongs to the caller
         about, spaces = content.run, Spaces(*content.spaces)
         settings, method = _as(Settings, about["settings"], name), _as(Method, about["method"], name)
         kind = find(method.algorithm, *AGENTS)
@@ -131,7 +133,7 @@ def _read(source: Path, run: str | None, device: str) -> tuple[str, _Content]:
     else:
         raise SenseiError(f"there is no {source}", hint="name the folder of a run, its agent.pt, or an archive of `export --checkpoints`")
     with open(path, "rb") as file:  # once: the checkpoint of a run under way may be another at the next look
-        name, opened = _of_archive(path, run) if tarfile.is_tarfile(file) else (str(path), file)
+        name, opened = _of_archive(path, run) if _is_archive(file) else (str(path), file)
         content = _content(name, opened, device)
     with _of_this_version(name):
         return name, _Content(*(content[field] for field in _Content._fields))
@@ -155,17 +157,33 @@ def _policy_states(opened: IO[bytes]) -> list[type]:
     return [getattr(importlib.import_module(module), name) for module, _, name in places]
 
 
+def _is_archive(file: IO[bytes]) -> bool:
+    """Whether a file is an archive, torn or whole."""
+    try:
+        return tarfile.is_tarfile(file)
+    except TORN:
+        return True
+
+
 def _of_archive(archive: Path, run: str | None) -> tuple[str, io.BytesIO]:
     """The file of an agent in an archive, and its name."""
     with _whole(archive), tarfile.open(archive) as tar:
         found = {_run(entry.name): entry for entry in tar if entry.isreg() and entry.name.endswith(f"/{NAME}")}
-        if not found:
-            raise SenseiError(f"{archive} holds no agent", hint="pack it with `python -m sensei export --checkpoints`")
-        if run is None and len(found) > 1:
-            raise SenseiError(f"{archive} holds {len(found)} agents", hint=f"name one of them as `run`: {', '.join(found)}")
-        if (chosen := run or next(iter(found))) not in found:
-            raise SenseiError(f"{archive} holds no agent of that run", found=chosen, expected=f"one of {', '.join(found)}")
+        chosen = _chosen(archive, list(found), run)
+        if found[chosen].size > MOST_PACKED * archive.stat().st_size:
+            raise SenseiError(f"{archive}, {chosen} is no agent", found=f"{found[chosen].size:,} bytes in so small an archive")
         return f"{archive}, {chosen}", io.BytesIO(tar.extractfile(found[chosen]).read())
+
+
+def _chosen(archive: Path, found: list[str], run: str | None) -> str:
+    """Which of the agents in an archive is meant."""
+    if not found:
+        raise SenseiError(f"{archive} holds no agent", hint="pack it with `python -m sensei export --checkpoints`")
+    if run is None and len(found) > 1:
+        raise SenseiError(f"{archive} holds {len(found)} agents", hint=f"name one of them as `run`: {', '.join(found)}")
+    if (chosen := run or found[0]) not in found:
+        raise SenseiError(f"{archive} holds no agent of that run", found=chosen, expected=f"one of {', '.join(found)}")
+    return chosen
 
 
 def _run(place: str) -> str:
@@ -178,7 +196,7 @@ def _whole(archive: Path) -> Iterator[None]:
     """Let what is torn be said of the archive."""
     try:
         yield
-    except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
+    except (OSError, tarfile.TarError, *TORN) as error:
         raise SenseiError(f"the archive {archive} is damaged", found=error, hint="get it again") from error
 
 
@@ -194,25 +212,13 @@ def _of_this_version(name: str) -> Iterator[None]:
     """Let what does not fit be said of the file."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
         raise _of_another_version(name, " ".join(str(error).split())[:200]) from error
 
 
 def _of_another_version(name: str, found: str) -> SenseiError:
     hint = "load it with the version that made it and the files of its own that it names, or train it again"
     return SenseiError(f"{name} is no agent of this version of the package", found=found, hint=hint)
-
-
-@contextlib.contextmanager
-def _global_streams_kept() -> Iterator[None]:
-    """Stable-Baselines3 seeds what belongs to the caller."""
-    python, numpy, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        torch.set_rng_state(torchs)
 
 
 def _said(image: tuple[int, ...], flags: int, actions: Space) -> str:

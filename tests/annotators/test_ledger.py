@@ -162,6 +162,24 @@ def test_what_is_no_ledger_is_not_taken_for_a_new_one(tmp_path, content, found):
     assert path.read_bytes() == before
 
 
+def test_a_lost_sector_and_a_damaged_label_are_said_before_anything_is_bought_again(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path)
+    for number in range(200):
+        ledger.record(other(number), ANSWER)
+    ledger.close()
+    whole = path.read_bytes()
+    at = whole.rindex(b"picture 7")
+    path.write_bytes(whole[: at - at % 512] + bytes(512) + whole[at - at % 512 + 512 :])
+    with pytest.raises(SenseiError, match="is not one, or is damaged: found .*\n-> put a copy back"):
+        Ledger(path)
+    path.write_bytes(whole)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE answers SET label = 'FIRSU'")
+    with pytest.raises(SenseiError, match="is damaged: found the label 'FIRSU'"):
+        Ledger(path).find(other(3))
+
+
 def test_answers_that_lie_beside_a_missing_ledger_are_not_lost(tmp_path):
     (tmp_path / "ledger.sqlite-wal").write_bytes(b"answers")
     with pytest.raises(SenseiError, match="is missing: found its last answers in .*-wal\n-> put it back"):

@@ -1,6 +1,11 @@
 """Trackers of one's own."""
 
 import json
+import random
+import time
+
+import numpy as np
+import torch
 
 from sensei.training.trackers.contract import Tracker
 
@@ -32,3 +37,40 @@ class NeedsMore(Tracker):
 
     def write(self, step, metrics):
         """Never reached."""
+
+
+class Exits(Tracker):
+    """Whose library ends the process."""
+
+    def write(self, step, metrics):
+        raise SystemExit(0)
+
+
+class Hangs(Tracker):
+    """Somebody's server that takes a connection and says nothing."""
+
+    def write(self, step, metrics):
+        time.sleep(3600)
+
+
+class Speechless(Tracker):
+    """Whose error cannot be told."""
+
+    class Error(Exception):
+        """Raises when it is printed."""
+
+        def __str__(self):
+            raise ValueError
+
+    def write(self, step, metrics):
+        raise self.Error
+
+
+class Draws(Tracker):
+    """Seeds the streams that belong to everybody, and draws from them."""
+
+    def write(self, step, metrics):
+        random.seed(step)
+        np.random.seed(step)  # noqa: NPY002
+        torch.manual_seed(step)
+        torch.rand(1)

@@ -160,9 +160,10 @@ def test_a_journal_keeps_what_was_whole_and_names_what_is_damaged(tmp_path):
     with open_journal(path) as journal:
         journal.add(entry(3))
     assert path.read_bytes() == whole + entry(3).line()
-    path.write_bytes(whole.replace(b'"TIE"', b'"MAYBE"', 1) + entry(3).line())
-    with pytest.raises(SenseiError, match=f"{path}, line 1, is damaged.*MAYBE"):
-        read_journal(path)
+    for damage, said in ((whole.replace(b'"TIE"', b'"MAYBE"', 1), "MAYBE"), (b"[" * 100_000 + b"\n" + whole, "recursion")):
+        path.write_bytes(damage + entry(3).line())
+        with pytest.raises(SenseiError, match=f"{path}, line 1, is damaged.*{said}"):
+            read_journal(path)
 
 
 def test_a_full_disk_leaves_no_half_of_an_answer(tmp_path):
@@ -179,6 +180,24 @@ def test_a_full_disk_leaves_no_half_of_an_answer(tmp_path):
         assert path.read_bytes() == entry(0).line() and "1" not in journal.answers
         journal.add(entry(2))
     assert path.read_bytes() == entry(0).line() + entry(2).line()
+
+
+def replaced(path: Path) -> None:
+    """As an editor saves a file."""
+    copy = path.with_suffix(".copy")
+    shutil.copy(path, copy)
+    copy.replace(path)
+
+
+@pytest.mark.parametrize("lost", [Path.unlink, lambda path: path.rename(path.with_suffix(".old")), replaced])
+def test_an_answer_that_nobody_would_find_is_refused(tmp_path, lost):
+    path = tmp_path / "journal.jsonl"
+    with open_journal(path) as journal:
+        journal.add(entry(0))
+        lost(path)
+        with pytest.raises(SenseiError, match=f"{path} is no longer the file that this page opened\n-> put it back"):
+            journal.add(entry(1))
+        assert "1" not in journal.answers
 
 
 def test_one_page_at_a_time_takes_answers(study, monkeypatch):
@@ -280,6 +299,10 @@ def test_who_is_logged_in_to_the_same_machine_but_was_not_told_the_address_sees_
         (b" " * 20_000, {}),
         (answered(number=999), {}),
         (answered(number=-1), {}),
+        (answered(number=1.7), {}),
+        (answered(number=float("inf")), {}),
+        (answered(number="0"), {}),
+        (b"[" * 9000, {}),
         (answered(answer="MAYBE"), {}),
         (answered(corrects="yes"), {}),
         (answered(seconds=-1), {}),

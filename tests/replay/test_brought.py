@@ -1,5 +1,8 @@
 """Episodes that people bring: what may lie in their folder, and what is said of what does not fit."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -97,6 +100,30 @@ def test_a_folder_that_does_not_fit_is_named_with_what_would(folder, tmp_path):
     assert "2.jpg is not of the size of 1.png" in said()
     (folder / "2.jpg").write_bytes(b"no picture")
     assert "2.jpg is damaged" in said()
+    (folder / "1.png").write_bytes(bomb())
+    assert "1.png is damaged" in said() and "bomb" in said()
+    (folder / "1.png").unlink()
+    (folder / "2.jpg").unlink()
+    with open(folder / "a.npz", "wb") as file:
+        np.save(file, pictures(3, 0))  # one array, by the name of several
+    assert "a.npz is damaged" in said()
+    np.savez(folder / "a.npz", annotator_image=pictures(3, 0), state=np.zeros((3, 2), np.float32))
+    assert "`state_names` are not those of `state`" in said()
+
+
+def bomb() -> bytes:
+    """A picture that says it has 3.6 billion pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">II", zlib.crc32(header), 0) + b"IDAT" + bytes(4)
+
+
+def test_what_a_file_manager_leaves_beside_pictures_is_no_step(folder, tmp_path):
+    for name in ("a", "b"):
+        (folder / name / "more.png").mkdir(parents=True)
+        for step, picture in enumerate(pictures(4, 9)):
+            Image.fromarray(picture).save(folder / name / f"{step}.png")
+            (folder / name / f"._{step}.png").write_bytes(b"Mac OS X")
+    assert len(drawn(folder, tmp_path, number=16)[0]) == 16 and brought.index(folder)["steps"].tolist() == [4, 4]
 
 
 def test_contrastive_pairs_of_pictures_alone_are_refused(folder, tmp_path):

@@ -17,9 +17,10 @@ from fakes.toys import AXES, SMALL, lines, toy_study
 from helpers import ROOT, environment
 
 from sensei.core.errors import SenseiError
-from sensei.study.layout import Layout
+from sensei.study.layout import Layout, RunFiles
 from sensei.study.load import load_study
 from sensei.study.preflight import missing
+from sensei.training import tracking
 from sensei.training.run import task_run
 from sensei.training.runs import carry_out
 
@@ -139,6 +140,52 @@ def test_a_tracker_that_fails_changes_nothing_and_is_said_once(tmp_path, caplog)
     said = [line for line in caplog.messages if "fakes.trackers:Fails" in line]
     assert len(said) == 1 and "ConnectionError: no route to host; all metrics are in metrics.jsonl" in said[0]
     assert not (alone / "tracking.json").exists()
+
+
+MISBEHAVING = {"Exits": "SystemExit", "Hangs": "it does not return within 0.2 s", "Speechless": "Error", "Draws": None}
+
+
+def test_no_tracker_ends_stops_or_changes_a_run_whatever_it_does(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(tracking, "PATIENCE", 0.2)
+    names = [f"fakes.trackers:{name}" for name in MISBEHAVING]
+    folder, alone = learned(tmp_path / "run", *names, "fakes.trackers:Notes"), learned(tmp_path / "alone")
+    assert (folder / "metrics.jsonl").read_bytes() == (alone / "metrics.jsonl").read_bytes()
+    assert in_notes(folder) == written(folder)
+    for name, words in zip(names, MISBEHAVING.values(), strict=True):
+        said = [line for line in caplog.messages if name in line]
+        assert words is None and not said or len(said) == 1 and words in said[0]
+
+
+def damaged(known: dict[str, object]) -> Iterator[str]:
+    """What may stand in a tracking.json that is not what was written."""
+    (name,) = known["sent"]
+    for end in (known["sent"][name] - 1, -7, "x", 9e99, None):
+        yield json.dumps(known | {"sent": {name: end}})
+    yield json.dumps(known | {"sent": [name]})
+    yield json.dumps(known)[:-9]
+    yield "[" * 100_000
+
+
+def test_a_damaged_note_of_what_was_sent_begins_a_new_record(tmp_path):
+    study, files = toy_study(training={"trackers": ["fakes.trackers:Notes"]}), RunFiles(tmp_path)
+    files.checkpoint.mkdir()
+    files.metrics_so_far.write_text(json.dumps({"step": 1, "x": 0.5}) + "\n")
+
+    def follow() -> list[Path]:
+        training = study.settings["toy_counting"].training
+        tracking.Tracking(training.trackers, files, "toys", "a run", dict).follow()
+        return list(tmp_path.glob("*.notes"))
+
+    assert len(follow()) == len(follow()) == 1
+    for number, text in enumerate(damaged(json.loads(files.tracking.read_text())), 2):
+        files.tracking.write_text(text)
+        assert len(notes := follow()) == number
+        assert all(len(path.read_text().splitlines()) == 1 for path in notes)
+
+
+def test_a_tracker_is_named_once():
+    with pytest.raises(SenseiError, match="`trackers` names tensorboard twice"):
+        toy_study(training={"trackers": ["tensorboard", "tensorboard"]})
 
 
 def test_another_run_in_the_same_folder_is_another_record(tmp_path):

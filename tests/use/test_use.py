@@ -1,5 +1,6 @@
 """A trained agent in scripts and on the command line: it plays, is scored and dreams, and what is no agent is said in one sentence."""
 
+import io
 import json
 import pickle
 import re
@@ -169,12 +170,22 @@ def broken(path, tmp_path, what):
         case "other settings":
             run = content["run"]
             torch.save(content | {"run": run | {"settings": run["settings"] | {"colour": "red"}}}, target)
-        case "other run":
-            torch.save(content | {"run": {}}, target)
-        case "torn archive":
+        case "no settings" | "no spaces":
+            nothing = {"run": {"phase": "explore"}} if what == "no settings" else {"spaces": ()}
+            torch.save(content | nothing, target)
+        case "compressed":
+            with zipfile.ZipFile(path) as whole, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+                for entry in whole.namelist():
+                    file.writestr(entry, whole.read(entry))
+        case "bomb":
             with tarfile.open(target, "w:gz") as tar:
-                tar.add(path, f"small/{RUN}/agent.pt")
-            target.write_bytes(target.read_bytes()[:-5000])
+                entry = tarfile.TarInfo("study/run/agent.pt")
+                entry.size = 2**23
+                tar.addfile(entry, io.BytesIO(bytes(entry.size)))
+        case "torn archive" | "stump of an archive":
+            with tarfile.open(target, "w:gz") as tar:
+                tar.add(path, "study/run/agent.pt")
+            target.write_bytes(target.read_bytes()[: 5000 if what == "torn archive" else 30])
         case "other archive":
             with tarfile.open(target, "w:gz") as tar:
                 tar.add(__file__, "test.py")
@@ -195,10 +206,14 @@ def broken(path, tmp_path, what):
         ("earlier", "is no agent of this version of the package: found 'run'\n-> load it with the version"),
         ("other weights", "is no agent of this version of the package: found .*Missing key"),
         ("other settings", "is no agent of this version of the package: found settings: unknown key `colour`\n-> load it with the version"),
-        ("other run", "is no agent of this version of the package: found 'settings'\n-> load it with the version"),
-        ("torn archive", "the archive .*agent.pt is damaged: found Compressed file ended .*\n-> get it again"),
         ("other archive", "holds no agent\n-> pack it with `python -m sensei export --checkpoints`"),
         ("zip", "is no agent, or damaged"),
+        ("no settings", "is no agent of this version of the package: found 'settings'"),
+        ("no spaces", "is no agent of this version of the package: found .*missing 3 required"),
+        ("compressed", "is no agent, or damaged: found .* is compressed, which torch never does"),
+        ("bomb", "is no agent: found 8,388,608 bytes in so small an archive"),
+        ("torn archive", "the archive .*agent.pt is damaged: found Compressed file ended .*\n-> get it again"),
+        ("stump of an archive", "is damaged: found "),
     ],
 )
 def test_what_is_no_agent_is_said_and_carries_nothing_out(made, tmp_path, what, complaint):

@@ -141,6 +141,18 @@ def beside(archive: Path, place: str) -> bytes:
     return packed(files | {"toys/croissant.json": json.dumps(content).encode(), f"toys/{place}": b"evil"})
 
 
+def holed(archive: Path, place: str) -> bytes:
+    """An archive with a sparse file of a terabyte, in GNU's format."""
+    raw, entry = io.BytesIO(gzip.decompress(beside(archive, place))), tarfile.TarInfo(f"toys/{place}")
+    entry.type, entry.size = tarfile.GNUTYPE_SPARSE, 0
+    header = bytearray(entry.tobuf(tarfile.GNU_FORMAT))
+    header[386:410], header[483:495] = b"%011o\0" % 2**40 + b"%011o\0" % 0, b"\x80" + (2**40).to_bytes(11)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    end = raw.getvalue().rfind(f"toys/{place}".encode())
+    return gzip.compress(raw.getvalue()[:end] + bytes(header) + bytes(1024))
+
+
 DAMAGE = {
     "cut short": lambda archive: archive.read_bytes()[: archive.stat().st_size // 2],
     "no archive": lambda archive: b"a page of an error",
@@ -154,6 +166,10 @@ DAMAGE = {
     "a file too many": lambda archive: packed(members(archive) | {"toys/more": b"more"}),
     "out of its folder": lambda archive: beside(archive, "../../evil"),
     "at a place of its own": lambda archive: beside(archive, str(archive.with_name("evil"))),
+    "a module, which its study might name": lambda archive: beside(archive, "evil.py"),
+    "the state of a run, which is believed": lambda archive: beside(archive, "toy_keydoor/explore/x/seed0/checkpoint/state.pt"),
+    "a hole in place of a file": lambda archive: holed(archive, "more"),
+    "its description is a bomb": lambda archive: packed(members(archive) | {"toys/croissant.json": b"[" * 100_000}),
     "another study": lambda archive: packed({name.replace("toys/", "other/", 1): content for name, content in members(archive).items()}),
 }
 

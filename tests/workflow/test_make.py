@@ -16,6 +16,7 @@ import yaml
 from helpers import ROOT, environment, run_python
 
 from sensei.cli.make import failures
+from sensei.core import faults
 from sensei.core.yaml import read_yaml
 
 MAKE = ("-m", "sensei", "make", "study.yaml", "--cores", "2")
@@ -95,13 +96,14 @@ def test_ctrl_c_ends_everything_and_the_same_command_goes_on(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode not in (0, None) and b"Traceback" not in said, said
+    assert said.endswith(b"stopped by SIGINT: the same command goes on\n") and b"failed" not in said
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     again = run_python(*MAKE, cwd=tmp_path, timeout=300)
     assert again.returncode == 0, again.stdout + again.stderr
 
 
-def test_failures_are_jobs_with_their_logs_else_an_error_else_the_last_words(tmp_path):
+def test_failures_are_jobs_with_their_logs_else_an_error_else_the_last_words(tmp_path, monkeypatch):
     log = tmp_path / "explore.log"
     log.write_text("begins\n\nError: the disk is full\n-> make room\n")
     block = f"Error in rule explore:\n    message: x\n    jobid: 3\n    output: a\n    log: {log} (check log file(s) for error details)\n"
@@ -114,3 +116,6 @@ def test_failures_are_jobs_with_their_logs_else_an_error_else_the_last_words(tmp
     assert failures("Building\nError: study lacks:\n* a key\n") == ["Error: study lacks:", "* a key"]
     assert failures("\n".join(map(str, range(100)))) == [str(number) for number in range(80, 100)]
     assert failures("short") == ["short"]
+    assert failures("\n") == ["Error: Snakemake ended without a word"]
+    monkeypatch.setattr(faults, "SMALL", 2**80)
+    assert re.fullmatch("Error: .* without a word: no room is left in the working folder .* and the temporary folder .*", failures("")[0])

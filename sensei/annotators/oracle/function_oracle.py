@@ -8,11 +8,14 @@ from pathlib import Path
 from pydantic import Field
 
 from sensei.annotators.contract import Annotator, Assignment
+from sensei.core.apart import Apart
 from sensei.core.errors import SenseiError, mistakes, quoted
 from sensei.core.plugins import find_function, source_of_function
 from sensei.preferences.pair import Label, Pair, Reply, compare
 from sensei.study.layout import LabelFiles
 from sensei.study.models.annotators import AnnotatorOptions
+
+PATIENCE = 20.0  # seconds for one state, before the first job
 
 
 class FunctionOracle(Annotator):
@@ -44,7 +47,13 @@ class FunctionOracle(Annotator):
             expected = "numbers in `info` or in `info['state']`, or observations that are a vector"
             yield SenseiError(what, expected=expected, hint="choose another annotator")
         elif state is not None:
-            yield from mistakes(cls(options, assignment).rank, dict(state))
+            oracle, apart = cls(options, assignment), Apart(PATIENCE)
+            try:
+                apart(lambda: oracle.rank(dict(state)))
+            except SenseiError as error:
+                yield error
+            except TimeoutError as error:
+                yield SenseiError(f"function {options.function} hangs", found=error, hint="mend it: it is asked about every picture")
 
     def rank(self, state: dict[str, float]) -> float:
         """What the function says of a state.
@@ -54,12 +63,16 @@ class FunctionOracle(Annotator):
         """
         try:
             rank = self._function(dict(state))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"function {self.options.function} raises {type(error).__name__}"
             raise SenseiError(what, found=error, hint=f"a state has {', '.join(state) or 'no keys'}") from error
-        if not isinstance(rank, numbers.Real) or math.isnan(rank):
+        try:
+            number = float(rank) if isinstance(rank, numbers.Real) else math.nan
+        except OverflowError:
+            number = math.nan
+        if math.isnan(number):
             raise SenseiError(f"function {self.options.function} gives no number", found=quoted(rank), expected="an int or a float")
-        return float(rank)
+        return number
 
     def annotate(self, pairs: Iterable[Pair]) -> Iterator[Reply]:
         """One reply for each pair."""

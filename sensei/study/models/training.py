@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sensei.study.models.bounds import Count, Ratio, Rounds, RunsOnCard, Share, Steps, Workers
 from sensei.study.models.names import Name, Plugin, known
-from sensei.study.models.section import MOST, Section
+from sensei.study.models.section import MOST, Section, distinct
 
 LARGEST_BATCH = 2**20  # steps; pictures of 64 pixels fill 50 GB as numbers
 TRACKERS = "sensei.training.trackers", "Tracker", "tracker"
@@ -74,4 +74,9 @@ class TrainingConfig(Section):
     def _batch_fits(self) -> Self:
         if (steps := self.batch_size * self.batch_length) > LARGEST_BATCH:
             raise ValueError(f"`batch_size` x `batch_length` is a batch of {steps} steps; make it at most {LARGEST_BATCH}")
+        return self
+
+    @model_validator(mode="after")
+    def _trackers_are_distinct(self) -> Self:
+        distinct("trackers", self.trackers)
         return self

@@ -8,6 +8,7 @@ from fakes.annotating import annotate, options, write_pairs
 from fakes.guide import write
 
 from sensei.annotators.contract import Assignment
+from sensei.annotators.oracle import function_oracle
 from sensei.annotators.oracle.function_oracle import FunctionOracle
 from sensei.annotators.registry import make_annotator
 from sensei.core.errors import SenseiError
@@ -96,9 +97,13 @@ COUNTING = {"family": "pixels", "level": "CartPole-v1", "tasks": ["t"], "title":
         ("mine.py:rank", "def rank(state):\n    state['key_held']\n", ["gives no number", "None"]),
         ("mine.py:rank", "def rank(state):\n    return float('nan')\n", ["gives no number", "nan"]),
         ("mine.py:rank", "def rank(state):\n    return 'high'\n", ["gives no number", "high"]),
+        ("mine.py:rank", "def rank(state):\n    return 10**400\n", ["gives no number", "1000"]),
+        ("mine.py:rank", "def rank(state):\n    raise SystemExit(0)\n", ["raises SystemExit"]),
+        ("mine.py:rank", "import time\n\ndef rank(state):\n    time.sleep(99)\n", ["hangs", "it does not return within 0.5 s"]),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line_or_two_before_any_job(function, body, words, in_folder):
+def test_what_is_wrong_is_said_in_a_line_or_two_before_any_job(function, body, words, in_folder, monkeypatch):
+    monkeypatch.setattr(function_oracle, "PATIENCE", 0.5)
     (in_folder / "mine.py").write_text(body)
     asked, config = options("function_oracle", function=function), EnvironmentConfig(**COUNTING)
     [error] = FunctionOracle.missing(asked, assigned(config), {"key_held": 1.0, "key_in_view": 0.0}, False)
@@ -119,3 +124,18 @@ def test_a_number_of_numpy_is_a_number(in_folder):
     assert oracle.rank({"x": 2.5}) == 2.5
     with pytest.raises(SenseiError, match="gives no number"):
         oracle.rank({"x": np.nan})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "def __repr__(self):\n        raise ValueError\n    def __init__(self, state):\n        pass",
+        "def __init__(self, state):\n        raise Mine",
+    ],
+)
+def test_what_cannot_tell_what_it_is_is_said_as_well(in_folder, words):
+    mine = "class Mine(Exception):\n    def __str__(self):\n        raise ValueError\n\n\n"
+    (in_folder / "mine.py").write_text(f"{mine}class Odd:\n    {words}\n")
+    oracle = make_annotator(options("function_oracle", function="mine.py:Odd"), assigned(EnvironmentConfig(**COUNTING)))
+    with pytest.raises(SenseiError, match="gives no number: found a Odd|raises Mine"):
+        oracle.rank({"x": 2.5})

@@ -11,13 +11,12 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # kernels for a graphics card run on the CPU; read when Triton is first imported
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a shell that starts tests in the background lets them and their children ignore it
 os.environ["SENSEI_POKEMON_ROM"] = "brought"  # or else every study with the game would leave it out; no file is read to plan
 import torch._dynamo  # before MuJoCo draws: Mesa's LLVM and that of torch's compiler bear each other only in this order
 import yaml
 from helpers import ROOT
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell that starts tests in the background has them ignore
 
 # Two workers take a file each: those that last minutes come first, so that neither waits for the other at the end (`make test`).
 LONG = (

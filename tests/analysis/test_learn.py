@@ -6,6 +6,7 @@ import pytest
 from fakes.analysis_tree import make_study
 
 from sensei.analysis import published, style
+from sensei.analysis.figures.registry import figure
 from sensei.core.errors import SenseiError
 
 
@@ -74,3 +75,14 @@ def test_ppo_that_ran_on_is_cut_where_the_others_end_but_not_where_it_stands_alo
 def test_without_a_method_that_runs_on_nothing_stands_alone(name, at_full_scale, drawn_from):
     with pytest.raises(SenseiError, match="expected `training.own_steps` of one"):
         drawn_from(name, *at_full_scale)
+
+
+def test_where_a_published_method_had_converged_its_curve_goes_on_dotted():
+    dotted = {
+        number: [line for axes in figure("learn").draw_published(number).figure.axes for line in axes.lines if line.get_linestyle() == ":"]
+        for number in (7, 21)
+    }
+    assert not dotted[7]
+    (line,) = dotted[21]
+    assert line.get_color() == style.colour("sensei")
+    assert line.get_xdata() == pytest.approx([550_000, 700_000]) and line.get_ydata() == pytest.approx([1, 1], abs=0.03)

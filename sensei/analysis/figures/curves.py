@@ -46,6 +46,7 @@ PANEL_INCHES = 1.75
 LEGEND_INCHES = 0.28
 ACROSS = 3  # panels beside each other
 LARGEST_RATIO = 2.0  # published curves share a panel with ours if neither range of steps is more than this many times the other
+ENDED = 0.97  # of a panel's range of steps: a published curve that is shorter had converged
 FEWEST = 10  # evaluations a run, in windows of the moving average; runs with fewer are not smoothed
 PUBLISHED_LINE = {"linestyle": (0, (4, 1.5)), "markerfacecolor": "white", "linewidth": 1.0}
 
@@ -274,6 +275,14 @@ def legend(figure: MatplotlibFigure, tables: list[pd.DataFrame]) -> None:
     figure.legend(handles=handles, loc="outside upper center", ncols=max(1, min(len(handles), int(inches / widest))))
 
 
+def _continue_dotted(axes: Axes, means: pd.DataFrame) -> None:
+    """A published curve that ends before the others of its panel had converged; as in the paper, dots go on at its last value."""
+    longest = means["step"].max()
+    for last in means.loc[means.groupby("method")["step"].idxmax()].itertuples():
+        if last.step < ENDED * longest:
+            axes.plot([last.step, longest], [last.value] * 2, color=style.colour(last.method), linestyle=":", linewidth=1, zorder=3)
+
+
 def draw_panel(axes: Axes, title: str, table: pd.DataFrame, x_label: str) -> None:
     methods = list(dict.fromkeys(table["method"]))
     look = {"x": "step", "y": "value", "hue": "method", "hue_order": methods, "ax": axes, "legend": False}
@@ -290,6 +299,8 @@ def draw_panel(axes: Axes, title: str, table: pd.DataFrame, x_label: str) -> Non
         sns.lineplot(style.with_interval(means), zorder=3, err_kws=band, **style.INTERVAL, **line, **marked, **look)
         for drawn in axes.lines[before:]:
             drawn.set(markeredgecolor=drawn.get_color(), markeredgewidth=1.0, markevery=max(1, len(drawn.get_xdata()) // 8))
+        if source == "published":
+            _continue_dotted(axes, means)
     quantity = table["quantity"].iloc[0]
     axes.set(title=title, xlabel=x_label, ylabel=SCORE if quantity == SCORE else None)  # the title says what else it is
     axes.set_xlim(-0.02 * table["step"].max(), 1.02 * table["step"].max())

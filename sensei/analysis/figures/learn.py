@@ -6,7 +6,7 @@ from sensei.analysis.figures.contract import Figure
 from sensei.analysis.style import Drawing
 from sensei.study.models.study import Study
 
-NOTES = {21: " The curve of SENSEI on upright block off table ends where it had converged."}  # of figures of the paper
+NOTES = {21: " The curve of SENSEI on upright block off table ends where it had converged, and goes on dotted."}  # of figures of the paper
 
 
 class Learn(Figure):

@@ -16,7 +16,7 @@ from gymnasium import Space
 from torch import serialization
 
 from sensei.agents.contract import Agent
-from sensei.core.errors import SenseiError
+from sensei.core.errors import SenseiError, shortened
 from sensei.core.messages import validate
 from sensei.core.plugins import find
 from sensei.core.rng import global_streams_kept
@@ -213,7 +213,7 @@ def _of_this_version(name: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
-        raise _of_another_version(name, " ".join(str(error).split())[:200]) from error
+        raise _of_another_version(name, shortened(error, 200)) from error
 
 
 def _of_another_version(name: str, found: str) -> SenseiError:

@@ -10,8 +10,14 @@ from sensei.study.models.study import Study
 
 def resolve(source: Path | dict[str, Any], environment: str, method: str, changes: dict[str, dict[str, Any]]) -> Study:
     """The study in a file, or its content, reduced to one environment and one exploring method; changes that are None change nothing."""
-    axes = {"environments": [environment], "explore": [method], "learn": ["dreamerv3"], "collector": "random", "pairs": {"number": 1}}
-    given = {name: {key: value for key, value in section.items() if value is not None} for name, section in changes.items()}
     content, name = (source, source["study"]) if isinstance(source, dict) else (read_yaml(source), source)
-    training = {key: value for key, value in content.get("training", {}).items() if key != "own_steps"}  # of methods that are left out
-    return load_study(merge({**content, **axes, "training": training}, given), source=f"{name} as changed by the options")
+    axes = {"environments": [environment], "explore": [method], "learn": ["dreamerv3"], "collector": "random", "pairs": {"number": 1}}
+    own = {key: _without_own_steps(settings) for key, settings in content.get("per_environment", {}).items()}
+    reduced = {**_without_own_steps(content), "per_environment": own, **axes, "figures": ["reward_model"], "one_generation": []}
+    given = {name: {key: value for key, value in section.items() if value is not None} for name, section in changes.items()}
+    return load_study(merge(reduced, given), source=f"{name} as changed by the options")
+
+
+def _without_own_steps(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that say nothing of methods, which may be left out."""
+    return settings | {"training": {key: value for key, value in settings.get("training", {}).items() if key != "own_steps"}}

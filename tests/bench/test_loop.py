@@ -34,6 +34,13 @@ def test_options_change_only_what_they_name():
     assert settings.training == written.training
 
 
+@pytest.mark.parametrize("study", sorted(CONFIG_FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("environment", ["minihack_keyroom_s15", "robodesk"])
+def test_settings_are_those_of_any_study(study, environment):
+    settings = resolve(study, environment, "sensei", {}).settings[environment]
+    assert (settings.environment.name, settings.training.own_steps) == (environment, {})
+
+
 def test_a_benchmark_that_fails_or_has_no_time_does_not_take_the_others_with_it(monkeypatch):
     monkeypatch.setattr(gpu, "plan", lambda *_: {"broken": ["loop", "--steps", "many"], "next": ["loop", "--runs", "one"]})
     results: dict = {}
@@ -49,4 +56,6 @@ def test_every_planned_benchmark_is_a_command_that_takes_its_options():
     for quick in (False, True):
         for arguments in gpu.plan([CONFIG_FOLDER], "cpu", quick).values():
             command = get_command(app).get_command(None, arguments[0])
-            command.make_context(arguments[0], list(arguments[1:]))
+            options = command.make_context(arguments[0], list(arguments[1:])).params
+            if arguments[0] == "loop":
+                assert resolve(options["study"], options["environment"], options["method"], {})

@@ -214,7 +214,8 @@ class DreamerAgent(nn.Module, Agent):
         for name, rollout, continues in zip(behaviours, rollouts, continuations, strict=True):
             with self.sides.get(name, HERE).work():
                 metrics |= self._learn_behaviour(name, behaviours[name], rollout, continues, actors_move)
-        self.sides["task"].join()
+        for name in behaviours:
+            self.sides.get(name, HERE).join()
         return metrics
 
     def _chosen(self, states: int) -> slice | torch.Tensor:

@@ -53,7 +53,10 @@ class Side:
             yield
 
     def join(self) -> None:
-        """What is launched from here on comes after all work there."""
+        """What is launched from here on comes after all work there.
+
+        Only after work in the same update: a graph that is being captured may not wait for anything outside of it.
+        """
         if self.stream is not None:
             torch.cuda.current_stream().wait_stream(self.stream)
 

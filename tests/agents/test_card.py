@@ -54,6 +54,13 @@ def test_updates_with_and_without_the_task_behaviour_have_graphs_of_their_own():
     assert len(replayed.one_update.graphs) == 2
 
 
+def test_updates_before_and_after_the_actors_move_have_graphs_of_their_own():
+    replayed, plain, batch = agent(actor_delay=UPDATES), agent(actor_delay=UPDATES), arrays(True)
+    plain.one_update.captures = False
+    assert_same(replayed, plain, updates_of(replayed, 2 * UPDATES, batch), updates_of(plain, 2 * UPDATES, batch))
+    assert len(replayed.one_update.graphs) == 2
+
+
 def test_replayed_updates_choose_the_states_that_they_imagine_from():
     replayed, plain, batch = agent(starts=5), agent(starts=5), arrays(True)
     plain.one_update.captures = False
@@ -94,8 +101,8 @@ def test_an_update_that_cannot_be_captured_is_carried_out_op_by_op(caplog):
     waiting, plain, batch = agent(), agent(), arrays(True)
     plain.one_update.captures = False
 
-    def learn_and_wait(given):
-        metrics = waiting.learn(given)
+    def learn_and_wait(*given):
+        metrics = waiting.learn(*given)
         metrics["loss/image"].item()
         return metrics
 

@@ -4,6 +4,7 @@ for a value, every new tensor made on the device, no memory that grows.
 Both ways of a card are followed: PyTorch's operations (`compile: off`), and the kernels in Triton, which are noted instead of carried out.
 """
 
+import contextlib
 import gc
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sensei.agents.optimiser import Optimiser
+from sensei.agents.update import Side
 from sensei.kernels.choice import pytorch_only
 
 # They read a value back, or the shape of their result depends on one.
@@ -149,6 +151,30 @@ def test_an_update_without_the_task_behaviour_is_the_same_operations_and_fewer()
         (whole, *_), recorded = record(agent, different_batches(True)), record(agent, different_batches(True), with_task=False)
     check(recorded)
     assert len(recorded[0]) < 0.8 * len(whole)
+
+
+class Watched(Side):
+    """Refuses to be waited for when it had no work in this update, as a graph that is being captured does, and notes what is left."""
+
+    worked, waited_for = False, True
+
+    @contextlib.contextmanager
+    def work(self):
+        self.worked, self.waited_for = True, False
+        yield
+
+    def join(self):
+        assert self.worked, "a graph may not wait for what lies outside of it"
+        self.waited_for = True
+
+
+@pytest.mark.parametrize("phase", ["explore", "learn"])
+@pytest.mark.parametrize("choices", [(True, True), (True, False), (False, True)])
+def test_an_update_waits_for_the_work_beside_it_and_for_nothing_else(phase, choices):
+    agent, batch = dreamer(True, phase), arrays(True)
+    agent.sides = {name: Watched() for name in agent.sides}
+    agent.learn(agent.batch(batch), choices[0] or phase == "learn", choices[1])
+    assert all(side.waited_for for side in agent.sides.values())
 
 
 @pytest.mark.slow

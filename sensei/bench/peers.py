@@ -24,7 +24,16 @@ Step = Callable[[], Any]
 Workload = dict[str, Any]
 NEEDS = {
     "dreamerv3-torch": ("gym", "ruamel.yaml", "tensorboard"),
-    "sheeprl": ("lightning", "hydra-core", "rich", "gymnasium==0.29.1", "torchmetrics", "moviepy<2", "opencv-python-headless", "python-dotenv"),
+    "sheeprl": (
+        "lightning",
+        "hydra-core",
+        "rich",
+        "gymnasium==0.29.1",
+        "torchmetrics",
+        "moviepy<2",
+        "opencv-python-headless",
+        "python-dotenv",
+    ),
 }
 
 

@@ -176,6 +176,8 @@ def _text(path: Path) -> str:
     """The text of a file."""
     if path.is_dir():
         raise SenseiError(f"{path} is a folder", expected="a YAML file", hint="name a file in it")
+    if path.exists() and not path.is_file():  # nobody may ever write into a pipe, and a device has no end
+        raise SenseiError(f"{path} is a pipe or a device", expected="a YAML file", hint="write it to a file first")
     try:
         with open(path, "rb") as file:
             content = file.read(LARGEST + 1)

@@ -1,6 +1,7 @@
 """YAML as people write it: a word is a word, a key stands once, what is no such file is refused in one line, and nothing takes long."""
 
 import gzip
+import os
 import time
 from pathlib import Path
 
@@ -111,6 +112,12 @@ def test_what_is_no_text_is_refused(tmp_path, root):
         read_yaml(tmp_path)
     with pytest.raises(SenseiError, match="there is no file"):
         read_yaml(tmp_path / "absent.yaml")
+
+
+def test_a_pipe_that_nobody_writes_into_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "study.yaml")
+    with pytest.raises(SenseiError, match="is a pipe or a device"):
+        read_yaml(tmp_path / "study.yaml")
 
 
 def test_the_line_of_a_value(tmp_path):

@@ -22,6 +22,7 @@ from sensei.core.errors import SenseiError
 from sensei.core.files import sha256
 from sensei.kernels import choice
 from sensei.replay.episodes import load_episode
+from sensei.study.models.study import Study
 from sensei.training import checkpoint, outputs
 from sensei.training.loop import Loop
 from sensei.training.runs import explore, learn
@@ -29,8 +30,12 @@ from sensei.training.runs import explore, learn
 Carry = Callable[..., None]
 
 
+def few_updates(**changes) -> Study:
+    return toy_study(**{**changes, "training": {"train_ratio": 4, **changes.get("training", {})}})
+
+
 def explore_and_keep(folder: Path, seed: int = 0, **changes) -> None:
-    explore(toy_study(**changes), "toy_counting", "plan2explore", seed, folder, keep_episodes=True)
+    explore(few_updates(**changes), "toy_counting", "plan2explore", seed, folder, keep_episodes=True)
 
 
 def explore_at_random(folder: Path, seed: int = 0, **changes) -> None:
@@ -38,7 +43,7 @@ def explore_at_random(folder: Path, seed: int = 0, **changes) -> None:
 
 
 def learn_dreamer(folder: Path, seed: int = 0, **changes) -> None:
-    learn(toy_study(**changes), "toy_counting", "counting", "dreamerv3", seed, folder)
+    learn(few_updates(**changes), "toy_counting", "counting", "dreamerv3", seed, folder)
 
 
 def learn_ppo(folder: Path, seed: int = 0, **changes) -> None:

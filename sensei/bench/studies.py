@@ -12,12 +12,11 @@ def resolve(source: Path | dict[str, Any], environment: str, method: str, change
     """The study in a file, or its content, reduced to one environment and one exploring method; changes that are None change nothing."""
     content, name = (source, source["study"]) if isinstance(source, dict) else (read_yaml(source), source)
     axes = {"environments": [environment], "explore": [method], "learn": ["dreamerv3"], "collector": "random", "pairs": {"number": 1}}
-    own = {key: _without_own_steps(settings) for key, settings in content.get("per_environment", {}).items()}
-    reduced = {**_without_own_steps(content), "per_environment": own, **axes, "figures": ["reward_model"], "one_generation": []}
+    axes |= {"figures": ["reward_model"], "one_generation": []}  # which may not name what is left out; that figure suits every study
     given = {name: {key: value for key, value in section.items() if value is not None} for name, section in changes.items()}
-    return load_study(merge(reduced, given), source=f"{name} as changed by the options")
+    return load_study(merge({**_without("own_steps", content), **axes}, given), source=f"{name} as changed by the options")
 
 
-def _without_own_steps(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings that say nothing of methods, which may be left out."""
-    return settings | {"training": {key: value for key, value in settings.get("training", {}).items() if key != "own_steps"}}
+def _without(name: str, content: Any) -> Any:
+    """Content of a file without a key, wherever that stands."""
+    return {key: _without(name, value) for key, value in content.items() if key != name} if isinstance(content, dict) else content

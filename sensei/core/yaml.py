@@ -6,6 +6,7 @@ aliases) are refused.
 """
 
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -174,11 +175,12 @@ def _read(text: str, source: str, read: Any) -> Any:
 
 def _text(path: Path) -> str:
     """The text of a file."""
-    if path.is_dir():
-        raise SenseiError(f"{path} is a folder", expected="a YAML file", hint="name a file in it")
-    if path.exists() and not path.is_file():  # nobody may ever write into a pipe, and a device has no end
-        raise SenseiError(f"{path} is a pipe or a device", expected="a YAML file", hint="write it to a file first")
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise SenseiError(f"{path} is a folder", expected="a YAML file", hint="name a file in it")
+        if not stat.S_ISREG(mode):  # nobody may ever write into a pipe, and a device has no end
+            raise SenseiError(f"{path} is a pipe or a device", expected="a YAML file", hint="write it to a file first")
         with open(path, "rb") as file:
             content = file.read(LARGEST + 1)
     except FileNotFoundError as error:

@@ -73,6 +73,7 @@ def _episode(agent: LoadedAgent, env: gymnasium.Env, episode: int, seed: int) ->
     observation, info = env.reset(seed=integer_seed(seed, "play", "episode", episode))
     reward, first, last = 0.0, True, False
     while not last:
+        # Copies, since torch warns of arrays that an environment lends read-only.
         rows = {name: np.array(value)[None] for name, value in observation.items()} | {"is_first": np.array([first])}
         actions, state = agent.agent.policy(rows, state, randomness)
         yield Step(episode, observation, reward, info.get("events", {}), first, last, actions[0], info)

@@ -168,12 +168,12 @@ class Watched(Side):
         self.waited_for = True
 
 
-@pytest.mark.parametrize("phase", ["explore", "learn"])
-@pytest.mark.parametrize("choices", [(True, True), (True, False), (False, True)])
-def test_an_update_waits_for_the_work_beside_it_and_for_nothing_else(phase, choices):
-    agent, batch = dreamer(True, phase), arrays(True)
+@pytest.mark.parametrize("actors_move", [True, False])
+@pytest.mark.parametrize("phase, with_task", [("explore", True), ("explore", False), ("learn", True)])
+def test_an_update_waits_for_the_work_beside_it_and_for_nothing_else(phase, with_task, actors_move):
+    agent = dreamer(True, phase)
     agent.sides = {name: Watched() for name in agent.sides}
-    agent.learn(agent.batch(batch), choices[0] or phase == "learn", choices[1])
+    agent.learn(agent.batch(arrays(True)), with_task, actors_move)
     assert all(side.waited_for for side in agent.sides.values())
 
 

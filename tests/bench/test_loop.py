@@ -6,6 +6,8 @@ from typer.main import get_command
 
 from sensei.bench import app, gpu
 from sensei.bench.loop import Case, resolve, side_by_side
+from sensei.core.errors import SenseiError
+from sensei.core.yaml import read_yaml
 from sensei.study.layout import CONFIG_FOLDER
 from sensei.study.load import load_study
 
@@ -39,6 +41,14 @@ def test_settings_are_those_of_any_study(study):
     resolved = resolve(study, "minihack_keyroom_s15", "sensei", {})
     assert list(resolved.settings) == resolved.environments == ["minihack_keyroom_s15"]
     assert resolved.settings["minihack_keyroom_s15"].training.own_steps == {}
+
+
+@pytest.mark.parametrize(
+    "odd", [{"training": None}, {"per_environment": 3}, {"per_environment": {"minihack_keyroom_s5": {"training": "all"}}}]
+)
+def test_a_mistake_in_a_study_is_said_as_everywhere(odd):
+    with pytest.raises(SenseiError, match=next(iter(odd))):
+        resolve(read_yaml(CONFIG_FOLDER / "config.yaml") | odd, "minihack_keyroom_s5", "sensei", {})
 
 
 def test_a_benchmark_that_fails_or_has_no_time_does_not_take_the_others_with_it(monkeypatch):

@@ -112,6 +112,8 @@ def test_what_is_no_text_is_refused(tmp_path, root):
         read_yaml(tmp_path)
     with pytest.raises(SenseiError, match="there is no file"):
         read_yaml(tmp_path / "absent.yaml")
+    with pytest.raises(SenseiError, match="cannot be read: found File name too long"):
+        read_yaml(tmp_path / ("long" * 100))
 
 
 def test_a_pipe_that_nobody_writes_into_is_not_waited_for(tmp_path):
